@@ -1,0 +1,96 @@
+/**
+ * What the analysis knows of a database: enough of `pg_catalog` to resolve every name in a statement and to
+ * follow a value back to the table it comes from. Plain immutable data with indexed lookups.
+ */
+
+export type RelationKind = 'table' | 'partitioned' | 'view' | 'materialized' | 'foreign' | 'sequence' | 'composite' | 'index'
+
+export interface Column {
+  readonly name: string
+  /** `pg_attribute.attnum`; negative for system columns. */
+  readonly number: number
+  readonly typeOid: number
+  /** Text of a default or generation expression that calls user-defined functions; absent otherwise. */
+  readonly expression?: string
+}
+
+export interface Relation {
+  readonly oid: number
+  readonly schema: string
+  readonly name: string
+  readonly kind: RelationKind
+  readonly temporary: boolean
+  readonly columns: readonly Column[]
+  /** `pg_get_viewdef` of views and materialized views. */
+  readonly definition?: string
+  /** Direct inheritance or partition parents and children. */
+  readonly parents: readonly number[]
+  readonly children: readonly number[]
+  /** Functions of enabled triggers, by OID, with the events that fire them. */
+  readonly triggers: readonly { readonly functionOid: number; readonly events: readonly ('insert' | 'update' | 'delete' | 'truncate')[] }[]
+  /** Rewrite rules other than a view's own SELECT rule: `pg_get_ruledef`. */
+  readonly rules: readonly string[]
+}
+
+export interface FunctionInfo {
+  readonly oid: number
+  readonly schema: string
+  readonly name: string
+  readonly kind: 'function' | 'procedure' | 'aggregate' | 'window'
+  /** `internal`, `c`, `sql`, `plpgsql`, `plpython3u` … */
+  readonly language: string
+  readonly volatility: 'immutable' | 'stable' | 'volatile'
+  readonly securityDefiner: boolean
+  readonly argumentTypes: readonly number[]
+  /** Named arguments in order, all modes; empty names are ''. */
+  readonly argumentNames: readonly string[]
+  readonly minimumArguments: number
+  readonly variadic: boolean
+  readonly returnsSet: boolean
+  readonly returnType: number
+  /** Body of sql and plpgsql functions (`pg_get_functiondef` for SQL-standard bodies); absent for others. */
+  readonly source?: string
+  /** `SET search_path …` and the like attached to the function (`pg_proc.proconfig`). */
+  readonly settings: readonly string[]
+}
+
+export interface TypeInfo {
+  readonly oid: number
+  readonly schema: string
+  readonly name: string
+  /** `pg_type.typtype`. */
+  readonly kind: 'base' | 'composite' | 'domain' | 'enum' | 'pseudo' | 'range' | 'multirange'
+  /** `pg_type.typcategory`, one letter. */
+  readonly category: string
+  /** Element type of arrays, otherwise 0. */
+  readonly element: number
+  /** Base type of domains, otherwise 0. */
+  readonly base: number
+  /** `pg_class` OID of a row type, otherwise 0. */
+  readonly relation: number
+}
+
+export interface OperatorInfo {
+  readonly schema: string
+  readonly name: string
+  readonly functionOid: number
+}
+
+export interface Catalogue {
+  /** Changes whenever anything in it does; part of the key of every cached analysis. */
+  readonly version: string
+  /** `server_version_num`, e.g. 150018. */
+  readonly serverVersion: number
+  hasSchema(name: string): boolean
+  /** By exact schema; `pg_temp` stands for the session's own temporary schema. */
+  relation(schema: string, name: string): Relation | undefined
+  relationByOid(oid: number): Relation | undefined
+  /** All overloads. */
+  functions(schema: string, name: string): readonly FunctionInfo[]
+  functionByOid(oid: number): FunctionInfo | undefined
+  operators(name: string): readonly OperatorInfo[]
+  type(schema: string, name: string): TypeInfo | undefined
+  typeByOid(oid: number): TypeInfo | undefined
+  /** User-defined casts that run a function, by that function. */
+  castFunctions(): readonly number[]
+}

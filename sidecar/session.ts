@@ -1,0 +1,130 @@
+/**
+ * The seam between the stations of the data plane and a protocol.
+ *
+ * A protocol owns the bytes: it learns who connects, opens the way to the target, turns what passes into
+ * commands and turns decisions into its own kind of answer. Everything that is the same for all protocols
+ * (proof of identity, the decision, limits, audit, the end of a session's life) it asks of a
+ * {@link Gateway} and a {@link GuardedSession}.
+ */
+import type { Socket } from 'node:net'
+import type { Command, Decision, Limits, SessionTerms, Subject } from '@firebreak/policy'
+
+/** A value, or why there is none. For errors that the caller must handle. */
+export type Result<Value, Failure> =
+  | { readonly ok: true; readonly value: Value }
+  | { readonly ok: false; readonly error: Failure }
+
+/** The way to a protected system, with everything but the role's credential. */
+export interface Target {
+  readonly host: string
+  readonly port: number
+  readonly database?: string
+  readonly tls: TargetTls
+}
+
+export type TargetTls =
+  | { readonly mode: 'disable' }
+  | {
+      readonly mode: 'require' | 'verify-ca' | 'verify-full'
+      /** PEM. Absent: the system's roots. */
+      readonly ca?: string
+      readonly serverName?: string
+    }
+
+/** The downstream account of a role. Lives in memory only; never logged, never in an error. */
+export interface Credential {
+  readonly username: string
+  readonly password?: string
+  readonly clientCertificate?: { readonly certificate: string; readonly key: string }
+}
+
+/** Why a session is not to be, or may not go on. Each protocol has its own words for it. */
+export interface Refusal {
+  readonly code: 'unauthenticated' | 'forbidden' | 'unavailable' | 'expired'
+  readonly message: string
+  readonly hint?: string
+  /** Finds the matching audit line. */
+  readonly reference: string
+}
+
+/** What a client presents before a session exists. */
+export interface Claim {
+  readonly remoteAddress: string
+  /** The role asked for, by the protocol's user name; absent: the identity's first role for the resource. */
+  readonly role?: string
+  /** A token, where the protocol has a place for one (a password message). */
+  readonly token?: string
+}
+
+/** The stations, as seen by one listener for one protected resource. */
+export interface Gateway {
+  readonly target: Target
+  /** Certificate for clients that ask for TLS; absent: TLS is declined. */
+  readonly clientTls?: { readonly certificate: string; readonly key: string }
+  /** Whether the client must send a token, or being on this listener proves who it is. */
+  readonly clientAuthentication: 'loopback' | 'token'
+  /** Proves the identity and opens a session; refusals are audited by the gateway. */
+  open(claim: Claim): Promise<Result<GuardedSession, Refusal>>
+}
+
+/** What happened to a command. */
+export interface Outcome {
+  readonly rows: number
+  /** Response bytes that went to the client. */
+  readonly bytes: number
+  /** Labels of the fields that were masked. */
+  readonly maskedFields: readonly string[]
+  readonly milliseconds: number
+  /** The target's or the gateway's error, by code and already free of masked values. */
+  readonly error?: { readonly code: string; readonly message: string }
+}
+
+/** A limit that was hit, in words for the client. */
+export interface LimitReached {
+  readonly limit: keyof Limits
+  readonly message: string
+}
+
+/** One authenticated connection of one identity to one role of one resource. */
+export interface GuardedSession extends Disposable {
+  readonly id: string
+  readonly subject: Subject
+  /** Aborted when the session may not go on (expired, revoked, shutdown); the reason is a {@link Refusal}. */
+  readonly signal: AbortSignal
+  /** Under the revision in force now. */
+  readonly terms: SessionTerms
+  /** The role's credential as it is now; fails with a refusal that names no secret. */
+  credential(): Promise<Result<Credential, Refusal>>
+  /** Pure and cached; asks the revision in force now. */
+  decide(command: Command): Decision
+  /**
+   * Counts a command towards the rate limits, before it is sent.
+   * @returns the limit it would break, or undefined when it may go.
+   */
+  admit(): LimitReached | undefined
+  /** Counts rows and bytes of a response as they pass. @returns the limit that is now broken, if any. */
+  meter(rows: number, bytes: number): LimitReached | undefined
+  /** A fresh, short, sortable reference that ties an error the client sees to its audit line. */
+  reference(): string
+  /**
+   * Writes the audit line of one command. Must be called exactly once per command, denied ones too.
+   * Never throws; a sink that cannot take it makes {@link ready} wait or spools, as the policy says.
+   */
+  audit(entry: CommandAudit): void
+  /** Resolves when the stations can take more; a protocol awaits it before reading on when it is not undefined. */
+  ready(): Promise<void> | undefined
+}
+
+export interface CommandAudit {
+  readonly reference: string
+  readonly command: Command
+  readonly decision: Decision
+  readonly outcome: Outcome
+  /** Bound values of the command, as text; the audit station decides whether they are written. */
+  readonly parameters?: readonly (string | null)[]
+}
+
+/** A protocol: it serves one client connection to its end. Rejections are bugs; what clients and servers do wrong is handled inside. */
+export interface Protocol {
+  serve(client: Socket, gateway: Gateway): Promise<void>
+}
