@@ -1,0 +1,75 @@
+-- The shop that the attacks are run against. The gateway's role is a superuser here on purpose:
+-- nothing but Firebreak stands between an attack and the damage.
+CREATE SCHEMA IF NOT EXISTS private;
+
+CREATE TABLE public.customers (
+  id integer PRIMARY KEY,
+  name text NOT NULL,
+  email text,
+  ssn text,
+  card text,
+  salary integer,
+  born date,
+  profile jsonb
+);
+INSERT INTO public.customers VALUES
+  (1, 'Ada Okafor', :email1, :ssn1, '4111 1111 1111 1111', :salary1, :born1, :profile1),
+  (2, 'Ben Castillo', :email2, :ssn2, '5500 0000 0000 0004', :salary2, :born2, :profile2),
+  (3, 'Chen Wei', :email3, :ssn3, '3400 0000 0000 009', :salary3, :born3, :profile3);
+
+CREATE TABLE public.orders (
+  id integer PRIMARY KEY,
+  customer_id integer REFERENCES public.customers (id),
+  total numeric(10, 2) NOT NULL,
+  status text NOT NULL DEFAULT 'open',
+  comment text,
+  placed timestamptz NOT NULL DEFAULT '2026-01-01 00:00:00+00'
+);
+INSERT INTO public.orders (id, customer_id, total, status, comment) VALUES
+  (1, 1, 10.50, 'open', 'please do not drop table-ware'),
+  (2, 1, 99.00, 'paid', 'DELETE FROM fridge'),
+  (3, 2, 5.25, 'open', NULL);
+
+CREATE TABLE public.carts (
+  id integer PRIMARY KEY,
+  customer_id integer,
+  items jsonb NOT NULL DEFAULT '[]',
+  note text
+);
+INSERT INTO public.carts VALUES (1, 1, '["pen"]', 'first'), (2, 2, '["ink"]', 'second'), (3, 3, '[]', 'third');
+
+CREATE TABLE public."Weird Name" ("delete" text, "drop table" integer, "select" text);
+INSERT INTO public."Weird Name" VALUES ('kept', 1, 'x');
+
+CREATE TABLE private.payroll (id integer PRIMARY KEY, amount integer);
+INSERT INTO private.payroll VALUES (1, 100), (2, 200);
+
+CREATE TABLE public.people (id integer PRIMARY KEY, badge text);
+CREATE TABLE public.staff (badge_secret text) INHERITS (public.people);
+INSERT INTO public.people VALUES (1, 'visitor');
+INSERT INTO public.staff VALUES (2, 'staff', :ssn1);
+
+CREATE VIEW public.directory AS SELECT id, name, email AS contact FROM public.customers;
+CREATE VIEW public.order_totals AS SELECT customer_id, sum(total) AS total FROM public.orders GROUP BY customer_id;
+CREATE MATERIALIZED VIEW public.customer_cache AS SELECT id, name, ssn AS code FROM public.customers;
+
+CREATE FUNCTION public.customer_count() RETURNS bigint LANGUAGE sql STABLE AS 'SELECT count(*) FROM public.customers';
+CREATE FUNCTION public.order_total(customer integer) RETURNS numeric LANGUAGE sql STABLE
+  AS 'SELECT sum(total) FROM public.orders WHERE customer_id = customer';
+CREATE FUNCTION public.email_of(customer integer) RETURNS text LANGUAGE sql STABLE
+  AS 'SELECT email FROM public.customers WHERE id = customer';
+CREATE FUNCTION public.purge(customer integer) RETURNS void LANGUAGE plpgsql
+  AS 'BEGIN DELETE FROM public.orders; END';
+CREATE FUNCTION public.run_text(command text) RETURNS void LANGUAGE plpgsql AS 'BEGIN EXECUTE command; END';
+CREATE FUNCTION public.hidden_drop() RETURNS integer LANGUAGE plpgsql
+  AS $$BEGIN EXECUTE 'dr' || 'op table public.orders'; RETURN 1; END$$;
+CREATE PROCEDURE public.wipe() LANGUAGE sql AS 'TRUNCATE public.carts';
+CREATE OPERATOR public.~!~ (FUNCTION = public.order_total, RIGHTARG = integer);
+CREATE FUNCTION public.wipe_carts(integer, integer) RETURNS boolean LANGUAGE plpgsql
+  AS 'BEGIN DELETE FROM public.carts; RETURN true; END';
+CREATE OPERATOR public.=!= (FUNCTION = public.wipe_carts, LEFTARG = integer, RIGHTARG = integer);
+
+CREATE FUNCTION public.touch_cart() RETURNS trigger LANGUAGE plpgsql
+  AS $$BEGIN NEW.note := coalesce(NEW.note, 'none'); RETURN NEW; END$$;
+CREATE TRIGGER cart_note BEFORE INSERT OR UPDATE ON public.carts FOR EACH ROW EXECUTE FUNCTION public.touch_cart();
+ANALYZE;
