@@ -1,0 +1,588 @@
+// Generated from the CRDs by `node crds/generate.ts`. Do not edit.
+
+/** The part of Kubernetes' object metadata that Firebreak looks at. */
+export interface ObjectMeta {
+  name: string
+  namespace: string
+  labels?: Record<string, string>
+  annotations?: Record<string, string>
+  generation?: number
+  uid?: string
+}
+
+/** Who an agent is, how it proves it, and what it may reach. */
+export interface AgentIdentity {
+  apiVersion: 'firebreak.dev/v1alpha1'
+  kind: 'AgentIdentity'
+  metadata: ObjectMeta
+  spec: AgentIdentitySpec
+  status?: AgentIdentityStatus
+}
+
+/** The identity and its bounds. */
+export interface AgentIdentitySpec {
+  /** The pods that are this agent. */
+  workload?: {
+    /** Selects by labels; all that is given must match. */
+    podSelector?: {
+      /** Labels and their values. */
+      matchLabels?: Record<string, string>
+      /** Label requirements. */
+      matchExpressions?: ({
+        /** The label. */
+        key: string
+        /** How values are compared. */
+        operator: 'In' | 'NotIn' | 'Exists' | 'DoesNotExist'
+        /** The values of In and NotIn. */
+        values?: string[]
+      })[]
+    }
+    /** Service accounts that the pods run as. */
+    serviceAccounts?: string[]
+  }
+  /** How the agent proves who it is. */
+  authentication: {
+    /** By a projected service account token. */
+    kubernetes?: {
+      /** The audience that the token must have. */
+      audience: string
+    }
+    /** By a token of an OpenID provider. */
+    oidc?: {
+      /** Issuer URL; its discovery document names the keys. */
+      issuer: string
+      /** The audience that the token must have. */
+      audience: string
+      /** The subject that the token must have. */
+      subject?: string
+      /** The claim that holds the groups. */
+      groupsClaim: string
+      /** Further claims that the token must have. */
+      claims?: Record<string, string>
+    }
+    /** By a fixed token (standalone). */
+    token?: {
+      /** A key of a Secret in the same namespace. */
+      secret?: {
+        /** Name of the Secret. */
+        name: string
+        /** Key in its data. */
+        key: string
+      }
+      /** A file that the sidecar can read. */
+      file?: {
+        /** Path of the file, relative to the manifest's directory. */
+        path: string
+      }
+      /** A variable of the sidecar's environment. */
+      env?: {
+        /** Name of the variable. */
+        name: string
+      }
+    }
+    /** Whoever reaches the loopback listener is this agent (standalone). */
+    loopback?: Record<string, never>
+  }
+  /** Groups that policies can name. With oidc the token's groups are added. */
+  groups?: string[]
+  /** The resources and roles that the agent may use. Nothing else is reachable. */
+  access?: ({
+    /** Name of a ProtectedResource in the same namespace. */
+    resource: string
+    /** Its roles; the first is the default. */
+    roles: string[]
+  })[]
+  /** How long a session may live. */
+  session: {
+    /** From its start, whatever happens. */
+    maxDuration: string
+    /** Without a command. */
+    idleTimeout: string
+  }
+  /** Whom the agent may act through. Absent means nobody. */
+  delegation?: {
+    /** How many links may follow this one. */
+    maxDepth: number
+    /** Identities that may be delegated to. Absent means any of this namespace. */
+    to?: string[]
+  }
+  /** Plain destinations that are open besides, as a model provider. */
+  egress?: ({
+    /** Host name, known by the TLS server name. */
+    host?: string
+    /** Address range. */
+    cidr?: string
+    /** TCP port. */
+    port: number
+  })[]
+  /** Ends the agent's sessions and opens no new ones while true. */
+  suspend: boolean
+}
+
+/** What the operator saw. */
+export interface AgentIdentityStatus {
+  /** The generation that the status is about. */
+  observedGeneration?: number
+  /** Pods that match. */
+  pods?: number
+  /** Pods whose sidecar is ready with the revision in force. */
+  containedPods?: number
+  /** Policies that apply. */
+  policies?: number
+  /** Policy revision in force. */
+  revision?: string
+  /** Standard conditions; Ready sums them up. */
+  conditions?: ({
+    /** Name of the condition. */
+    type: string
+    /** Whether it holds. */
+    status: 'True' | 'False' | 'Unknown'
+    /** The generation that it is about. */
+    observedGeneration?: number
+    /** When status last changed. */
+    lastTransitionTime: string
+    /** Why, in one word. */
+    reason: string
+    /** Why, for a person. */
+    message: string
+  })[]
+}
+
+/** A command or a window of time that waits for a person to agree. Made by Firebreak, never by an agent. */
+export interface ApprovalRequest {
+  apiVersion: 'firebreak.dev/v1alpha1'
+  kind: 'ApprovalRequest'
+  metadata: ObjectMeta
+  spec: ApprovalRequestSpec
+  status?: ApprovalRequestStatus
+}
+
+/** What is asked. Immutable but for the decision and its reason. */
+export interface ApprovalRequestSpec {
+  /** Name of the AgentIdentity that asks. */
+  identity: string
+  /** The delegation chain from the first delegator to the identity. */
+  chain: ({
+    /** namespace/name of the link. */
+    identity: string
+    /** Groups that were proven for it. */
+    groups?: string[]
+  })[]
+  /** Name of the ProtectedResource. */
+  resource: string
+  /** Role of the session. */
+  role: string
+  /** Session that the approval is bound to, where the policy binds it. */
+  session?: string
+  /** command: this command, once. elevation: more rights for a while. */
+  kind: 'command' | 'elevation'
+  /** The command that waits. */
+  command?: {
+    /** Exactly as sent. */
+    text: string
+    /** SHA-256 of text and parameters in hex. */
+    digest: string
+    /** What it does. */
+    actions: string[]
+    /** What it does it to. */
+    objects: string[]
+    /** How much it would change, as ~1204 rows. */
+    estimatedEffect?: string
+  }
+  /** The rights that are asked for. */
+  elevation?: {
+    /** A further role. */
+    role?: string
+    /** Actions that are allowed meanwhile. */
+    actions?: string[]
+    /** How long from the approval on. */
+    duration: string
+  }
+  /** Policy that asks. */
+  policy: string
+  /** Its rule. */
+  rule: string
+  /** The agent's own words. */
+  justification?: string
+  /** Who has to agree. */
+  approval: {
+    /** Groups of which an approver must have one. */
+    groups?: string[]
+    /** How many must agree. */
+    quorum: number
+  }
+  /** When it was asked. */
+  requestedAt: string
+  /** When it lapses. */
+  expiresAt: string
+  /** Set by an approver. */
+  decision?: 'Approved' | 'Denied'
+  /** The approver's reason. */
+  reason?: string
+}
+
+/** Where the request stands. */
+export interface ApprovalRequestStatus {
+  /** The generation that the status is about. */
+  observedGeneration?: number
+  /** Where it stands. */
+  state?: 'Pending' | 'Approved' | 'Denied' | 'Expired' | 'Used' | 'Withdrawn'
+  /** Who decided what. */
+  approvals?: ({
+    /** As the API server knows the person. */
+    user: string
+    /** The person's groups then. */
+    groups?: string[]
+    /** What the person decided. */
+    decision: 'Approved' | 'Denied'
+    /** And why. */
+    reason?: string
+    /** When. */
+    at: string
+  })[]
+  /** When the approved command ran. */
+  usedAt?: string
+  /** Standard conditions; Ready sums them up. */
+  conditions?: ({
+    /** Name of the condition. */
+    type: string
+    /** Whether it holds. */
+    status: 'True' | 'False' | 'Unknown'
+    /** The generation that it is about. */
+    observedGeneration?: number
+    /** When status last changed. */
+    lastTransitionTime: string
+    /** Why, in one word. */
+    reason: string
+    /** Why, for a person. */
+    message: string
+  })[]
+}
+
+/** What agents may do in resources, and what happens when they do. */
+export interface GuardrailPolicy {
+  apiVersion: 'firebreak.dev/v1alpha1'
+  kind: 'GuardrailPolicy'
+  metadata: ObjectMeta
+  spec: GuardrailPolicySpec
+  status?: GuardrailPolicyStatus
+}
+
+/** Whom and what the policy is about, and its rules. */
+export interface GuardrailPolicySpec {
+  /** Sessions that the policy is about; each list that is given must match. Empty means all of the namespace. */
+  appliesTo: {
+    /** Names of identities. */
+    identities?: string[]
+    /** Groups; one of them is enough. */
+    groups?: string[]
+    /** Names of resources. */
+    resources?: string[]
+    /** Names of roles. */
+    roles?: string[]
+  }
+  /** Order has no meaning; deny beats requireApproval beats allow, and masks add up. */
+  rules?: ({
+    /** Name of the rule; it stands in errors and audit. */
+    name: string
+    /** What the rule is about; all that is given must match. Empty means every command. */
+    match: {
+      /** Actions, as sql:delete; sql:* is all of a protocol. */
+      actions?: string[]
+      /** Objects by their dotted name, as public.customers; a part may be or hold the wildcard *, and a name covers all below it. A kind may stand before it, as in "function public.f". */
+      objects?: string[]
+      /** Tags of classified data; the wildcard * is allowed. */
+      tags?: string[]
+      /** A CEL expression over command, identity, resource and role that must be true. */
+      condition?: string
+    }
+    /** What happens with a command that matches. */
+    effect: 'allow' | 'deny' | 'requireApproval' | 'mask' | 'alert'
+    /** For the one who is refused. */
+    message?: string
+    /** How matching values look. */
+    mask?: {
+      /** redact: replaced whole. partial: the last characters stay. hash: a keyed hash, equal for equal values. null: NULL. format: a false value of the same form. */
+      strategy: 'redact' | 'partial' | 'hash' | 'null' | 'format'
+      /** How many characters stay. */
+      keepLast?: number
+      /** The form to keep. */
+      format?: 'email' | 'phone' | 'card' | 'ssn'
+      /** What happens with commands that use the value without showing it (in WHERE, ORDER BY, a copy into another table …), which would leak it by inference. */
+      indirectUse: 'deny' | 'allow'
+    }
+    /** Who has to agree. */
+    approval?: {
+      /** Groups of which an approver must have one. Absent means whoever has the right. */
+      groups?: string[]
+      /** How many must agree. */
+      quorum: number
+      /** How long the request stands. */
+      expiresAfter: string
+      /** wait: the client waits. fail: it is told at once to come back. */
+      whileWaiting: 'wait' | 'fail'
+    }
+    /** How loud the alert is. */
+    alert?: {
+      /** Severity of the alert. */
+      severity: 'info' | 'warning' | 'critical'
+    }
+  })[]
+  /** The strictest of all policies that apply wins. */
+  limits?: {
+    /** Rows that one command may return. */
+    rowsPerCommand?: number
+    /** Rows that an identity may be returned within an hour. */
+    rowsPerHour?: number
+    /** Bytes that one command may return. */
+    bytesPerCommand?: number
+    /** Bytes that an identity may be returned within an hour. */
+    bytesPerHour?: number
+    /** Commands of an identity within a minute. */
+    commandsPerMinute?: number
+    /** How long one command may run. */
+    commandDuration?: string
+  }
+  /** Detectors that mask values by their form in text that is not classified. */
+  detection?: {
+    /** What to look for. */
+    kinds: ('card' | 'ssn' | 'email' | 'iban' | 'cloud-key' | 'jwt' | 'private-key')[]
+  }
+  /** What the audit holds, and what happens when it cannot be written. */
+  audit?: {
+    /** The command's text: full, with its constants taken out, or only its digest. */
+    text: 'full' | 'normalized' | 'digest'
+    /** block: commands wait. spool: lines go to a local file until the sink is back. */
+    onFailure: 'block' | 'spool'
+  }
+  /** How sessions are recorded. */
+  recording?: {
+    /** full: commands and responses. commands: without responses. */
+    mode: 'full' | 'commands' | 'off'
+    /** How long recordings are kept. */
+    retention: string
+    /** Largest size of one recording. */
+    maxBytes?: number
+    /** What happens with the session at that size. */
+    onLimit: 'end' | 'continue'
+  }
+  /** Patterns across commands that are worth an alert. */
+  signals?: ({
+    /** The pattern. */
+    kind: 'repeatedApprovalRequests' | 'probing' | 'tampering' | 'maskingExceptions' | 'idleThenBurst' | 'firstSeen' | 'volumeSpike' | 'rowHarvest' | 'offHours' | 'tokenMisuse' | 'childActsAsParent'
+    /** How many times, or how much. */
+    threshold?: number
+    /** Within how long. */
+    window?: string
+    /** What happens. */
+    action: 'alert' | 'requireApproval' | 'suspend'
+  })[]
+}
+
+/** What the operator made of it. */
+export interface GuardrailPolicyStatus {
+  /** The generation that the status is about. */
+  observedGeneration?: number
+  /** Rules that were compiled. */
+  rules?: number
+  /** Identities that the policy applies to. */
+  identities?: number
+  /** Revision of the compiled policy. */
+  revision?: string
+  /** Standard conditions; Ready sums them up. */
+  conditions?: ({
+    /** Name of the condition. */
+    type: string
+    /** Whether it holds. */
+    status: 'True' | 'False' | 'Unknown'
+    /** The generation that it is about. */
+    observedGeneration?: number
+    /** When status last changed. */
+    lastTransitionTime: string
+    /** Why, in one word. */
+    reason: string
+    /** Why, for a person. */
+    message: string
+  })[]
+}
+
+/** A protected system, the accounts in it that agents may act as, and what its data is. */
+export interface ProtectedResource {
+  apiVersion: 'firebreak.dev/v1alpha1'
+  kind: 'ProtectedResource'
+  metadata: ObjectMeta
+  spec: ProtectedResourceSpec
+  status?: ProtectedResourceStatus
+}
+
+/** What is protected, and how it is reached. */
+export interface ProtectedResourceSpec {
+  /** The protocol that is spoken to the system. */
+  type: 'postgresql' | 'mysql' | 'kubernetes' | 'ssh' | 'rdp' | 'http'
+  /** Host and port of the system, as the sidecar reaches it. */
+  address: string
+  /** The database that sessions are bound to. Absent means the one that the client asks for. */
+  database?: string
+  /** How the connection to the system is protected. Without ca the authorities of the system are trusted. */
+  tls: {
+    /** disable: plain text. require: encrypted, the server is not verified. verify-ca: its certificate is verified. verify-full: and its name as well. */
+    mode: 'disable' | 'require' | 'verify-ca' | 'verify-full'
+    /** Where a PEM text comes from. */
+    ca?: {
+      /** A key of a Secret in the same namespace. */
+      secret?: {
+        /** Name of the Secret. */
+        name: string
+        /** Key in its data. */
+        key: string
+      }
+      /** A file that the sidecar can read (standalone). */
+      file?: {
+        /** Path of the file, relative to the manifest's directory. */
+        path: string
+      }
+      /** A variable of the sidecar's environment (standalone). */
+      env?: {
+        /** Name of the variable. */
+        name: string
+      }
+    }
+    /** The name to verify and to send as SNI when it differs from the host of the address. */
+    serverName?: string
+  }
+  /** The downstream accounts that agents may act as. The agent never sees their credentials. */
+  roles: ({
+    /** What the agent calls the account, as its user name for example. */
+    name: string
+    /** The account's name in the system where the credential does not hold it. Absent means the role's name. */
+    username?: string
+    /** Where the account's password comes from. */
+    credential: {
+      /** A Secret in the same namespace. */
+      secret?: {
+        /** Name of the Secret. */
+        name: string
+        /** Key that holds the account's name, where the Secret has it. */
+        usernameKey: string
+        /** Key that holds the password. */
+        passwordKey: string
+      }
+      /** A file that holds the password (standalone). A trailing newline is not part of it. */
+      file?: {
+        /** Path of the file, relative to the manifest's directory. */
+        path: string
+      }
+      /** Variables of the sidecar's environment (standalone). */
+      env?: {
+        /** Name of the variable that holds the account's name. */
+        username?: string
+        /** Name of the variable that holds the password. */
+        password: string
+      }
+    }
+    /** A TLS client certificate to present as well. */
+    clientCertificate?: {
+      /** Where a PEM text comes from. */
+      certificate: {
+        /** A key of a Secret in the same namespace. */
+        secret?: {
+          /** Name of the Secret. */
+          name: string
+          /** Key in its data. */
+          key: string
+        }
+        /** A file that the sidecar can read (standalone). */
+        file?: {
+          /** Path of the file, relative to the manifest's directory. */
+          path: string
+        }
+        /** A variable of the sidecar's environment (standalone). */
+        env?: {
+          /** Name of the variable. */
+          name: string
+        }
+      }
+      /** Where a PEM text comes from. */
+      key: {
+        /** A key of a Secret in the same namespace. */
+        secret?: {
+          /** Name of the Secret. */
+          name: string
+          /** Key in its data. */
+          key: string
+        }
+        /** A file that the sidecar can read (standalone). */
+        file?: {
+          /** Path of the file, relative to the manifest's directory. */
+          path: string
+        }
+        /** A variable of the sidecar's environment (standalone). */
+        env?: {
+          /** Name of the variable. */
+          name: string
+        }
+      }
+    }
+  })[]
+  /** The pods behind the address when they are in the cluster; they get an ingress NetworkPolicy. */
+  workload?: {
+    /** Selects by labels; all that is given must match. */
+    podSelector: {
+      /** Labels and their values. */
+      matchLabels?: Record<string, string>
+      /** Label requirements. */
+      matchExpressions?: ({
+        /** The label. */
+        key: string
+        /** How values are compared. */
+        operator: 'In' | 'NotIn' | 'Exists' | 'DoesNotExist'
+        /** The values of In and NotIn. */
+        values?: string[]
+      })[]
+    }
+    /** Selects by labels; all that is given must match. */
+    namespaceSelector?: {
+      /** Labels and their values. */
+      matchLabels?: Record<string, string>
+      /** Label requirements. */
+      matchExpressions?: ({
+        /** The label. */
+        key: string
+        /** How values are compared. */
+        operator: 'In' | 'NotIn' | 'Exists' | 'DoesNotExist'
+        /** The values of In and NotIn. */
+        values?: string[]
+      })[]
+    }
+  }
+  /** What kinds of data the system holds, and where. */
+  classification?: ({
+    /** Names for the kind of data, from the general to the special, as in pii/email. */
+    tags: string[]
+    /** Columns as schema.table.column; a part may be or hold the wildcard *. */
+    columns?: string[]
+    /** Paths of fields in documents, as in $.customer.email. */
+    fields?: string[]
+  })[]
+}
+
+/** What the operator saw. */
+export interface ProtectedResourceStatus {
+  /** The generation that the status is about. */
+  observedGeneration?: number
+  /** Standard conditions; Ready sums them up. */
+  conditions?: ({
+    /** Name of the condition. */
+    type: string
+    /** Whether it holds. */
+    status: 'True' | 'False' | 'Unknown'
+    /** The generation that it is about. */
+    observedGeneration?: number
+    /** When status last changed. */
+    lastTransitionTime: string
+    /** Why, in one word. */
+    reason: string
+    /** Why, for a person. */
+    message: string
+  })[]
+}

@@ -1,0 +1,3 @@
+export type * from './generated/types.ts'
+export { type LoadedManifests, loadManifests } from './load.ts'
+export type * from './manifest.ts'

@@ -1,0 +1,191 @@
+/** Reads manifests from YAML text: validated, defaulted, cross-checked, every problem with its place. */
+import { type Document, isMap, isScalar, LineCounter, type ParsedNode, parseAllDocuments } from 'yaml'
+import { crossCheck } from './cross-check.ts'
+import type { Location, Manifest, ManifestProblem, ManifestSet, Secret } from './manifest.ts'
+import { closest } from './near-match.ts'
+import { knownKinds, validate } from './validate.ts'
+
+export interface LoadedManifests {
+  /** Only what is valid. Meaningless for use when {@link problems} has an error. */
+  readonly manifests: ManifestSet
+  readonly problems: readonly ManifestProblem[]
+}
+
+export interface ManifestFile {
+  /** As it is to be shown in problems. */
+  readonly path: string
+  readonly text: string
+}
+
+/** Finds the place of a field of one object in its file. */
+export type Locate = (path: readonly (string | number)[], onKey?: boolean) => Location & { readonly source: string }
+
+interface LoadedObject {
+  readonly manifest: Manifest
+  readonly locate: Locate
+}
+
+/** More aliases than any manifest needs; what a YAML bomb is made of. */
+const maximumAliases = 100
+
+export function loadManifests(files: readonly ManifestFile[]): LoadedManifests {
+  const problems: ManifestProblem[] = []
+  const objects: LoadedObject[] = []
+  for (const file of files) loadFile(file, objects, problems)
+  refuseDuplicates(objects, problems)
+  const manifests = sortByKind(objects.map((object) => object.manifest))
+  const locators = new Map(objects.map((object) => [object.manifest, object.locate]))
+  problems.push(...crossCheck(manifests, (manifest) => locators.get(manifest)))
+  return { manifests, problems }
+}
+
+function loadFile(file: ManifestFile, objects: LoadedObject[], problems: ManifestProblem[]): void {
+  const lineCounter = new LineCounter()
+  const lines = file.text.split('\n')
+  const at = (offset: number): Location & { source: string } => {
+    const { line, col } = lineCounter.linePos(offset)
+    return { file: file.path, line, column: col, source: lines[line - 1] ?? '' }
+  }
+  const documents = parseAllDocuments(file.text, { lineCounter, uniqueKeys: true, prettyErrors: false })
+  if (!Array.isArray(documents)) return
+  for (const document of documents) {
+    const [error] = document.errors
+    if (error) {
+      problems.push(problem(at(error.pos[0]), '', '', `not valid YAML: ${error.message}`))
+      continue
+    }
+    const locate: Locate = (path, onKey = false) => at(offsetOf(document, path, onKey))
+    loadDocument(document, locate, objects, problems)
+  }
+}
+
+function loadDocument(document: Document.Parsed, locate: Locate, objects: LoadedObject[], problems: ManifestProblem[]): void {
+  let value: unknown
+  try {
+    value = document.toJS({ maxAliasCount: maximumAliases })
+  } catch (error) {
+    problems.push(problem(locate([]), '', '', error instanceof Error ? error.message : String(error)))
+    return
+  }
+  if (value === null || value === undefined) return
+  if (isRecord(value) && value.kind === 'List' && Array.isArray(value.items)) {
+    value.items.forEach((item, index) => {
+      loadObject(item, (path, onKey) => locate(['items', index, ...path], onKey), objects, problems)
+    })
+    return
+  }
+  loadObject(value, locate, objects, problems)
+}
+
+function loadObject(value: unknown, locate: Locate, objects: LoadedObject[], problems: ManifestProblem[]): void {
+  const fail = (path: readonly (string | number)[], message: string): void => {
+    problems.push(problem(locate(path), describe(value), path.join('.'), message))
+  }
+  if (!isRecord(value)) return fail([], `expected an object with apiVersion and kind, found ${typeof value}`)
+  const { apiVersion, kind } = value
+  if (kind === 'Secret' && apiVersion === 'v1') {
+    const secret = readSecret(value)
+    if (typeof secret === 'string') return fail(['data'], secret)
+    objects.push({ manifest: secret, locate })
+    return
+  }
+  const expected = typeof kind === 'string' ? knownKinds.get(kind) : undefined
+  if (expected === undefined) {
+    const near = typeof kind === 'string' ? closest(kind, [...knownKinds.keys(), 'Secret']) : undefined
+    return fail(['kind'], `unknown kind ${String(kind)}${near ? `, did you mean ${near}?` : `; known are ${[...knownKinds.keys()].join(', ')} and Secret`}`)
+  }
+  if (apiVersion !== expected) return fail(['apiVersion'], `expected ${expected} for kind ${String(kind)}, found ${String(apiVersion)}`)
+  const name = isRecord(value.metadata) ? value.metadata.name : undefined
+  if (typeof name !== 'string' || !/^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/.test(name)) {
+    return fail(['metadata', 'name'], `expected a lower-case DNS name in metadata.name, found ${JSON.stringify(name)}`)
+  }
+  const findings = validate(String(kind), value)
+  for (const finding of findings) {
+    const place = locate(finding.path, finding.onKey)
+    problems.push(problem(place, describe(value), fieldPath(finding.path), finding.message))
+  }
+  if (findings.length > 0) return
+  const metadata = value.metadata as Record<string, unknown>
+  metadata.namespace ??= 'default'
+  objects.push({ manifest: value as unknown as Manifest, locate })
+}
+
+function readSecret(value: Record<string, unknown>): Secret | string {
+  const metadata = isRecord(value.metadata) ? value.metadata : {}
+  if (typeof metadata.name !== 'string') return 'expected metadata.name'
+  const data: Record<string, string> = {}
+  for (const [key, encoded] of Object.entries(isRecord(value.data) ? value.data : {})) {
+    if (typeof encoded !== 'string') return `expected base64 text in data.${key}`
+    data[key] = Buffer.from(encoded, 'base64').toString('utf8')
+  }
+  for (const [key, text] of Object.entries(isRecord(value.stringData) ? value.stringData : {})) {
+    if (typeof text !== 'string') return `expected text in stringData.${key}`
+    data[key] = text
+  }
+  const namespace = typeof metadata.namespace === 'string' ? metadata.namespace : 'default'
+  return { apiVersion: 'v1', kind: 'Secret', metadata: { name: metadata.name, namespace }, data }
+}
+
+function refuseDuplicates(objects: readonly LoadedObject[], problems: ManifestProblem[]): void {
+  const seen = new Map<string, LoadedObject>()
+  for (const object of objects) {
+    const name = describe(object.manifest)
+    const first = seen.get(name)
+    if (first) {
+      const { file, line } = first.locate([])
+      problems.push(problem(object.locate(['metadata', 'name']), name, 'metadata.name', `defined twice, first in ${file}:${line}`))
+    } else seen.set(name, object)
+  }
+}
+
+function sortByKind(manifests: readonly Manifest[]): ManifestSet {
+  return {
+    identities: manifests.filter((manifest) => manifest.kind === 'AgentIdentity'),
+    resources: manifests.filter((manifest) => manifest.kind === 'ProtectedResource'),
+    policies: manifests.filter((manifest) => manifest.kind === 'GuardrailPolicy'),
+    approvals: manifests.filter((manifest) => manifest.kind === 'ApprovalRequest'),
+    secrets: manifests.filter((manifest) => manifest.kind === 'Secret'),
+  }
+}
+
+/** Offset of the deepest node on the path that exists; of its key when that is what is wrong. */
+function offsetOf(document: Document.Parsed, path: readonly (string | number)[], onKey: boolean): number {
+  for (let length = path.length; length > 0; length--) {
+    const parent = length === 1 ? document.contents : document.getIn(path.slice(0, length - 1), true)
+    const last = path[length - 1]
+    if (onKey && isMap(parent)) {
+      const pair = parent.items.find((item) => isScalar(item.key) && item.key.value === last)
+      if (pair) return (pair.key as ParsedNode).range[0]
+    }
+    const node = document.getIn(path.slice(0, length), true) as ParsedNode | undefined
+    if (node?.range) return node.range[0]
+  }
+  return document.contents?.range[0] ?? document.range[0]
+}
+
+export function problem(
+  { source, ...location }: Location & { readonly source: string },
+  object: string,
+  field: string,
+  message: string,
+  severity: ManifestProblem['severity'] = 'error',
+): ManifestProblem {
+  return { severity, location, object, field, message, source }
+}
+
+/** `AgentIdentity agents/support-bot`, as far as the value tells. */
+export function describe(value: unknown): string {
+  if (!isRecord(value) || typeof value.kind !== 'string') return ''
+  const metadata = isRecord(value.metadata) ? value.metadata : {}
+  if (typeof metadata.name !== 'string') return value.kind
+  return `${value.kind} ${typeof metadata.namespace === 'string' ? metadata.namespace : 'default'}/${metadata.name}`
+}
+
+/** `['spec', 'rules', 0]` as `spec.rules[0]`. */
+export function fieldPath(path: readonly (string | number)[]): string {
+  return path.reduce<string>((text, part) => (typeof part === 'number' ? `${text}[${part}]` : text ? `${text}.${part}` : part), '')
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
