@@ -1,2 +1,7 @@
 export type * from './command.ts'
 export type * from './decision.ts'
+export * from './describe.ts'
+export { detect, maskDetected } from './detection/detect.ts'
+export { seconds } from './duration.ts'
+export { applyMask } from './masking/apply.ts'
+export { type Compilation, compilePolicy, type PolicyProblem } from './snapshot.ts'

@@ -1,0 +1,58 @@
+/** The CEL expression of a rule. */
+import { Environment } from '@marcbachmann/cel-js'
+import type { Command } from './command.ts'
+import type { Principal, Subject } from './decision.ts'
+
+export interface ConditionInput {
+  readonly command: Command
+  readonly principal: Principal
+  readonly subject: Subject
+}
+
+/** @returns the expression's truth, or `onError` when it can't be evaluated (a fact the command doesn't carry, for one). */
+export type Condition = (input: ConditionInput, onError: boolean) => boolean
+
+const environment = new Environment({
+  unlistedVariablesAreDyn: false,
+  limits: { maxAstNodes: 1_000, maxDepth: 50, maxListElements: 200, maxMapEntries: 200, maxCallArguments: 16 },
+})
+  .registerVariable('command', 'map')
+  .registerVariable('identity', 'map')
+  .registerVariable('resource', 'string')
+  .registerVariable('role', 'string')
+
+/** @throws Error with a message for the policy's author when the expression is not valid. */
+export function compileCondition(expression: string): Condition {
+  const evaluate = environment.parse(expression)
+  const checked = evaluate.check()
+  if (!checked.valid) throw new Error(checked.error?.message ?? 'the condition is not valid')
+  if (checked.type !== undefined && checked.type !== 'bool' && checked.type !== 'dyn') throw new Error(`expected a condition that is true or false, found one of type ${checked.type}`)
+  return ({ command, principal, subject }, onError) => {
+    const [namespace, name] = principal.identity.split('/')
+    try {
+      const value: unknown = evaluate({
+        command: {
+          actions: command.touches.map((touch) => touch.action),
+          objects: command.touches.map((touch) => touch.object.path.join('.')),
+          ...factsForCel(command.facts),
+        },
+        identity: { namespace, name, groups: [...principal.groups] },
+        resource: subject.resource.split('/')[1],
+        role: subject.role,
+      })
+      return typeof value === 'boolean' ? value : onError
+    } catch {
+      return onError
+    }
+  }
+}
+
+/** CEL tells whole numbers from others, so a count has to be an integer to be compared with one. */
+function factsForCel(facts: Command['facts']): Record<string, Record<string, unknown>> {
+  return Object.fromEntries(
+    Object.entries(facts).map(([namespace, values]) => [
+      namespace,
+      Object.fromEntries(Object.entries(values).map(([name, value]) => [name, Number.isInteger(value) ? BigInt(value as number) : value])),
+    ]),
+  )
+}

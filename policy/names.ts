@@ -1,0 +1,59 @@
+/** Patterns over dotted names, as rules and classifications write them. */
+
+/** A name pattern ready to match. */
+export interface NamePattern {
+  /** The object kind that was written before the name, if any. */
+  readonly kind: string | undefined
+  readonly segments: readonly ((text: string) => boolean)[]
+}
+
+/**
+ * Compiles `schema.table.column` with `*` wildcards inside segments, double quotes around segments that hold dots,
+ * and an optional leading kind (`function public.f`). Names are compared exactly, as the system stores them.
+ * A lone `*` or `**` matches everything.
+ */
+export function compileName(pattern: string): NamePattern {
+  const space = /^([a-z]+) +(.+)$/.exec(pattern)
+  const name = space?.[2] ?? pattern
+  if (name === '*' || name === '**') return { kind: space?.[1], segments: [] }
+  return { kind: space?.[1], segments: splitSegments(name).map(compileGlob) }
+}
+
+function splitSegments(name: string): string[] {
+  const segments: string[] = []
+  let current = ''
+  let quoted = false
+  for (const character of name) {
+    if (character === '"') quoted = !quoted
+    else if (character === '.' && !quoted) {
+      segments.push(current)
+      current = ''
+    } else current += character
+  }
+  return [...segments, current]
+}
+
+/** `*` stands for any run of characters; everything else for itself. */
+export function compileGlob(glob: string): (text: string) => boolean {
+  if (glob === '*') return () => true
+  if (!glob.includes('*')) return (text) => text === glob
+  const expression = new RegExp(`^${glob.split('*').map(escapeRegExp).join('.*')}$`, 's')
+  return (text) => expression.test(text)
+}
+
+function escapeRegExp(text: string): string {
+  return text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')
+}
+
+/** How much of an object a pattern covers: all of it, only parts of a certain name below it, or nothing. */
+export type Coverage = 'all' | 'none' | ((part: string) => boolean)
+
+export function coverage(pattern: NamePattern, kind: string, path: readonly string[]): Coverage {
+  if (pattern.kind !== undefined && pattern.kind !== kind) return 'none'
+  const { segments } = pattern
+  for (let index = 0; index < segments.length && index < path.length; index++) {
+    if (!segments[index]?.(path[index] ?? '')) return 'none'
+  }
+  if (segments.length <= path.length) return 'all'
+  return segments.length === path.length + 1 ? (segments[path.length] ?? 'none') : 'none'
+}
