@@ -1,0 +1,116 @@
+/**
+ * Cuts a byte stream into protocol frames (type byte, length, payload) without copying.
+ * https://www.postgresql.org/docs/current/protocol-overview.html#PROTOCOL-MESSAGE-CONCEPTS
+ */
+
+export interface FrameRules {
+  /** Largest payload length by type byte; undefined = a type that this side never sends. */
+  maximumLength(type: number): number | undefined
+}
+
+/**
+ * - `frame`: a whole frame stands in `buffer` from `start` to `end`.
+ * - `piece`: a part of a large frame that nobody has to see whole; `first` and `last` say which part.
+ * - `more`: everything has been read; push the next chunk.
+ * - `error`: the bytes are not this protocol; `problem` says why. Nothing more can be read.
+ */
+export type ReadResult = 'frame' | 'piece' | 'more' | 'error'
+
+const headerLength = 5
+
+/** Iterates over frames. Its public fields describe the current one, so that a frame costs no allocation. */
+export class FrameReader {
+  buffer: Buffer = empty
+  type = 0
+  start = 0
+  end = 0
+  first = false
+  last = false
+  problem = ''
+  /** Whether an incomplete DataRow or CopyData may be handed out in pieces. Changes take effect with the next frame. */
+  streaming = false
+
+  readonly #rules: FrameRules
+  #position = 0
+  /** Bytes of a streamed frame still to come. */
+  #open = 0
+  #waiting: Buffer[] = []
+  #waitingLength = 0
+  #needed = 0
+
+  constructor(rules: FrameRules) {
+    this.#rules = rules
+  }
+
+  push(chunk: Buffer): void {
+    if (this.#waitingLength > 0) {
+      this.#waiting.push(chunk)
+      this.#waitingLength += chunk.length
+      if (this.#waitingLength < this.#needed) return
+      this.buffer = Buffer.concat(this.#waiting, this.#waitingLength)
+      this.#waiting = []
+      this.#waitingLength = 0
+    } else this.buffer = chunk
+    this.#position = 0
+  }
+
+  next(): ReadResult {
+    if (this.problem !== '') return 'error'
+    if (this.#waitingLength > 0) return 'more'
+    const { buffer } = this
+    const position = this.#position
+    const available = buffer.length - position
+    if (available === 0) return 'more'
+    if (this.#open > 0) return this.#piece(position, Math.min(this.#open, available), false)
+    if (available < headerLength) return this.#wait(headerLength)
+    const type = buffer[position] ?? 0
+    const length =
+      ((buffer[position + 1] ?? 0) << 24) | ((buffer[position + 2] ?? 0) << 16) | ((buffer[position + 3] ?? 0) << 8) | (buffer[position + 4] ?? 0)
+    const maximum = this.#rules.maximumLength(type)
+    if (maximum === undefined) return this.#fail(`unexpected message type 0x${type.toString(16).padStart(2, '0')}`)
+    if (length < 4 || length > maximum) return this.#fail(`message ${String.fromCharCode(type)} has an impossible length of ${length}`)
+    this.type = type
+    const total = length + 1
+    if (available >= total) {
+      this.start = position
+      this.end = this.#position = position + total
+      return 'frame'
+    }
+    if (this.streaming && isBulk(type)) {
+      this.#open = total
+      return this.#piece(position, available, true)
+    }
+    return this.#wait(total)
+  }
+
+  #piece(position: number, length: number, first: boolean): ReadResult {
+    this.start = position
+    this.end = this.#position = position + length
+    this.#open -= length
+    this.first = first
+    this.last = this.#open === 0
+    return 'piece'
+  }
+
+  #wait(needed: number): ReadResult {
+    const rest = this.buffer.subarray(this.#position)
+    this.#waiting.push(rest)
+    this.#waitingLength = rest.length
+    this.#needed = needed
+    this.buffer = empty
+    this.#position = 0
+    return 'more'
+  }
+
+  #fail(problem: string): ReadResult {
+    this.problem = problem
+    return 'error'
+  }
+}
+
+const empty = Buffer.alloc(0)
+
+/** DataRow and CopyData. */
+function isBulk(type: number): boolean {
+  return type === 0x44 || type === 0x64
+}
