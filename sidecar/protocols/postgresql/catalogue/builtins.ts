@@ -47,7 +47,7 @@ export function isTotalOperator(name: string): boolean {
   return totalOperators.has(name)
 }
 
-const totalOperators = new Set(['=', '<>', '!=', '<', '>', '<=', '>=', '||', '~~', '!~~', '->', '->>', '@>', '<@', '&&'])
+const totalOperators = new Set(['=', '<>', '!=', '<', '>', '<=', '>=', '||', '->', '->>', '@>', '<@', '&&'])
 
 /**
  * - `baseline`: what drivers, psql and ORMs read of the catalogue.

@@ -162,7 +162,7 @@ function triggerEvents(type: number): Relation['triggers'][number]['events'] {
 }
 
 function functionInfo(row: CatalogueRows['functions'][number]): FunctionInfo {
-  const [oid, schema, name, kind, language, volatility, securityDefiner, types, names, defaults, variadic, returnsSet, returnType, source, settings] = row
+  const [oid, schema, name, kind, language, volatility, securityDefiner, types, names, defaults, variadic, returnsSet, returnType, source, settings, modes] = row
   const argumentTypes = types === '' ? [] : types.split(' ').map(Number)
   return {
     oid,
@@ -174,6 +174,7 @@ function functionInfo(row: CatalogueRows['functions'][number]): FunctionInfo {
     securityDefiner,
     argumentTypes,
     argumentNames: names ?? [],
+    outputNames: (names ?? []).filter((_, index) => 'obt'.includes(modes?.[index] ?? 'i')),
     minimumArguments: argumentTypes.length - defaults,
     variadic,
     returnsSet,

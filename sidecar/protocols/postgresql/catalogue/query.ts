@@ -30,6 +30,7 @@ export interface CatalogueRows {
     returnType: number,
     source: string | null,
     settings: readonly string[] | null,
+    argumentModes: readonly string[] | null,
   ][]
   readonly types: readonly [oid: number, schema: string, name: string, kind: string, category: string, element: number, base: number, relation: number][]
   readonly operators: readonly [schema: string, name: string, functionOid: number][]
@@ -63,7 +64,7 @@ export function catalogueQuery(scope: Scope): string {
     ['rules', 'r.ev_class::pg_catalog.int8, pg_catalog.pg_get_ruledef(r.oid)', `${relations} JOIN pg_catalog.pg_rewrite r ON r.ev_class OPERATOR(pg_catalog.=) c.oid AND r.rulename OPERATOR(pg_catalog.<>) '_RETURN'::pg_catalog.name WHERE ${scope === 'user'}`],
     [
       'functions',
-      `p.oid::pg_catalog.int8, ${schema}, p.proname, p.prokind, l.lanname, p.provolatile, p.prosecdef, p.proargtypes::pg_catalog.text, p.proargnames, p.pronargdefaults, p.provariadic OPERATOR(pg_catalog.<>) 0::pg_catalog.oid, p.proretset, p.prorettype::pg_catalog.int8, ${source}, p.proconfig`,
+      `p.oid::pg_catalog.int8, ${schema}, p.proname, p.prokind, l.lanname, p.provolatile, p.prosecdef, p.proargtypes::pg_catalog.text, p.proargnames, p.pronargdefaults, p.provariadic OPERATOR(pg_catalog.<>) 0::pg_catalog.oid, p.proretset, p.prorettype::pg_catalog.int8, ${source}, p.proconfig, p.proargmodes`,
       `${join('pg_catalog.pg_proc p', 'p.pronamespace')} JOIN pg_catalog.pg_language l ON l.oid OPERATOR(pg_catalog.=) p.prolang`,
     ],
     ['types', `t.oid::pg_catalog.int8, ${schema}, t.typname, t.typtype, t.typcategory, t.typelem::pg_catalog.int8, t.typbasetype::pg_catalog.int8, t.typrelid::pg_catalog.int8`, join('pg_catalog.pg_type t', 't.typnamespace')],

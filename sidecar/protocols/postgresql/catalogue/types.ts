@@ -44,6 +44,8 @@ export interface FunctionInfo {
   readonly argumentTypes: readonly number[]
   /** Named arguments in order, all modes; empty names are ''. */
   readonly argumentNames: readonly string[]
+  /** Names of OUT, INOUT and TABLE arguments, which are the columns of the result in FROM. */
+  readonly outputNames: readonly string[]
   readonly minimumArguments: number
   readonly variadic: boolean
   readonly returnsSet: boolean

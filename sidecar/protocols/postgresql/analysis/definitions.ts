@@ -1,0 +1,273 @@
+/** Statements that make, change, remove or hand out objects. */
+import type { AlterTableStmt, CreateStmt, DropStmt, GrantStmt, RangeVar, RenameStmt } from 'libpg-query'
+import type { SqlAction } from './actions.ts'
+import { definedBody } from './bodies.ts'
+import { DraftCatalogue } from './draft.ts'
+import { expression } from './expressions.ts'
+import type { Findings } from './findings.ts'
+import { relationColumns, Scope } from './scope.ts'
+import { type StatementHandler, type StatementTable, statement } from './statement.ts'
+import { is, listItems, type Node, strings, type Tag, tagOf } from './tree.ts'
+import { constant, unproven } from './value.ts'
+
+/** Makes a handler for a statement about one object. */
+function define<Name extends Tag>(action: SqlAction, kind: string, path: (body: Parameters<StatementHandler<Name>>[1]) => readonly string[] | RangeVar | undefined): StatementHandler<Name> {
+  return (findings, body) => {
+    const named = path(body)
+    findings.touch(action, kind, named === undefined ? ['*'] : Array.isArray(named) ? objectPath(findings, named) : relationPath(findings, named as RangeVar))
+    changed(findings)
+    scanDefinition(findings, body, definitionScope(findings, body as { relation?: RangeVar; table?: RangeVar }))
+    return undefined
+  }
+}
+
+const one = (name: string | undefined): readonly string[] | undefined => (name === undefined ? undefined : [name])
+
+export const definitions: StatementTable = {
+  CreateStmt: createTable,
+  CreateForeignTableStmt(findings, { base }) {
+    findings.touch('sql:remote', 'table', ['foreign'])
+    return base && createTable(findings, base)
+  },
+  IndexStmt(findings, body) {
+    findings.touch('sql:create', 'index', body.relation ? relationPath(findings, body.relation) : ['*'])
+    scanDefinition(findings, body, definitionScope(findings, body))
+    return undefined
+  },
+  ViewStmt(findings, { view, query }, scope, text) {
+    findings.touch('sql:create', 'view', view ? newPath(findings, view) : ['*'])
+    changed(findings, view?.relpersistence === 't')
+    if (query) statement(findings, query, scope, text)
+    return undefined
+  },
+  CreateFunctionStmt(findings, body, _scope, text) {
+    const path = objectPath(findings, strings(body.funcname))
+    findings.touch('sql:create', body.is_procedure ? 'procedure' : 'function', path)
+    definedBody(findings, body, text, `the function ${path.join('.')}`)
+    changed(findings)
+    return undefined
+  },
+  RuleStmt(findings, { relation, whereClause, actions = [] }, _scope, text) {
+    findings.touch('sql:create', 'rule', relation ? relationPath(findings, relation) : ['*'])
+    const scope = definitionScope(findings, { relation })
+    if (whereClause) findings.indirect(expression(findings, whereClause, scope), 'a rule')
+    for (const node of actions) for (const column of statement(findings, node, scope, text)) findings.indirect(column.value, 'a rule')
+    changed(findings)
+    return undefined
+  },
+  CreateTrigStmt: define('sql:create', 'trigger', ({ relation }) => relation),
+  CreateEventTrigStmt: define('sql:create', 'event trigger', ({ trigname }) => one(trigname)),
+  CreatePolicyStmt: define('sql:create', 'policy', ({ table }) => table),
+  CreateSchemaStmt(findings, { schemaname, schemaElts = [] }, scope, text) {
+    findings.touch('sql:create', 'schema', [schemaname ?? '*'])
+    for (const node of schemaElts) statement(findings, node, scope, text)
+    changed(findings)
+    return undefined
+  },
+  CreateSeqStmt: define('sql:create', 'sequence', ({ sequence }) => sequence),
+  CreateDomainStmt: define('sql:create', 'domain', ({ domainname }) => strings(domainname)),
+  CreateEnumStmt: define('sql:create', 'type', ({ typeName }) => strings(typeName)),
+  CreateRangeStmt: define('sql:create', 'type', ({ typeName }) => strings(typeName)),
+  CompositeTypeStmt: define('sql:create', 'type', ({ typevar }) => typevar),
+  DefineStmt: define('sql:create', 'object', ({ defnames }) => strings(defnames)),
+  CreateCastStmt: define('sql:create', 'cast', () => undefined),
+  CreateConversionStmt: define('sql:create', 'conversion', ({ conversion_name: name }) => strings(name)),
+  CreateOpClassStmt: define('sql:create', 'operator class', ({ opclassname }) => strings(opclassname)),
+  CreateOpFamilyStmt: define('sql:create', 'operator family', ({ opfamilyname }) => strings(opfamilyname)),
+  CreatePLangStmt: define('sql:create', 'language', ({ plname }) => one(plname)),
+  CreateTransformStmt: define('sql:create', 'transform', () => undefined),
+  CreateStatsStmt: define('sql:create', 'statistics', ({ defnames }) => strings(defnames)),
+  CreateAmStmt: define('sql:create', 'access method', ({ amname }) => one(amname)),
+  CreateExtensionStmt: define('sql:create', 'extension', ({ extname }) => one(extname)),
+  CreatedbStmt: define('sql:create', 'database', ({ dbname }) => one(dbname)),
+  CreateRoleStmt: define('sql:create', 'role', ({ role }) => one(role)),
+  CreateTableSpaceStmt: define('sql:create', 'tablespace', ({ tablespacename }) => one(tablespacename)),
+  CreateFdwStmt: define('sql:remote', 'foreign data wrapper', ({ fdwname }) => one(fdwname)),
+  CreateForeignServerStmt: define('sql:remote', 'server', ({ servername }) => one(servername)),
+  CreateUserMappingStmt: define('sql:remote', 'user mapping', ({ servername }) => one(servername)),
+  ImportForeignSchemaStmt: define('sql:remote', 'schema', ({ local_schema: name }) => one(name)),
+  CreatePublicationStmt: define('sql:replicate', 'publication', ({ pubname }) => one(pubname)),
+  CreateSubscriptionStmt: define('sql:replicate', 'subscription', ({ subname }) => one(subname)),
+
+  AlterTableStmt: alterTable,
+  RenameStmt: rename,
+  AlterObjectSchemaStmt: (findings, { relation, object }) => void alterRelationOrObject(findings, relation, object),
+  AlterOwnerStmt: (findings, { relation, object }) => void alterRelationOrObject(findings, relation, object),
+  AlterObjectDependsStmt: define('sql:alter', 'object', () => undefined),
+  AlterDomainStmt: define('sql:alter', 'domain', ({ typeName }) => strings(typeName)),
+  AlterEnumStmt: define('sql:alter', 'type', ({ typeName }) => strings(typeName)),
+  AlterTypeStmt: define('sql:alter', 'type', ({ typeName }) => strings(typeName)),
+  AlterFunctionStmt: define('sql:alter', 'function', ({ func }) => strings(func?.objname)),
+  AlterSeqStmt: define('sql:alter', 'sequence', ({ sequence }) => sequence),
+  AlterPolicyStmt: define('sql:alter', 'policy', ({ table }) => table),
+  AlterDatabaseStmt: define('sql:alter', 'database', ({ dbname }) => one(dbname)),
+  AlterDatabaseSetStmt: define('sql:alter', 'database', ({ dbname }) => one(dbname)),
+  AlterDatabaseRefreshCollStmt: define('sql:alter', 'database', ({ dbname }) => one(dbname)),
+  AlterRoleStmt: define('sql:alter', 'role', ({ role }) => one(role?.rolename)),
+  AlterRoleSetStmt: define('sql:alter', 'role', ({ role }) => one(role?.rolename)),
+  AlterSystemStmt: define('sql:alter', 'server', ({ setstmt }) => one(setstmt?.name)),
+  AlterDefaultPrivilegesStmt: define('sql:grant', 'default privileges', () => undefined),
+  AlterExtensionStmt: define('sql:alter', 'extension', ({ extname }) => one(extname)),
+  AlterExtensionContentsStmt: define('sql:alter', 'extension', ({ extname }) => one(extname)),
+  AlterCollationStmt: define('sql:alter', 'collation', ({ collname }) => strings(collname)),
+  AlterEventTrigStmt: define('sql:alter', 'event trigger', ({ trigname }) => one(trigname)),
+  AlterOperatorStmt: define('sql:alter', 'operator', () => undefined),
+  AlterOpFamilyStmt: define('sql:alter', 'operator family', ({ opfamilyname }) => strings(opfamilyname)),
+  AlterStatsStmt: define('sql:alter', 'statistics', ({ defnames }) => strings(defnames)),
+  AlterTSConfigurationStmt: define('sql:alter', 'text search configuration', ({ cfgname }) => strings(cfgname)),
+  AlterTSDictionaryStmt: define('sql:alter', 'text search dictionary', ({ dictname }) => strings(dictname)),
+  AlterTableMoveAllStmt: define('sql:alter', 'tablespace', ({ orig_tablespacename: name }) => one(name)),
+  AlterTableSpaceOptionsStmt: define('sql:alter', 'tablespace', ({ tablespacename }) => one(tablespacename)),
+  ReplicaIdentityStmt: define('sql:alter', 'table', () => undefined),
+  AlterFdwStmt: define('sql:remote', 'foreign data wrapper', ({ fdwname }) => one(fdwname)),
+  AlterForeignServerStmt: define('sql:remote', 'server', ({ servername }) => one(servername)),
+  AlterUserMappingStmt: define('sql:remote', 'user mapping', ({ servername }) => one(servername)),
+  AlterPublicationStmt: define('sql:replicate', 'publication', ({ pubname }) => one(pubname)),
+  AlterSubscriptionStmt: define('sql:replicate', 'subscription', ({ subname }) => one(subname)),
+
+  DropStmt: drop,
+  DropdbStmt: define('sql:drop', 'database', ({ dbname }) => one(dbname)),
+  DropRoleStmt(findings, { roles = [] }) {
+    for (const node of roles) findings.touch('sql:drop', 'role', [is(node, 'RoleSpec') ? (node.RoleSpec.rolename ?? '*') : '*'])
+    return undefined
+  },
+  DropOwnedStmt: define('sql:drop', 'owned objects', () => undefined),
+  ReassignOwnedStmt: define('sql:alter', 'owned objects', () => undefined),
+  DropTableSpaceStmt: define('sql:drop', 'tablespace', ({ tablespacename }) => one(tablespacename)),
+  DropUserMappingStmt: define('sql:remote', 'user mapping', ({ servername }) => one(servername)),
+  DropSubscriptionStmt: define('sql:replicate', 'subscription', ({ subname }) => one(subname)),
+
+  GrantStmt: grant,
+  GrantRoleStmt(findings, { granted_roles: roles = [], is_grant: isGrant }) {
+    for (const node of roles) findings.touch(isGrant ? 'sql:grant' : 'sql:revoke', 'role', [is(node, 'AccessPriv') ? (node.AccessPriv.priv_name ?? '*') : '*'])
+    return undefined
+  },
+  CommentStmt: (findings, { object }) => void findings.touch('sql:comment', 'object', objectPath(findings, objectNames(object))),
+  SecLabelStmt: (findings, { object }) => void findings.touch('sql:securityLabel', 'object', objectPath(findings, objectNames(object))),
+}
+
+/** After it, names may mean something else. */
+function changed(findings: Findings, temporary = false, followed = false): void {
+  findings.effect({ kind: 'definition', temporary })
+  if (!followed && findings.catalogue instanceof DraftCatalogue) findings.catalogue.uncertain = true
+}
+
+function createTable(findings: Findings, body: CreateStmt): undefined {
+  const { relation, tableElts = [], inhRelations = [], partbound, ofTypename } = body
+  const temporary = relation?.relpersistence === 't'
+  const path = relation ? newPath(findings, relation) : ['*']
+  findings.touch('sql:create', 'table', path)
+  scanDefinition(findings, body, definitionScope(findings, {}))
+  const plain = inhRelations.length === 0 && !partbound && !ofTypename && tableElts.every((node) => !is(node, 'TableLikeClause'))
+  changed(findings, temporary, plain)
+  if (plain && findings.catalogue instanceof DraftCatalogue) {
+    const columns = tableElts.flatMap((node) => (is(node, 'ColumnDef') ? [node.ColumnDef.colname ?? ''] : []))
+    findings.catalogue.createTable(path[0] ?? '', path[1] ?? '', columns, temporary)
+  }
+}
+
+/** A classification names columns: whatever gives classified columns another name or place takes them from it. */
+function alterTable(findings: Findings, body: AlterTableStmt): undefined {
+  for (const range of rangeVars(body)) movesColumns(findings, range, 'ALTER TABLE')
+  findings.touch('sql:alter', 'table', body.relation ? relationPath(findings, body.relation) : ['*'])
+  scanDefinition(findings, body.cmds, definitionScope(findings, body))
+  changed(findings)
+}
+
+function rename(findings: Findings, { relation, object, renameType, newname }: RenameStmt): undefined {
+  if (relation) movesColumns(findings, relation, `a new name (${newname ?? ''})`)
+  if (renameType === 'OBJECT_SCHEMA') findings.opaque('renaming a schema gives everything in it another name')
+  const kind = (renameType ?? 'OBJECT').replace('OBJECT_', '').toLowerCase()
+  findings.touch('sql:alter', kind, relation ? relationPath(findings, relation) : objectPath(findings, objectNames(object)))
+  changed(findings)
+}
+
+function alterRelationOrObject(findings: Findings, relation: RangeVar | undefined, object: Node | undefined): void {
+  if (relation) movesColumns(findings, relation, 'ALTER')
+  findings.touch('sql:alter', relation ? 'table' : 'object', relation ? relationPath(findings, relation) : objectPath(findings, objectNames(object)))
+  changed(findings)
+}
+
+function movesColumns(findings: Findings, range: RangeVar, through: string): void {
+  const [schema = '', name = ''] = relationPath(findings, range)
+  const relation = findings.catalogue.relation(schema, name)
+  if (!relation) return
+  for (const column of relationColumns(findings, relation, () => {})) findings.indirect(column.value, through)
+}
+
+function rangeVars(value: unknown): RangeVar[] {
+  if (typeof value !== 'object' || value === null) return []
+  return Object.entries(value).flatMap(([key, inner]) => (key === 'relation' || key === 'RangeVar' || (key === 'name' && typeof inner === 'object') ? [inner as RangeVar] : rangeVars(inner)))
+}
+
+function drop(findings: Findings, { removeType, objects = [] }: DropStmt): undefined {
+  const kind = (removeType ?? 'OBJECT').replace('OBJECT_', '').toLowerCase()
+  for (const node of objects) {
+    const path = objectPath(findings, objectNames(node))
+    findings.touch('sql:drop', kind, path)
+    if (findings.catalogue instanceof DraftCatalogue && kind === 'table') findings.catalogue.dropTable(path[0] ?? '', path[1] ?? '')
+  }
+  changed(findings, false, kind === 'table' || kind === 'index')
+}
+
+function grant(findings: Findings, { is_grant: isGrant, objects = [], objtype, targtype }: GrantStmt): undefined {
+  const action = isGrant ? 'sql:grant' : 'sql:revoke'
+  const kind = targtype === 'ACL_TARGET_ALL_IN_SCHEMA' ? 'schema' : (objtype ?? 'OBJECT').replace('OBJECT_', '').toLowerCase()
+  for (const node of objects) findings.touch(action, kind, is(node, 'RangeVar') ? relationPath(findings, node.RangeVar) : objectPath(findings, objectNames(node)))
+}
+
+function objectNames(node: Node | undefined): string[] {
+  if (is(node, 'List')) return strings(listItems(node))
+  if (is(node, 'String')) return [node.String.sval ?? '']
+  if (is(node, 'TypeName')) return strings(node.TypeName.names)
+  if (is(node, 'ObjectWithArgs')) return strings(node.ObjectWithArgs.objname)
+  return is(node, 'RoleSpec') ? [node.RoleSpec.rolename ?? '*'] : ['*']
+}
+
+/** Schema and name; the schema is where it is, or where it would be made. */
+function objectPath(findings: Findings, names: readonly string[]): readonly string[] {
+  const parts = names.filter((name) => name !== '')
+  if (parts.length === 0) return ['*']
+  if (parts.length > 1) return parts.slice(-3)
+  const [name = ''] = parts
+  const schemas = ['pg_temp', ...(findings.searchPath ?? [])]
+  const schema = schemas.find((candidate) => findings.catalogue.relation(candidate, name) ?? findings.catalogue.functions(candidate, name)[0]) ?? findings.searchPath?.[0]
+  return schema === undefined ? parts : [schema, name]
+}
+
+function relationPath(findings: Findings, { schemaname, relname = '' }: RangeVar): readonly string[] {
+  return objectPath(findings, schemaname === undefined ? [relname] : [schemaname, relname])
+}
+
+function newPath(findings: Findings, { schemaname, relname = '', relpersistence }: RangeVar): readonly string[] {
+  return [schemaname ?? (relpersistence === 't' ? 'pg_temp' : (findings.searchPath?.[0] ?? '?')), relname]
+}
+
+/** Names in a definition are columns of the table it is about; what isn't known there does no harm. */
+function definitionScope(findings: Findings, body: { relation?: RangeVar | undefined; table?: RangeVar | undefined }): Scope {
+  const scope = new Scope()
+  const range = body.relation ?? body.table
+  const [schema = '', name = ''] = range ? relationPath(findings, range) : []
+  const relation = range && findings.catalogue.relation(schema, name)
+  const columns = relation ? relationColumns(findings, relation, () => {}) : []
+  for (const alias of [name, 'old', 'new']) scope.items.push({ name: alias, schema: undefined, columns, open: range && !relation ? unproven : constant, qualifiedOnly: alias !== name })
+  return scope
+}
+
+const queries = new Set<Tag>(['SelectStmt', 'InsertStmt', 'UpdateStmt', 'DeleteStmt', 'MergeStmt'])
+const expressions = new Set<Tag>(['FuncCall', 'A_Expr', 'BoolExpr', 'ColumnRef', 'TypeCast', 'SubLink', 'CaseExpr', 'CoalesceExpr', 'MinMaxExpr', 'NullTest', 'A_ArrayExpr', 'RowExpr', 'A_Indirection', 'XmlExpr', 'JsonFuncExpr'])
+
+/** Finds the expressions and queries in a definition, wherever they stand. */
+function scanDefinition(findings: Findings, value: unknown, scope: Scope): void {
+  if (typeof value !== 'object' || value === null) return
+  if (Array.isArray(value)) {
+    for (const item of value) scanDefinition(findings, item, scope)
+    return
+  }
+  const node = value as Node
+  const tag = Object.keys(value).length === 1 ? tagOf(node) : undefined
+  if (tag && queries.has(tag)) {
+    for (const column of statement(findings, node, scope, '')) findings.indirect(column.value, 'a definition')
+  } else if (tag && expressions.has(tag)) findings.indirect(expression(findings, node, scope), 'a definition')
+  else for (const inner of Object.values(value)) scanDefinition(findings, inner, scope)
+}

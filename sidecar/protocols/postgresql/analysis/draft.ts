@@ -1,0 +1,86 @@
+/** The catalogue as the earlier statements of the same text will have left it. */
+import type { Catalogue, FunctionInfo, OperatorInfo, Relation, TypeInfo } from '../catalogue/types.ts'
+
+/** OIDs that no real object has; they only tell drafts apart. */
+let nextOid = -1
+
+export class DraftCatalogue implements Catalogue {
+  /** Something changed that is not followed: nothing can be looked up any more. */
+  uncertain = false
+  readonly #base: Catalogue
+  readonly #relations = new Map<string, Relation | null>()
+
+  constructor(base: Catalogue) {
+    this.#base = base
+  }
+
+  createTable(schema: string, name: string, columns: readonly string[], temporary: boolean): void {
+    const relation: Relation = {
+      oid: nextOid--,
+      schema,
+      name,
+      kind: 'table',
+      temporary,
+      columns: columns.map((column, index) => ({ name: column, number: index + 1, typeOid: 0 })),
+      parents: [],
+      children: [],
+      triggers: [],
+      rules: [],
+    }
+    // IF NOT EXISTS leaves a table that is there as it is
+    if (!this.relation(schema, name)) this.#relations.set(`${schema}\0${name}`, relation)
+  }
+
+  dropTable(schema: string, name: string): void {
+    this.#relations.set(`${schema}\0${name}`, null)
+  }
+
+  relation(schema: string, name: string): Relation | undefined {
+    const drafted = this.#relations.get(`${schema}\0${name}`)
+    return drafted === null ? undefined : (drafted ?? this.#base.relation(schema, name))
+  }
+
+  get version(): string {
+    return this.#base.version
+  }
+
+  get serverVersion(): number {
+    return this.#base.serverVersion
+  }
+
+  get definitionSearchPath(): readonly string[] {
+    return this.#base.definitionSearchPath
+  }
+
+  hasSchema(name: string): boolean {
+    return this.#base.hasSchema(name)
+  }
+
+  relationByOid(oid: number): Relation | undefined {
+    return this.#base.relationByOid(oid)
+  }
+
+  functions(schema: string, name: string): readonly FunctionInfo[] {
+    return this.#base.functions(schema, name)
+  }
+
+  functionByOid(oid: number): FunctionInfo | undefined {
+    return this.#base.functionByOid(oid)
+  }
+
+  operators(name: string): readonly OperatorInfo[] {
+    return this.#base.operators(name)
+  }
+
+  type(schema: string, name: string): TypeInfo | undefined {
+    return this.#base.type(schema, name)
+  }
+
+  typeByOid(oid: number): TypeInfo | undefined {
+    return this.#base.typeByOid(oid)
+  }
+
+  castFunctions(): readonly number[] {
+    return this.#base.castFunctions()
+  }
+}

@@ -1,0 +1,39 @@
+/** Texts that are not even given to the parser: too long, too deep, or not to be read as they look. */
+import { isUtf8 } from 'node:buffer'
+import { isSafeEncoding } from './settings.ts'
+import type { SessionContext } from './types.ts'
+
+/** Longer texts are data more than intent, and parsing them would hold up everybody else. */
+export const maximumTextLength = 1_000_000
+
+const maximumCommentDepth = 32
+const maximumParentheses = 500
+
+/** @returns why the text is opaque without being read, in words. */
+export function refusedUnread(text: Buffer, context: SessionContext): string | undefined {
+  if (text.length > maximumTextLength) return `the statement is longer than ${maximumTextLength} bytes`
+  if (text.includes(0)) return 'the statement holds a NUL byte'
+  const utf8 = /^(utf-?8|unicode)$/i.test(context.clientEncoding)
+  if (utf8 ? !isUtf8(text) : !isSafeEncoding(context.clientEncoding) || hasHighBytes(text)) return `the statement can't be read in client_encoding ${context.clientEncoding}`
+  if (!context.standardConformingStrings && text.includes(0x5c)) return 'backslashes have another meaning while standard_conforming_strings is off'
+  return tooDeep(text)
+}
+
+function hasHighBytes(text: Buffer): boolean {
+  for (const byte of text) if (byte > 0x7f) return true
+  return false
+}
+
+/** Counts more than it must (quotes are not looked at), so it may refuse what the parser could read, never the reverse. */
+function tooDeep(text: Buffer): string | undefined {
+  let comments = 0
+  let parentheses = 0
+  for (let index = 0; index < text.length; index++) {
+    const byte = text[index]
+    if (byte === 0x2f && text[index + 1] === 0x2a) comments++
+    if (byte === 0x28 || byte === 0x5b) parentheses++
+    if (byte === 0x29 || byte === 0x5d) parentheses--
+    if (parentheses > maximumParentheses) return 'the statement is nested too deeply'
+  }
+  return comments > maximumCommentDepth && comments * text.length > 4_000_000 ? 'the statement has too many comments' : undefined
+}
