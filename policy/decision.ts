@@ -54,6 +54,8 @@ interface Explained {
   readonly matched: readonly string[]
   /** Rules with effect `alert` that matched as well. */
   readonly alerts: readonly RuleReference[]
+  /** Something that a mask rule is about is touched: what the target says in errors may quote it. */
+  readonly touchesMasked: boolean
   /** Of the snapshot that decided. */
   readonly revision: string
 }

@@ -5,7 +5,7 @@ import type { ConditionInput } from './condition.ts'
 import type { ApprovalTerms, Decision, FieldMask, MaskStrategy, Principal, RuleReference, Subject } from './decision.ts'
 import { describeSource, describeTouch } from './describe.ts'
 import { seconds } from './duration.ts'
-import { type CompiledRule, coversTouch, matchesInWords, matchesSource } from './rule.ts'
+import { type CompiledRule, coversTouch, matchesInWords, matchesSource, touchesRule } from './rule.ts'
 
 export class RuleSet {
   readonly #principal: Principal
@@ -38,18 +38,20 @@ export class RuleSet {
   decide(command: Command): Decision {
     const input: ConditionInput = { command, principal: this.#principal, subject: this.#subject }
     const alerts = this.#matching(this.#rules.alert, input).map(({ rule }) => rule.reference)
+    const touchesMasked = this.#rules.mask.some((rule) => command.opaque.length > 0 || command.touches.some((touch) => touchesRule(rule, touch, this.#classification)))
+    const common = { alerts, touchesMasked, revision: this.#revision }
     const deny = this.#denied(command, input)
-    if (deny) return { effect: 'deny', ...deny, alerts, revision: this.#revision }
-    const common = { alerts, revision: this.#revision, masks: this.#masksFor(command, input) }
+    if (deny) return { effect: 'deny', ...deny, ...common }
+    const masks = this.#masksFor(command, input)
     const held = this.#matching(this.#rules.requireApproval, input)
     const [first] = held
     if (first) {
       const { rule, words } = held.reduce((a, b) => (quorumOf(b.rule) > quorumOf(a.rule) ? b : a), first)
-      return { effect: 'hold', ...explain(rule, reasonFor(rule, command, words, 'needs approval'), words), approval: approvalTerms(rule), ...common }
+      return { effect: 'hold', ...explain(rule, reasonFor(rule, command, words, 'needs approval'), words), approval: approvalTerms(rule), masks, ...common }
     }
     const covering = this.#coveringRule(command, input)
     const matched = command.touches.map((touch) => describeTouch(touch))
-    return { effect: 'allow', ...(covering && { rule: covering }), reason: 'every action is allowed', matched, ...common }
+    return { effect: 'allow', ...(covering && { rule: covering }), reason: 'every action is allowed', matched, masks, ...common }
   }
 
   #matching(rules: readonly CompiledRule[], input: ConditionInput): { rule: CompiledRule; words: string[] }[] {

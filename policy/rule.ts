@@ -102,6 +102,12 @@ export function matchesSource(rule: CompiledRule, source: Source, classification
   return !rule.tags || carriesTag(rule, classification.tagsOf(source.path, source.part))
 }
 
+/** Whether an object holds anything that a mask rule is about, touched or not. */
+export function touchesRule(rule: CompiledRule, { object: { kind, path } }: Touch, classification: Classification): boolean {
+  if (rule.objects && matchObjects(rule.objects, kind, path, undefined, true) === 'none') return false
+  return !rule.tags || carriesTag(rule, classification.tagsBelow(path))
+}
+
 /** What of a command a deny, hold or alert rule matches, in words; empty when nothing. */
 export function matchesInWords(rule: CompiledRule, command: Command, classification: Classification, input: ConditionInput): string[] {
   if (command.opaque.length > 0) return command.opaque.map((reason) => `opaque: ${reason}`)

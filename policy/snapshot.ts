@@ -53,8 +53,9 @@ class Snapshot implements PolicySnapshot {
   readonly #resources: ReadonlyMap<QualifiedName, ProtectedResource>
   readonly #policies: readonly CompiledPolicy[]
   readonly #classifications = new Map<QualifiedName, Classification>()
-  /** By subject object: a session keeps one for its life. */
-  readonly #grants = new WeakMap<Subject, Grant>()
+  /** By subject object first, which is a session's for its life; sessions of equal subjects share a grant. */
+  readonly #bySubject = new WeakMap<Subject, Grant>()
+  readonly #grants = new Map<string, Grant>()
 
   constructor(manifests: ManifestSet, policies: readonly CompiledPolicy[]) {
     this.#identities = new Map(manifests.identities.map((manifest) => [nameOf(manifest), manifest]))
@@ -65,7 +66,7 @@ class Snapshot implements PolicySnapshot {
 
   decide(subject: Subject, command: Command): Decision {
     const grant = this.#grant(subject)
-    if ('refusal' in grant) return { effect: 'deny', reason: grant.refusal, matched: [], alerts: [], revision: this.revision }
+    if ('refusal' in grant) return { effect: 'deny', reason: grant.refusal, matched: [], alerts: [], touchesMasked: true, revision: this.revision }
     const known = grant.decisions.get(command)
     if (known) return known
     const decision = grant.links.map((link) => link.decide(command)).reduce(strictest)
@@ -79,11 +80,12 @@ class Snapshot implements PolicySnapshot {
   }
 
   #grant(subject: Subject): Grant {
-    let grant = this.#grants.get(subject)
-    if (!grant) {
-      grant = this.#makeGrant(subject)
-      this.#grants.set(subject, grant)
-    }
+    const known = this.#bySubject.get(subject)
+    if (known) return known
+    const key = JSON.stringify([subject.chain, subject.resource, subject.role])
+    const grant = this.#grants.get(key) ?? this.#makeGrant(subject)
+    this.#grants.set(key, grant)
+    this.#bySubject.set(subject, grant)
     return grant
   }
 
@@ -147,8 +149,9 @@ function strictest(a: Decision, b: Decision): Decision {
 
 function withMasks(stricter: Decision, other: Decision): Decision {
   const alerts = [...stricter.alerts, ...other.alerts]
-  if (stricter.effect === 'deny' || other.effect === 'deny') return { ...stricter, alerts }
-  return { ...stricter, alerts, masks: mergeMasks(stricter.masks, other.masks) }
+  const touchesMasked = stricter.touchesMasked || other.touchesMasked
+  if (stricter.effect === 'deny' || other.effect === 'deny') return { ...stricter, alerts, touchesMasked }
+  return { ...stricter, alerts, touchesMasked, masks: mergeMasks(stricter.masks, other.masks) }
 }
 
 function mergeMasks(a: readonly (FieldMask | undefined)[], b: readonly (FieldMask | undefined)[]): readonly (FieldMask | undefined)[] {

@@ -7,7 +7,7 @@
  * {@link Gateway} and a {@link GuardedSession}.
  */
 import type { Socket } from 'node:net'
-import type { Command, Decision, Limits, SessionTerms, Subject } from '@firebreak/policy'
+import type { Command, Decision, Limits, QualifiedName, SessionTerms, Subject } from '@firebreak/policy'
 
 /** A value, or why there is none. For errors that the caller must handle. */
 export type Result<Value, Failure> =
@@ -58,6 +58,7 @@ export interface Claim {
 
 /** The stations, as seen by one listener for one protected resource. */
 export interface Gateway {
+  readonly resource: QualifiedName
   readonly target: Target
   /** Certificate for clients that ask for TLS; absent: TLS is declined. */
   readonly clientTls?: { readonly certificate: string; readonly key: string }
@@ -91,6 +92,8 @@ export interface GuardedSession extends Disposable {
   readonly subject: Subject
   /** Aborted when the session may not go on (expired, revoked, shutdown); the reason is a {@link Refusal}. */
   readonly signal: AbortSignal
+  /** Secret of the installation that keyed hashes and kept formats are made with. */
+  readonly maskKey: Uint8Array
   /** Under the revision in force now. */
   readonly terms: SessionTerms
   /** The role's credential as it is now; fails with a refusal that names no secret. */
@@ -120,6 +123,8 @@ export interface CommandAudit {
   readonly command: Command
   readonly decision: Decision
   readonly outcome: Outcome
+  /** The exact text where the command was recognised by its form: commands that differ only in constants share one object. */
+  readonly text?: string
   /** Bound values of the command, as text; the audit station decides whether they are written. */
   readonly parameters?: readonly (string | null)[]
 }

@@ -17,6 +17,8 @@ export interface FrameRules {
 export type ReadResult = 'frame' | 'piece' | 'more' | 'error'
 
 const headerLength = 5
+/** Largest DataRow or CopyData that somebody has to see whole. */
+const maximumWhole = 64 * 1024 * 1024
 
 /** Iterates over frames. Its public fields describe the current one, so that a frame costs no allocation. */
 export class FrameReader {
@@ -66,7 +68,7 @@ export class FrameReader {
     const type = buffer[position] ?? 0
     const length =
       ((buffer[position + 1] ?? 0) << 24) | ((buffer[position + 2] ?? 0) << 16) | ((buffer[position + 3] ?? 0) << 8) | (buffer[position + 4] ?? 0)
-    const maximum = this.#rules.maximumLength(type)
+    const maximum = this.#maximumLength(type)
     if (maximum === undefined) return this.#fail(`unexpected message type 0x${type.toString(16).padStart(2, '0')}`)
     if (length < 4 || length > maximum) return this.#fail(`message ${String.fromCharCode(type)} has an impossible length of ${length}`)
     this.type = type
@@ -83,6 +85,16 @@ export class FrameReader {
     return this.#wait(total)
   }
 
+  #maximumLength(type: number): number | undefined {
+    const maximum = this.#rules.maximumLength(type)
+    return maximum !== undefined && isBulk(type) && !this.streaming ? Math.min(maximum, maximumWhole) : maximum
+  }
+
+  /** Makes {@link next} return the current frame again. */
+  rewind(): void {
+    this.#position = this.start
+  }
+
   #piece(position: number, length: number, first: boolean): ReadResult {
     this.start = position
     this.end = this.#position = position + length
@@ -97,8 +109,7 @@ export class FrameReader {
     this.#waiting.push(rest)
     this.#waitingLength = rest.length
     this.#needed = needed
-    this.buffer = empty
-    this.#position = 0
+    this.#position = this.buffer.length
     return 'more'
   }
 

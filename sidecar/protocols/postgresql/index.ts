@@ -1,0 +1,1 @@
+export { postgresql } from './session/serve.ts'

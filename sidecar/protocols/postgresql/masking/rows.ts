@@ -1,0 +1,72 @@
+/** Rewrites DataRow messages. */
+import { type DetectorKind, type FieldMask, maskDetected } from '@firebreak/policy'
+import type { Catalogue } from '../catalogue/types.ts'
+import type { ResultColumn } from '../codec/server-messages.ts'
+import { type CellMask, cellMask, isTextual } from './cells.ts'
+import type { Output } from './output.ts'
+
+interface MaskedColumn {
+  readonly mask: CellMask
+  /** NULL is a value like any other: whether a computed value is NULL may tell what it was computed from. */
+  readonly masksNull: boolean
+}
+
+export class RowMasker {
+  readonly #columns: readonly (MaskedColumn | undefined)[]
+
+  /** @param masks aligned with the columns. @param copies which columns are unchanged values of a source. */
+  constructor(
+    columns: readonly ResultColumn[],
+    masks: readonly (FieldMask | undefined)[],
+    copies: readonly boolean[],
+    key: Uint8Array,
+    detectors: readonly DetectorKind[],
+    catalogue: Catalogue,
+  ) {
+    this.#columns = columns.map((column, index): MaskedColumn | undefined => {
+      const mask = masks[index]
+      const type = { typeOid: column.typeOid, typeModifier: column.typeModifier, binary: column.format === 1 }
+      if (mask) return { mask: cellMask(mask.strategy, type, key, catalogue), masksNull: !copies[index] }
+      const detects = detectors.length > 0 && isTextual(column.typeOid, catalogue)
+      return detects ? { mask: detectorMask(detectors), masksNull: false } : undefined
+    })
+  }
+
+  /** @returns false when the row is not what was described; nothing of it may pass then. */
+  rewrite(buffer: Buffer, start: number, end: number, output: Output): boolean {
+    const columns = this.#columns
+    if (end - start < 7 || buffer.readUInt16BE(start + 5) !== columns.length) return false
+    const frameStart = output.length
+    output.copy(buffer, start, start + 7)
+    let position = start + 7
+    let unchanged = position
+    for (let index = 0; index < columns.length; index++) {
+      if (position + 4 > end) return false
+      const length = buffer.readInt32BE(position)
+      const valueStart = position + 4
+      const valueEnd = length < 0 ? valueStart : valueStart + length
+      if (valueEnd > end || length < -1) return false
+      const column = columns[index]
+      if (column && (length >= 0 || column.masksNull)) {
+        output.copy(buffer, unchanged, position)
+        const masked = column.mask(buffer, valueStart, valueEnd)
+        output.int32(masked === null ? -1 : masked.length)
+        if (masked !== null) output.copy(masked, 0, masked.length)
+        unchanged = valueEnd
+      }
+      position = valueEnd
+    }
+    output.copy(buffer, unchanged, position)
+    output.setInt32(output.length - frameStart - 1, frameStart + 1)
+    return position === end
+  }
+}
+
+/** The text and binary formats of text types are the same bytes. */
+function detectorMask(detectors: readonly DetectorKind[]): CellMask {
+  return (buffer, start, end) => {
+    const text = buffer.toString('utf8', start, end)
+    const masked = maskDetected(text, detectors)
+    return masked === text ? buffer.subarray(start, end) : Buffer.from(masked)
+  }
+}

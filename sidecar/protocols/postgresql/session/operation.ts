@@ -1,0 +1,69 @@
+/** What has been sent to the server and is still to be answered, in order. */
+import type { CommandRun } from './run.ts'
+import type { Portal, Prepared } from './prepared.ts'
+
+export interface Operation {
+  readonly kind: 'query' | 'parse' | 'bind' | 'describe' | 'execute' | 'close' | 'sync' | 'function'
+  /** The gateway's own: nothing of the answer goes to the client. */
+  readonly hidden?: boolean
+  /** What the client hears instead of the error that the server is certain to give. */
+  readonly refusal?: Buffer
+  /** The commands of a query in order, or the one of an execute. */
+  readonly runs?: readonly CommandRun[]
+  /** How many of the runs are done. */
+  done?: number
+  /** Of describe: where its result's columns are to be kept. */
+  readonly describes?: Prepared | Portal
+  /** Takes the value of a row that the gateway asked for. */
+  readonly receive?: (value: string) => void
+  /** Of a hidden sync: all answers have been given. */
+  readonly settled?: (failed: boolean) => void
+  /** Takes back what was predicted to be, when it failed or never ran. */
+  readonly undo?: () => void
+  /** Whether the commands change the session's state. */
+  readonly hasEffects?: boolean
+}
+
+/** A queue that doesn't move its items. */
+export class OperationQueue {
+  #items: (Operation | undefined)[] = []
+  #head = 0
+
+  get head(): Operation | undefined {
+    return this.#items[this.#head]
+  }
+
+  get length(): number {
+    return this.#items.length - this.#head
+  }
+
+  push(operation: Operation): void {
+    this.#items.push(operation)
+  }
+
+  shift(): Operation | undefined {
+    const operation = this.#items[this.#head]
+    this.#items[this.#head++] = undefined
+    if (this.#head === this.#items.length) {
+      this.#items.length = 0
+      this.#head = 0
+    } else if (this.#head > 1024) {
+      this.#items = this.#items.slice(this.#head)
+      this.#head = 0
+    }
+    return operation
+  }
+
+  /** Takes out what follows the head as long as it is a Sync. */
+  dropLeadingSyncs(): void {
+    while (this.#items[this.#head + 1]?.kind === 'sync') this.#items.splice(this.#head + 1, 1)
+  }
+
+  /** From the head on. */
+  *[Symbol.iterator](): Generator<Operation> {
+    for (let index = this.#head; index < this.#items.length; index++) {
+      const operation = this.#items[index]
+      if (operation) yield operation
+    }
+  }
+}

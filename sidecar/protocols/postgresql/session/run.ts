@@ -1,0 +1,111 @@
+/** One command on its way through the server: its decision, what came of it, and its audit line. */
+import type { Decision } from '@firebreak/policy'
+import type { CommandAudit, GuardedSession } from '../../../session.ts'
+import type { StatementAnalysis } from '../analysis/types.ts'
+import type { Catalogue } from '../catalogue/types.ts'
+import type { ResultColumn } from '../codec/server-messages.ts'
+import { CopyMasker } from '../masking/copy.ts'
+import { RowMasker } from '../masking/rows.ts'
+import { originProblem, spreadMasks } from '../masking/plan.ts'
+
+export interface RunError {
+  readonly code: string
+  readonly message: string
+}
+
+export class CommandRun {
+  readonly analysis: StatementAnalysis
+  readonly decision: Decision
+  readonly reference: string
+  readonly parameters: CommandAudit['parameters']
+  /** The first row of an execute has been seen. */
+  begun = false
+  rows = 0
+  bytes = 0
+  /** Rewrites rows; undefined while they pass as they are. */
+  rowMasker: RowMasker | undefined
+  copyMasker: CopyMasker | undefined
+  error: RunError | undefined
+  /** Set when the gateway itself ended the command, to answer for it instead of the server. */
+  ended: Buffer | undefined
+  timer: NodeJS.Timeout | undefined
+  readonly #session: GuardedSession
+  readonly #text: string | undefined
+  readonly #startedAt = performance.now()
+  #masked: readonly string[] = []
+  #audited = false
+
+  /** @param text where the analysis stands for another text of the same form. */
+  constructor(session: GuardedSession, analysis: StatementAnalysis, decision: Decision, text: string | undefined, parameters?: CommandAudit['parameters']) {
+    this.#session = session
+    this.analysis = analysis
+    this.decision = decision
+    this.reference = session.reference()
+    this.#text = text
+    this.parameters = parameters
+  }
+
+  get masks(): boolean {
+    return this.decision.effect !== 'deny' && this.decision.masks.length > 0
+  }
+
+  /** Whether what the server says about the command may quote values that are masked. */
+  get mayQuote(): boolean {
+    return this.decision.touchesMasked
+  }
+
+  /**
+   * The columns of the result are known.
+   *
+   * @returns why the result can't be masked with certainty; nothing of it may pass then.
+   */
+  begin(columns: readonly ResultColumn[], catalogue: Catalogue): string | undefined {
+    const { decision, analysis } = this
+    if (decision.effect === 'deny') return 'the command was refused'
+    if (!this.#session.terms.masks && !this.masks && this.#session.terms.detectors.length === 0) return undefined
+    const problem = originProblem(columns, analysis, catalogue)
+    if (problem !== undefined) return problem
+    const masks = spreadMasks(decision.masks, columns.length, analysis.shapeUnknown)
+    if (masks === undefined) return 'the result has other columns than the analysis expected'
+    const { detectors } = this.#session.terms
+    const copies = columns.map((_, index) => analysis.command.fields[analysis.shapeUnknown ? 0 : index]?.derivation === 'copy')
+    if (masks.some((mask) => mask !== undefined) || detectors.length > 0) this.rowMasker = new RowMasker(columns, masks, copies, this.#session.maskKey, detectors, catalogue)
+    this.#masked = columns.flatMap((column, index) => (masks[index] ? [column.name] : []))
+    return undefined
+  }
+
+  /** COPY sends rows without describing them. */
+  beginCopy(columnCount: number, binary: boolean, catalogue: Catalogue): string | undefined {
+    const { decision, analysis } = this
+    if (decision.effect === 'deny' || analysis.copy?.direction !== 'out') return 'the server sends rows that the analysis did not expect'
+    if (!this.masks) return undefined
+    const masks = spreadMasks(decision.masks, columnCount, analysis.shapeUnknown)
+    if (masks === undefined) return 'the result has other columns than the analysis expected'
+    if (binary !== (analysis.copy.format === 'binary')) return 'the rows come in another format than the analysis expected'
+    this.copyMasker = new CopyMasker(analysis.copy, analysis, masks, this.#session.maskKey, catalogue)
+    this.#masked = analysis.command.fields.flatMap((field, index) => (masks[index] ? [field.label] : []))
+    return undefined
+  }
+
+  /** Writes the audit line; only the first call counts. */
+  finish(error?: RunError): void {
+    if (this.#audited) return
+    this.#audited = true
+    clearTimeout(this.timer)
+    const outcomeError = this.error ?? error
+    this.#session.audit({
+      reference: this.reference,
+      command: this.analysis.command,
+      decision: this.decision,
+      outcome: {
+        rows: this.rows,
+        bytes: this.bytes,
+        maskedFields: this.#masked,
+        milliseconds: performance.now() - this.#startedAt,
+        ...(outcomeError && { error: outcomeError }),
+      },
+      ...(this.#text !== undefined && { text: this.#text }),
+      ...(this.parameters && { parameters: this.parameters }),
+    })
+  }
+}

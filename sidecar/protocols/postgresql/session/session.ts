@@ -1,0 +1,155 @@
+/** One client connection and its server connection: what both sides share. */
+import type { Socket } from 'node:net'
+import type { Gateway, GuardedSession, Refusal } from '../../../session.ts'
+import type { Analyser } from '../analysis/analyser.ts'
+import * as encode from '../codec/encode.ts'
+import { cancelOnServer } from '../handshake/cancel.ts'
+import type { ServerConnection } from '../handshake/server.ts'
+import { ClientSide } from './client-side.ts'
+import { type Operation, OperationQueue } from './operation.ts'
+import { PreparedStatements } from './prepared.ts'
+import { refusedSession } from './refusals.ts'
+import { ServerSide } from './server-side.ts'
+import { ownCatalogueQuery, type SessionState, stateQuery } from './state.ts'
+
+/** Names of the gateway's own statement and portal on the server. Clients can't use names with this prefix. */
+export const ownPrefix = 'firebreak_'
+const ownName = `${ownPrefix}own`
+
+export class Session {
+  readonly client: Socket
+  readonly server: ServerConnection
+  readonly gateway: Gateway
+  readonly guarded: GuardedSession
+  readonly analyser: Analyser
+  readonly state: SessionState
+  readonly prepared: PreparedStatements
+  readonly operations = new OperationQueue()
+  /** The server takes CopyData from the client. */
+  copyingIn = false
+  /** The server ignores everything up to the next Sync. */
+  discarding = false
+  /** Messages of the extended protocol were sent since the last Sync. */
+  groupOpen = false
+  /** Operations in flight that change the state. */
+  effectsInFlight = 0
+  readonly #clientSide: ClientSide
+  readonly #serverSide: ServerSide
+  readonly #ended = Promise.withResolvers<void>()
+  #closed = false
+
+  constructor(client: Socket, server: ServerConnection, gateway: Gateway, guarded: GuardedSession, analyser: Analyser, state: SessionState) {
+    this.client = client
+    this.server = server
+    this.gateway = gateway
+    this.guarded = guarded
+    this.analyser = analyser
+    this.state = state
+    this.prepared = new PreparedStatements(analyser, state)
+    this.#clientSide = new ClientSide(this)
+    this.#serverSide = new ServerSide(this)
+  }
+
+  /** Passes messages until either side is gone or the session may not go on. */
+  async run(): Promise<void> {
+    const { client, server, guarded } = this
+    const expired = (): void => this.end(refusedSession(guarded.signal.reason as Refusal))
+    guarded.signal.addEventListener('abort', expired, { once: true })
+    server.socket.on('data', (chunk: Buffer) => this.#serverSide.receive(chunk))
+    server.socket.on('close', () => this.end()).on('error', () => this.end())
+    client.on('close', () => this.end()).on('error', () => this.end())
+    client.on('end', () => this.end())
+    client.on('drain', () => server.socket.resume())
+    server.socket.on('drain', () => this.#clientSide.resume())
+    if (guarded.signal.aborted) expired()
+    try {
+      await this.askState()
+      if (this.#closed) return
+      client.write(encode.readyForQuery('I'))
+      client.on('data', (chunk: Buffer) => this.#clientSide.receive(chunk))
+      await this.#ended.promise
+    } finally {
+      guarded.signal.removeEventListener('abort', expired)
+      for (const operation of this.operations) for (const run of operation.runs ?? []) run.finish({ code: '08006', message: 'the connection ended before the command did' })
+      for (const portal of this.prepared.portals.values()) portal.run?.finish()
+    }
+  }
+
+  /** Ends both sides; the client hears the last message first. */
+  end(lastWords?: Buffer): void {
+    if (this.#closed) return
+    this.#closed = true
+    const { client, server } = this
+    if (!server.socket.destroyed) server.socket.end(encode.terminate)
+    setTimeout(() => server.socket.destroy(), 1_000).unref()
+    if (lastWords && client.writable) client.end(lastWords)
+    else client.end()
+    setTimeout(() => client.destroy(), 1_000).unref()
+    this.#ended.resolve()
+  }
+
+  get closed(): boolean {
+    return this.#closed
+  }
+
+  /** Something that can't be: going on could let one message be taken for another. */
+  fail(code: '08P01' | '42501', message: string): void {
+    this.end(encode.errorResponse({ severity: 'FATAL', code, message }))
+  }
+
+  /** Puts a message for the server in line with what is expected back. */
+  expect(operation: Operation): void {
+    if (operation.hasEffects) this.effectsInFlight++
+    this.operations.push(operation)
+  }
+
+  /** The client side may be waiting for the line to be empty. */
+  answered(): void {
+    if (this.operations.length === 0) this.#clientSide.resume()
+  }
+
+  /** Answers all open questions about the state; only when nothing is in flight. */
+  async settle(): Promise<void> {
+    for (let turn = 0; turn < 4 && !this.#closed; turn++) {
+      const question = this.state.question()
+      if (question === undefined) return
+      if (question === 'state') await this.askState()
+      else if (question === 'sharedCatalogue') await this.state.refreshShared()
+      else {
+        const answer = await this.#ask(ownCatalogueQuery)
+        if (answer === undefined) this.state.unanswered(question)
+        else this.state.answerOwnCatalogue(answer)
+      }
+    }
+  }
+
+  async askState(): Promise<void> {
+    const answer = await this.#ask(stateQuery)
+    if (answer === undefined) this.state.unanswered('state')
+    else this.state.answerState(answer)
+  }
+
+  /** Runs a statement of the gateway's own on the session, by names of its own so that nothing of the client's is touched. */
+  #ask(text: string): Promise<string | undefined> {
+    const { promise, resolve } = Promise.withResolvers<string | undefined>()
+    let value: string | undefined
+    const hidden = { hidden: true } as const
+    this.expect({ kind: 'parse', ...hidden })
+    this.expect({ kind: 'bind', ...hidden })
+    this.expect({ kind: 'execute', ...hidden, receive: (received) => (value = received) })
+    this.expect({ kind: 'close', ...hidden })
+    this.expect({ kind: 'close', ...hidden })
+    this.expect({ kind: 'sync', ...hidden, settled: (failed) => resolve(failed ? undefined : value) })
+    this.server.socket.write(
+      Buffer.concat([encode.parse(ownName, text), encode.bind(ownName, ownName), encode.execute(ownName), encode.close('portal', ownName), encode.close('statement', ownName), encode.sync]),
+    )
+    void this.#ended.promise.then(() => resolve(undefined))
+    return promise
+  }
+
+  /** Asks the server to stop what it is doing. */
+  cancelRunning(): void {
+    const { key } = this.server
+    if (key) void cancelOnServer(this.gateway.target, key, AbortSignal.timeout(5_000)).catch(() => {})
+  }
+}
