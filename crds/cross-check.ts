@@ -1,7 +1,7 @@
 /** Problems between manifests: names that lead nowhere. */
-import { describe, fieldPath, type Locate, problem } from './load.ts'
 import type { Manifest, ManifestProblem, ManifestSet } from './manifest.ts'
 import { closest } from './near-match.ts'
+import { describe, fieldPath, type Locate, problem } from './problem.ts'
 
 export function crossCheck(set: ManifestSet, locateIn: (manifest: Manifest) => Locate | undefined): ManifestProblem[] {
   const problems: ManifestProblem[] = []

@@ -3,12 +3,15 @@ import { type Document, isMap, isScalar, LineCounter, type ParsedNode, parseAllD
 import { crossCheck } from './cross-check.ts'
 import type { Location, Manifest, ManifestProblem, ManifestSet, Secret } from './manifest.ts'
 import { closest } from './near-match.ts'
+import { describe, fieldPath, isRecord, type Locate, problem } from './problem.ts'
 import { knownKinds, validate } from './validate.ts'
 
 export interface LoadedManifests {
   /** Only what is valid. Meaningless for use when {@link problems} has an error. */
   readonly manifests: ManifestSet
   readonly problems: readonly ManifestProblem[]
+  /** Finds the place of a field (`spec.rules[0].match`) of an object (`GuardrailPolicy agents/orders`), for problems found later. */
+  readonly locate: (object: string, field: string) => ReturnType<Locate>
 }
 
 export interface ManifestFile {
@@ -16,9 +19,6 @@ export interface ManifestFile {
   readonly path: string
   readonly text: string
 }
-
-/** Finds the place of a field of one object in its file. */
-export type Locate = (path: readonly (string | number)[], onKey?: boolean) => Location & { readonly source: string }
 
 interface LoadedObject {
   readonly manifest: Manifest
@@ -36,7 +36,11 @@ export function loadManifests(files: readonly ManifestFile[]): LoadedManifests {
   const manifests = sortByKind(objects.map((object) => object.manifest))
   const locators = new Map(objects.map((object) => [object.manifest, object.locate]))
   problems.push(...crossCheck(manifests, (manifest) => locators.get(manifest)))
-  return { manifests, problems }
+  const locate: LoadedManifests['locate'] = (object, field) => {
+    const found = objects.find((candidate) => describe(candidate.manifest) === object)
+    return found ? found.locate(splitField(field)) : { file: '', line: 1, column: 1, source: '' }
+  }
+  return { manifests, problems, locate }
 }
 
 function loadFile(file: ManifestFile, objects: LoadedObject[], problems: ManifestProblem[]): void {
@@ -163,29 +167,7 @@ function offsetOf(document: Document.Parsed, path: readonly (string | number)[],
   return document.contents?.range[0] ?? document.range[0]
 }
 
-export function problem(
-  { source, ...location }: Location & { readonly source: string },
-  object: string,
-  field: string,
-  message: string,
-  severity: ManifestProblem['severity'] = 'error',
-): ManifestProblem {
-  return { severity, location, object, field, message, source }
-}
-
-/** `AgentIdentity agents/support-bot`, as far as the value tells. */
-export function describe(value: unknown): string {
-  if (!isRecord(value) || typeof value.kind !== 'string') return ''
-  const metadata = isRecord(value.metadata) ? value.metadata : {}
-  if (typeof metadata.name !== 'string') return value.kind
-  return `${value.kind} ${typeof metadata.namespace === 'string' ? metadata.namespace : 'default'}/${metadata.name}`
-}
-
-/** `['spec', 'rules', 0]` as `spec.rules[0]`. */
-export function fieldPath(path: readonly (string | number)[]): string {
-  return path.reduce<string>((text, part) => (typeof part === 'number' ? `${text}[${part}]` : text ? `${text}.${part}` : part), '')
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
+/** `spec.rules[0]` as `['spec', 'rules', 0]`. */
+function splitField(field: string): (string | number)[] {
+  return field.split(/[.[\]]+/).filter((part) => part !== '').map((part) => (/^\d+$/.test(part) ? Number(part) : part))
 }

@@ -58,6 +58,7 @@ function hint(text: string | undefined, reference: string): string {
 }
 
 function sentence(text: string): string {
-  const capital = text.charAt(0).toUpperCase() + text.slice(1)
+  // names stay as they are: only a plain word begins with a capital
+  const capital = /^[a-z]+[ ,']/.test(text) ? text.charAt(0).toUpperCase() + text.slice(1) : text
   return /[.!?]$/.test(capital) ? capital : `${capital}.`
 }

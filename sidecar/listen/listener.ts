@@ -1,0 +1,98 @@
+/** A TCP listener for one protected resource. */
+import { createServer, type Server, type Socket } from 'node:net'
+import type { ProtectedResource } from '@firebreak/crds'
+import { newReference } from '../audit/reference.ts'
+import { readValue } from '../configuration/values.ts'
+import { LiveSession, nameOf } from '../decide/live-session.ts'
+import type { Runtime } from '../runtime.ts'
+import type { Claim, Gateway, GuardedSession, Protocol, Refusal, Result, Target } from '../session.ts'
+import { authenticate, identitiesFor } from './authenticate.ts'
+
+export interface Address {
+  readonly host: string
+  readonly port: number
+}
+
+/** A client beyond that waits for the system's queue; each takes two sockets and some memory. */
+const maximumConnections = 1_000
+
+export class Listener {
+  readonly resource: ProtectedResource
+  readonly #server: Server
+  readonly #clients = new Set<Socket>()
+
+  static async open(resource: ProtectedResource, protocol: Protocol, runtime: Runtime, address: Address, onlyIdentity: string | undefined): Promise<Listener> {
+    const listener = new Listener(resource, protocol, runtime, onlyIdentity)
+    await listener.#listen(address)
+    return listener
+  }
+
+  private constructor(resource: ProtectedResource, protocol: Protocol, runtime: Runtime, onlyIdentity: string | undefined) {
+    this.resource = resource
+    this.#server = createServer({ noDelay: true, keepAlive: true }, (socket) => {
+      this.#clients.add(socket)
+      socket.on('close', () => this.#clients.delete(socket)).on('error', () => {})
+      const gateway = gatewayFor(nameOf(resource), runtime, onlyIdentity)
+      if (gateway === undefined) socket.destroy()
+      else void protocol.serve(socket, gateway)
+    })
+    this.#server.maxConnections = maximumConnections
+  }
+
+  get address(): Address {
+    const address = this.#server.address()
+    if (address === null || typeof address === 'string') throw new Error('the listener is closed')
+    return { host: address.address, port: address.port }
+  }
+
+  /** No new clients; those that are there have been told, and get a moment to hear it. */
+  async close(): Promise<void> {
+    const closed = new Promise((resolve) => this.#server.close(resolve))
+    const timer = setTimeout(() => {
+      for (const client of this.#clients) client.destroy()
+    }, 1_000)
+    await closed
+    clearTimeout(timer)
+  }
+
+  #listen({ host, port }: Address): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#server.once('error', reject).listen(port, host, () => resolve())
+    })
+  }
+}
+
+/** The stations as they are now; undefined when the resource is gone. */
+function gatewayFor(name: string, runtime: Runtime, onlyIdentity: string | undefined): Gateway | undefined {
+  const { configuration } = runtime
+  const resource = configuration.manifests.resources.find((candidate) => nameOf(candidate) === name)
+  if (!resource) return undefined
+  const target = targetOf(resource, runtime)
+  const withToken = !identitiesFor(resource, configuration).some((identity) => identity.spec.authentication.loopback)
+  return {
+    resource: nameOf(resource),
+    target: target.ok ? target.value : { host: '', port: 0, tls: { mode: 'disable' } },
+    clientAuthentication: withToken ? 'token' : 'loopback',
+    async open(claim: Claim): Promise<Result<GuardedSession, Refusal>> {
+      const subject = authenticate(claim, resource, configuration, onlyIdentity)
+      const refusal = !subject.ok ? subject.error : target.ok ? undefined : ({ code: 'unavailable', message: target.error } as const)
+      if (!subject.ok || refusal) {
+        const reference = newReference()
+        runtime.audit.notice('session.refused', { reference, resource: nameOf(resource), remote: claim.remoteAddress, role: claim.role, reason: refusal?.message })
+        return { ok: false, error: { ...(refusal ?? { code: 'unavailable', message: 'refused' }), reference } }
+      }
+      return { ok: true, value: new LiveSession(runtime, subject.value, claim.remoteAddress) }
+    },
+  }
+}
+
+function targetOf({ spec, metadata }: ProtectedResource, { configuration }: Runtime): Result<Target, string> {
+  const colon = spec.address.lastIndexOf(':')
+  const host = spec.address.slice(0, colon).replace(/^\[|\]$/g, '')
+  const base = { host, port: Number(spec.address.slice(colon + 1)), ...(spec.database !== undefined && { database: spec.database }) }
+  const { mode, ca, serverName } = spec.tls
+  if (mode === 'disable') return { ok: true, value: { ...base, tls: { mode } } }
+  const authorities = ca && readValue(ca, metadata.namespace, configuration)
+  if (authorities && !authorities.ok) return { ok: false, error: `the CA of ${metadata.namespace}/${metadata.name} can't be read: ${authorities.error}` }
+  return { ok: true, value: { ...base, tls: { mode, ...(authorities?.ok && { ca: authorities.value }), ...(serverName !== undefined && { serverName }) } } }
+}

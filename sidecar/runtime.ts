@@ -1,0 +1,39 @@
+/** What all listeners of one sidecar share. */
+import { randomBytes } from 'node:crypto'
+import type { QualifiedName } from '@firebreak/policy'
+import type { Audit } from './audit/audit.ts'
+import type { Configuration } from './configuration/configuration.ts'
+import type { LiveSession } from './decide/live-session.ts'
+import { Usage } from './limits/usage.ts'
+
+export class Runtime {
+  /** In force; a change replaces it as a whole. */
+  configuration: Configuration
+  readonly audit: Audit
+  readonly sessions = new Set<LiveSession>()
+  /** Masks by hash and format hold for as long as this process lives. */
+  readonly maskKey: Uint8Array = randomBytes(32)
+  readonly #usages = new Map<string, Usage>()
+
+  constructor(configuration: Configuration, audit: Audit) {
+    this.configuration = configuration
+    this.audit = audit
+  }
+
+  /** What an identity uses of a resource counts together, whichever session it is in. */
+  usageOf(identity: QualifiedName, resource: QualifiedName): Usage {
+    const key = `${identity} ${resource}`
+    let usage = this.#usages.get(key)
+    if (!usage) {
+      usage = new Usage()
+      this.#usages.set(key, usage)
+    }
+    return usage
+  }
+
+  /** Puts a new configuration in force; sessions that it no longer allows end. */
+  apply(configuration: Configuration): void {
+    this.configuration = configuration
+    for (const session of this.sessions) session.configurationChanged()
+  }
+}

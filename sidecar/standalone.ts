@@ -1,0 +1,135 @@
+/** The sidecar without a cluster: a directory of manifests, loopback listeners, an audit file. */
+import type { ManifestProblem, ProtectedResource } from '@firebreak/crds'
+import type { ResourceType } from '@firebreak/policy'
+import { Audit } from './audit/audit.ts'
+import { loadConfiguration } from './configuration/configuration.ts'
+import { watchDirectory } from './configuration/watch.ts'
+import { nameOf } from './decide/live-session.ts'
+import { identitiesFor } from './listen/authenticate.ts'
+import { type Address, Listener } from './listen/listener.ts'
+import { normalizeSql } from './protocols/postgresql/analysis/normalize.ts'
+import { postgresql } from './protocols/postgresql/index.ts'
+import { Runtime } from './runtime.ts'
+import type { Protocol } from './session.ts'
+
+export interface StandaloneOptions {
+  readonly directory: string
+  /** Where the audit lines go; undefined is standard output. */
+  readonly auditPath?: string | undefined
+  /** By resource name. Others listen on loopback, on the protocol's own port or the next free one. */
+  readonly listen?: ReadonlyMap<string, Address>
+  /** Which identity the loopback listeners stand for, where several could be meant. */
+  readonly identity?: string | undefined
+  readonly onEvent: (event: StandaloneEvent) => void
+}
+
+export type StandaloneEvent =
+  | { readonly kind: 'listening'; readonly resource: string; readonly type: ResourceType; readonly address: Address; readonly database?: string | undefined }
+  | { readonly kind: 'unsupported'; readonly resource: string; readonly type: ResourceType }
+  | { readonly kind: 'applied'; readonly revision: string; readonly problems: readonly ManifestProblem[] }
+  | { readonly kind: 'refused'; readonly problems: readonly ManifestProblem[]; readonly revision: string }
+  | { readonly kind: 'auditFailed'; readonly message: string }
+
+/** The directory holds no valid configuration. */
+export class ConfigurationError extends Error {
+  override readonly name = 'ConfigurationError'
+  readonly problems: readonly ManifestProblem[]
+  constructor(problems: readonly ManifestProblem[]) {
+    super('the configuration is not valid')
+    this.problems = problems
+  }
+}
+
+const protocols: Partial<Record<ResourceType, { readonly protocol: Protocol; readonly port: number }>> = {
+  postgresql: { protocol: postgresql, port: 5432 },
+}
+
+export class Standalone implements AsyncDisposable {
+  readonly #options: StandaloneOptions
+  readonly #runtime: Runtime
+  readonly #listeners: Listener[] = []
+  readonly #watch: Disposable
+
+  /** @throws ConfigurationError, and errors of listening and of opening the audit file. */
+  static async start(options: StandaloneOptions): Promise<Standalone> {
+    const { configuration, problems } = loadConfiguration(options.directory)
+    if (!configuration) throw new ConfigurationError(problems)
+    const audit = new Audit(options.auditPath, normalizeSql, (error) => options.onEvent({ kind: 'auditFailed', message: error.message }))
+    const standalone = new Standalone(options, new Runtime(configuration, audit))
+    options.onEvent({ kind: 'applied', revision: configuration.snapshot.revision, problems })
+    audit.notice('configuration.applied', { revision: configuration.snapshot.revision })
+    try {
+      for (const resource of configuration.manifests.resources) await standalone.#listenFor(resource)
+    } catch (error) {
+      await standalone[Symbol.asyncDispose]()
+      throw error
+    }
+    return standalone
+  }
+
+  private constructor(options: StandaloneOptions, runtime: Runtime) {
+    this.#options = options
+    this.#runtime = runtime
+    this.#watch = watchDirectory(options.directory, () => this.#reload())
+  }
+
+  get listeners(): readonly Listener[] {
+    return this.#listeners
+  }
+
+  /** Tells every session, closes the listeners and writes the rest of the audit. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#watch[Symbol.dispose]()
+    for (const session of this.#runtime.sessions) session.shutDown()
+    await Promise.all(this.#listeners.map((listener) => listener.close()))
+    const lost = this.#runtime.audit.close()
+    if (lost > 0) this.#options.onEvent({ kind: 'auditFailed', message: `${lost} bytes of audit could not be written` })
+  }
+
+  async #listenFor(resource: ProtectedResource): Promise<void> {
+    const { type, database } = resource.spec
+    const supported = protocols[type]
+    const name = nameOf(resource)
+    if (identitiesFor(resource, this.#runtime.configuration).length === 0) return
+    if (!supported) {
+      this.#options.onEvent({ kind: 'unsupported', resource: name, type })
+      return
+    }
+    const asked = this.#options.listen?.get(resource.metadata.name)
+    const open = (address: Address): Promise<Listener> => Listener.open(resource, supported.protocol, this.#runtime, address, this.#options.identity)
+    const listener = asked ? await open(asked) : await openNear(supported.port, open)
+    this.#listeners.push(listener)
+    this.#options.onEvent({ kind: 'listening', resource: name, type, address: listener.address, database })
+  }
+
+  #reload(): void {
+    const before = this.#runtime.configuration.snapshot.revision
+    try {
+      const { configuration, problems } = loadConfiguration(this.#options.directory)
+      if (!configuration) {
+        this.#runtime.audit.notice('configuration.refused', { revision: before, problems: problems.map((problem) => problem.message) })
+        this.#options.onEvent({ kind: 'refused', problems, revision: before })
+        return
+      }
+      this.#runtime.apply(configuration)
+      const { revision } = configuration.snapshot
+      if (revision === before) return
+      this.#runtime.audit.notice('configuration.applied', { revision, before })
+      this.#options.onEvent({ kind: 'applied', revision, problems })
+    } catch {
+      // the directory is being replaced; the next change tells
+    }
+  }
+}
+
+/** The protocol's own port if it is free, or else one of the next few, or else any. */
+async function openNear(port: number, open: (address: Address) => Promise<Listener>): Promise<Listener> {
+  for (let offset = 0; offset < 10; offset++) {
+    try {
+      return await open({ host: '127.0.0.1', port: port + offset })
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error
+    }
+  }
+  return await open({ host: '127.0.0.1', port: 0 })
+}
