@@ -2,11 +2,11 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import type { ProtectedResource } from '@firebreak/crds'
 import { newReference } from '../audit/reference.ts'
-import { readValue } from '../configuration/values.ts'
 import { LiveSession, nameOf } from '../decide/live-session.ts'
 import type { Runtime } from '../runtime.ts'
-import type { Claim, Gateway, GuardedSession, Protocol, Refusal, Result, Target } from '../session.ts'
+import type { Claim, Gateway, GuardedSession, Protocol, Refusal, Result } from '../session.ts'
 import { authenticate, identitiesFor } from './authenticate.ts'
+import { targetOf } from './target.ts'
 
 export interface Address {
   readonly host: string
@@ -67,7 +67,7 @@ function gatewayFor(name: string, runtime: Runtime, onlyIdentity: string | undef
   const { configuration } = runtime
   const resource = configuration.manifests.resources.find((candidate) => nameOf(candidate) === name)
   if (!resource) return undefined
-  const target = targetOf(resource, runtime)
+  const target = targetOf(resource, configuration)
   const withToken = !identitiesFor(resource, configuration).some((identity) => identity.spec.authentication.loopback)
   return {
     resource: nameOf(resource),
@@ -84,15 +84,4 @@ function gatewayFor(name: string, runtime: Runtime, onlyIdentity: string | undef
       return { ok: true, value: new LiveSession(runtime, subject.value, claim.remoteAddress) }
     },
   }
-}
-
-function targetOf({ spec, metadata }: ProtectedResource, { configuration }: Runtime): Result<Target, string> {
-  const colon = spec.address.lastIndexOf(':')
-  const host = spec.address.slice(0, colon).replace(/^\[|\]$/g, '')
-  const base = { host, port: Number(spec.address.slice(colon + 1)), ...(spec.database !== undefined && { database: spec.database }) }
-  const { mode, ca, serverName } = spec.tls
-  if (mode === 'disable') return { ok: true, value: { ...base, tls: { mode } } }
-  const authorities = ca && readValue(ca, metadata.namespace, configuration)
-  if (authorities && !authorities.ok) return { ok: false, error: `the CA of ${metadata.namespace}/${metadata.name} can't be read: ${authorities.error}` }
-  return { ok: true, value: { ...base, tls: { mode, ...(authorities?.ok && { ca: authorities.value }), ...(serverName !== undefined && { serverName }) } } }
 }

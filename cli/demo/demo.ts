@@ -1,0 +1,86 @@
+/** Shows what the gateway does, on a real PostgreSQL, in a few seconds. */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { type Address, Standalone } from '@firebreak/sidecar'
+import { type Postgres, startPostgres } from '../../tools/postgres.ts'
+import type { CliCommand } from '../command.ts'
+import { style } from '../output.ts'
+import { connect, showAudit, type Step, steps, takeStep } from './steps.ts'
+
+export const demo: CliCommand = {
+  name: 'demo',
+  summary: 'see it work on a real PostgreSQL',
+  options: ['no-wait', 'port'],
+  help: `Starts a real PostgreSQL with a small shop, guards it, and lets an agent try things.
+
+Usage: firebreak demo [--no-wait] [--port PORT]
+
+  --no-wait     end when all is shown, instead of leaving the gateway running
+  --port PORT   where the gateway listens (default: 5432, or the next free one)
+
+Exit code 0: every guard held. 1: one did not.`,
+  async run(words) {
+    const { values } = parseArgs({ args: [...words], options: { 'no-wait': { type: 'boolean' }, port: { type: 'string' } } })
+    console.log('Starting a real PostgreSQL with a small shop …')
+    await using postgres = await startPostgres()
+    await fill(postgres)
+    const directory = mkdtempSync(join(tmpdir(), 'firebreak-demo-'))
+    try {
+      return await guarded(postgres, directory, values.port, values['no-wait'] === true)
+    } finally {
+      rmSync(directory, { recursive: true, force: true })
+    }
+  },
+}
+
+async function fill({ host, port, user, password }: Postgres): Promise<void> {
+  const admin = await connect({ host, port }, 'postgres', { user, password })
+  await admin.query('CREATE DATABASE orders')
+  await admin.end()
+  const shop = await connect({ host, port }, 'orders', { user, password })
+  await shop.query(readFileSync(new URL('orders.sql', import.meta.url), 'utf8'))
+  await shop.end()
+}
+
+async function guarded(postgres: Postgres, directory: string, port: string | undefined, noWait: boolean): Promise<number> {
+  process.env.ORDERS_DB_PASSWORD = postgres.password
+  const example = readFileSync(new URL('../../examples/standalone/firebreak.yaml', import.meta.url), 'utf8')
+  writeFileSync(join(directory, 'firebreak.yaml'), example.replace('127.0.0.1:5433', `${postgres.host}:${postgres.port}`))
+  const auditPath = join(directory, 'audit.jsonl')
+  const listen = port === undefined ? undefined : new Map<string, Address>([['orders-db', { host: '127.0.0.1', port: Number(port) }]])
+  let address: Address | undefined
+  await using _gateway = await Standalone.start({
+    directory,
+    auditPath,
+    ...(listen && { listen }),
+    onEvent: (event) => {
+      if (event.kind === 'listening') address = event.address
+    },
+  })
+  if (!address) throw new Error('the gateway does not listen')
+  console.log(`Guarding it on ${address.host}:${address.port}, by the policy in examples/standalone.\n`)
+  const failed = await tell(address)
+  await showAudit(auditPath)
+  if (failed.length > 0) {
+    console.log(style('red', `\nNot as it should be: ${failed.map((step) => step.title).join('; ')}`))
+    return 1
+  }
+  if (noWait) return 0
+  console.log(`\nTry it yourself (Ctrl-C ends it):\n\n  ${style('bold', `psql -h ${address.host} -p ${address.port} -U reader orders`)}\n`)
+  await new Promise<void>((resolve) => {
+    process.once('SIGINT', () => resolve())
+    process.once('SIGTERM', () => resolve())
+  })
+  return 0
+}
+
+/** @returns the steps that did not go as they should. */
+async function tell(address: Address): Promise<Step[]> {
+  const agent = await connect(address, 'orders', { user: 'reader' })
+  const failed: Step[] = []
+  for (const step of steps) if (!(await takeStep(agent, step))) failed.push(step)
+  await agent.end()
+  return failed
+}

@@ -1,0 +1,70 @@
+import { parseArgs } from 'node:util'
+import { type Decision, describeRule, describeSource, describeTouch, type Subject } from '@firebreak/policy'
+import { type Explanation, explainSql, loadConfiguration } from '@firebreak/sidecar'
+import { type CliCommand, UsageError } from './command.ts'
+import { showProblem, style } from './output.ts'
+
+export const explain: CliCommand = {
+  name: 'explain',
+  summary: 'show which decision an identity gets for a command, and why',
+  options: ['config', 'namespace', 'role', 'json'],
+  help: `Shows which decision an identity gets for a command, and why. The command is not run, but the resource is asked
+for its catalogue, since names mean nothing without it.
+
+Usage: firebreak explain --config DIR [--namespace NS] [--role ROLE] [--json] IDENTITY RESOURCE -- COMMAND
+
+  --role ROLE   default: the first role that the identity has
+
+Exit code 0: allowed. 1: denied or held, or the resource can't be asked.`,
+  async run(words) {
+    const separator = words.indexOf('--')
+    if (separator < 0) throw new UsageError('explain needs -- before the command')
+    const { values, positionals } = parseArgs({
+      args: words.slice(0, separator),
+      allowPositionals: true,
+      options: { config: { type: 'string' }, namespace: { type: 'string', default: 'default' }, role: { type: 'string' }, json: { type: 'boolean' } },
+    })
+    const [identityName, resourceName] = positionals
+    const text = words.slice(separator + 1).join(' ')
+    if (values.config === undefined || identityName === undefined || resourceName === undefined || text === '') throw new UsageError('explain needs --config DIR, an identity, a resource and a command')
+    const { configuration, problems } = loadConfiguration(values.config)
+    if (!configuration) {
+      for (const problem of problems) console.error(showProblem(problem))
+      return 1
+    }
+    const identity = configuration.manifests.identities.find(({ metadata }) => metadata.name === identityName && metadata.namespace === values.namespace)
+    if (!identity) throw new UsageError(`there is no AgentIdentity ${values.namespace}/${identityName}`)
+    const role = values.role ?? identity.spec.access?.find((access) => access.resource === resourceName)?.roles[0]
+    if (role === undefined) throw new UsageError(`${identityName} has no role of ${resourceName}`)
+    const subject: Subject = { chain: [{ identity: `${values.namespace}/${identityName}`, groups: identity.spec.groups ?? [] }], resource: `${values.namespace}/${resourceName}`, role }
+    const explained = await explainSql(configuration, subject, text)
+    if (!explained.ok) throw new Error(explained.error)
+    if (values.json) console.log(JSON.stringify(explained.value, undefined, 2))
+    else for (const explanation of explained.value) console.log(show(explanation))
+    return explained.value.every(({ decision }) => decision.effect === 'allow') ? 0 : 1
+  },
+}
+
+const colours = { allow: 'green', deny: 'red', hold: 'yellow' } as const
+
+function show({ command, decision }: Explanation): string {
+  const by = decision.rule ? describeRule(decision.rule) : 'no rule'
+  const lines = [`${style(colours[decision.effect], decision.effect.padEnd(6))} ${by}`]
+  if (decision.effect !== 'allow') lines.push(`       ${decision.reason}`)
+  if (decision.hint) lines.push(`       "${decision.hint}"`)
+  for (const reason of command.opaque) lines.push(`       opaque: ${reason}`)
+  for (const touch of command.touches) lines.push(`       ${describeTouch(touch)}${touch.origin === 'direct' ? '' : ` (${touch.origin})`}`)
+  lines.push(...masks(command, decision).map((line) => `       ${line}`))
+  lines.push(`       revision ${decision.revision}`)
+  return lines.join('\n')
+}
+
+function masks(command: Explanation['command'], decision: Decision): string[] {
+  if (decision.effect === 'deny') return []
+  return decision.masks.flatMap((mask, index) => {
+    const field = command.fields[index]
+    if (!mask || !field) return []
+    const from = field.sources.length > 0 ? ` from ${field.sources.map(describeSource).join(', ')}` : ''
+    return [`masked: ${field.label} (${mask.strategy.kind}, ${describeRule(mask.rule)})${from}`]
+  })
+}

@@ -1,0 +1,78 @@
+import { parseArgs } from 'node:util'
+import { type Address, ConfigurationError, Standalone, type StandaloneEvent } from '@firebreak/sidecar'
+import { type CliCommand, UsageError } from './command.ts'
+import { showProblem, style } from './output.ts'
+
+export const run: CliCommand = {
+  name: 'run',
+  summary: 'guard the resources of a directory of manifests',
+  options: ['config', 'identity', 'listen', 'audit'],
+  help: `Guards the resources of a directory of manifests on loopback listeners, until it is stopped.
+
+Usage: firebreak run --config DIR [--identity NAME] [--listen RESOURCE=HOST:PORT]… [--audit FILE]
+
+  --config DIR      the manifests; watched, a change applies to the next command
+  --identity NAME   whom the loopback listeners stand for, where several identities could be meant
+  --listen R=H:P    where to listen for resource R (default: the protocol's port on 127.0.0.1, or the next free one)
+  --audit FILE      append the audit trail to FILE (default: standard output; messages go to standard error)
+
+Exit code 0: stopped by SIGTERM or SIGINT. 1: the configuration is not valid, or a port is taken.`,
+  async run(words) {
+    const { values } = parseArgs({
+      args: [...words],
+      options: { config: { type: 'string' }, identity: { type: 'string' }, listen: { type: 'string', multiple: true }, audit: { type: 'string' } },
+    })
+    if (values.config === undefined) throw new UsageError('run needs --config DIR')
+    const auditPath = values.audit === '-' ? undefined : values.audit
+    try {
+      await using _standalone = await Standalone.start({ directory: values.config, auditPath, identity: values.identity, listen: parseListen(values.listen ?? []), onEvent: report })
+      await stopSignal()
+      console.error('stopping: sessions are told, the rest of the audit is written')
+    } catch (error) {
+      if (!(error instanceof ConfigurationError)) throw error
+      for (const problem of error.problems) console.error(showProblem(problem))
+      console.error(`${style('red', 'error:')} ${error.message}; nothing is served`)
+      return 1
+    }
+    return 0
+  },
+}
+
+function parseListen(items: readonly string[]): Map<string, Address> {
+  return new Map(
+    items.map((item): [string, Address] => {
+      const parts = /^([^=]+)=(.+):([0-9]+)$/.exec(item)
+      if (!parts) throw new UsageError(`--listen takes RESOURCE=HOST:PORT, not ${item}`)
+      return [parts[1] ?? '', { host: (parts[2] ?? '').replace(/^\[|\]$/g, ''), port: Number(parts[3]) }]
+    }),
+  )
+}
+
+function stopSignal(): Promise<void> {
+  return new Promise((resolve) => {
+    process.once('SIGTERM', () => resolve())
+    process.once('SIGINT', () => resolve())
+  })
+}
+
+/** Messages for the person at the terminal; standard output may be the audit trail. */
+function report(event: StandaloneEvent): void {
+  switch (event.kind) {
+    case 'listening':
+      console.error(`${style('green', 'guarding')} ${event.resource} (${event.type}) on ${event.address.host}:${event.address.port}`)
+      break
+    case 'unsupported':
+      console.error(`${style('yellow', 'not guarded')}: ${event.resource} is of type ${event.type}, which this version does not speak`)
+      break
+    case 'applied':
+      for (const problem of event.problems) console.error(showProblem(problem))
+      console.error(`policy revision ${event.revision} is in force`)
+      break
+    case 'refused':
+      for (const problem of event.problems) console.error(showProblem(problem))
+      console.error(`${style('red', 'refused')}: the changed configuration is not valid; revision ${event.revision} stays in force`)
+      break
+    case 'auditFailed':
+      console.error(`${style('red', 'audit')}: ${event.message}`)
+  }
+}

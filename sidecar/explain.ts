@@ -1,0 +1,44 @@
+/** Decides a command without running it. */
+import type { Command, Decision, Subject } from '@firebreak/policy'
+import type { Configuration } from './configuration/configuration.ts'
+import { readCredential } from './configuration/values.ts'
+import { nameOf } from './decide/live-session.ts'
+import { targetOf } from './listen/target.ts'
+import { analyseText } from './protocols/postgresql/analysis/analyse.ts'
+import { CatalogueCache } from './protocols/postgresql/catalogue/cache.ts'
+import type { Result } from './session.ts'
+
+export interface Explanation {
+  readonly command: Command
+  readonly decision: Decision
+}
+
+const timeout = 15_000
+
+/** One explanation per statement. Asks the resource for its catalogue, with the role's credential and the default search path. */
+export async function explainSql(configuration: Configuration, subject: Subject, text: string): Promise<Result<readonly Explanation[], string>> {
+  const resource = configuration.manifests.resources.find((candidate) => nameOf(candidate) === subject.resource)
+  const role = resource?.spec.roles.find((candidate) => candidate.name === subject.role)
+  if (!resource || !role) return { ok: false, error: `there is no role ${subject.role} of ${subject.resource}` }
+  if (resource.spec.type !== 'postgresql') return { ok: false, error: `commands of type ${resource.spec.type} can't be explained by this version` }
+  const target = targetOf(resource, configuration)
+  const credential = readCredential(resource, role, configuration)
+  if (!target.ok) return target
+  if (!credential.ok) return credential
+  const cache = new CatalogueCache(target.value, async () => credential, target.value.database ?? credential.value.username)
+  const catalogue = await cache.acquire(AbortSignal.timeout(timeout))
+  if (!catalogue.ok) return { ok: false, error: catalogue.error.message }
+  cache.release()
+  const context = {
+    catalogue: catalogue.value,
+    searchPath: [credential.value.username, 'public'],
+    currentUser: credential.value.username,
+    standardConformingStrings: true,
+    clientEncoding: 'UTF8',
+    definitionsPending: false,
+    statement: () => undefined,
+    cursor: () => undefined,
+  }
+  const statements = analyseText(Buffer.from(text), context)
+  return { ok: true, value: statements.map(({ command }) => ({ command, decision: configuration.snapshot.decide(subject, command) })) }
+}
