@@ -31,7 +31,11 @@ export const definitions: StatementTable = {
   },
   IndexStmt(findings, body) {
     findings.touch('sql:create', 'index', body.relation ? relationPath(findings, body.relation) : ['*'])
-    scanDefinition(findings, body, definitionScope(findings, body))
+    const scope = definitionScope(findings, body)
+    // that values are unique is something to learn about them
+    const columns = body.unique ? (body.indexParams ?? []).flatMap((node) => (is(node, 'IndexElem') && node.IndexElem.name ? [node.IndexElem.name] : [])) : []
+    for (const name of columns) findings.indirect(scope.column(name) ?? constant, 'a unique index')
+    scanDefinition(findings, body, scope)
     return undefined
   },
   ViewStmt(findings, { view, query }, scope, text) {
@@ -257,6 +261,13 @@ function definitionScope(findings: Findings, body: { relation?: RangeVar | undef
 const queries = new Set<Tag>(['SelectStmt', 'InsertStmt', 'UpdateStmt', 'DeleteStmt', 'MergeStmt'])
 const expressions = new Set<Tag>(['FuncCall', 'A_Expr', 'BoolExpr', 'ColumnRef', 'TypeCast', 'SubLink', 'CaseExpr', 'CoalesceExpr', 'MinMaxExpr', 'NullTest', 'A_ArrayExpr', 'RowExpr', 'A_Indirection', 'XmlExpr', 'JsonFuncExpr'])
 
+/** A foreign key tells which values its target holds. Without names it is the primary key, which could be any column. */
+function foreignKey(findings: Findings, range: RangeVar, names: readonly string[]): void {
+  const scope = definitionScope(findings, { relation: range })
+  const columns = scope.items[0]?.columns ?? []
+  for (const column of columns) if (names.length === 0 || names.includes(column.name)) findings.indirect(column.value, 'a foreign key')
+}
+
 /** Finds the expressions and queries in a definition, wherever they stand. */
 function scanDefinition(findings: Findings, value: unknown, scope: Scope): void {
   if (typeof value !== 'object' || value === null) return
@@ -265,6 +276,7 @@ function scanDefinition(findings: Findings, value: unknown, scope: Scope): void 
     return
   }
   const node = value as Node
+  if (is(node, 'Constraint') && node.Constraint.pktable) foreignKey(findings, node.Constraint.pktable, strings(node.Constraint.pk_attrs))
   const tag = Object.keys(value).length === 1 ? tagOf(node) : undefined
   if (tag && queries.has(tag)) {
     for (const column of statement(findings, node, scope, '')) findings.indirect(column.value, 'a definition')

@@ -1,0 +1,139 @@
+/** A real PostgreSQL with the shop of the attacks, and gateways in front of it. */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type Address, Standalone } from '@firebreak/sidecar'
+import pg from 'pg'
+import { type Postgres, startPostgres } from '../tools/postgres.ts'
+
+export const attacksDirectory = new URL('../attacks/', import.meta.url)
+
+export type ShopValues = Readonly<Record<string, string>>
+
+const plainValues: ShopValues = Object.fromEntries(
+  [1, 2, 3].flatMap((n) => [
+    [`email${n}`, `person${n}@shop.example`],
+    [`ssn${n}`, `41${n}-22-678${n}`],
+    [`salary${n}`, `7${n}000`],
+    [`born${n}`, `198${n}-02-03`],
+    [`profile${n}`, '{"blood": "A"}'],
+  ]),
+)
+
+export class Shop implements AsyncDisposable {
+  readonly postgres: Postgres
+
+  static async start(): Promise<Shop> {
+    // raw clients don't do SCRAM, and the server is for this test alone
+    return new Shop(await startPostgres({ hba: ['host direct postgres 127.0.0.1/32 trust'] }))
+  }
+
+  constructor(postgres: Postgres) {
+    this.postgres = postgres
+  }
+
+  /** Makes a database with the shop in it. */
+  async create(name: string, values: ShopValues = plainValues): Promise<void> {
+    await this.admin('postgres', `CREATE DATABASE ${name}`)
+    const sql = readFileSync(new URL('shop.sql', attacksDirectory), 'utf8')
+    await this.admin(
+      name,
+      sql.replace(/:([a-z]+[0-9])/g, (_, key: string) => `'${values[key] ?? ''}'`),
+    )
+  }
+
+  /** Makes a database that is a copy of another. */
+  async copy(template: string, name: string): Promise<void> {
+    await this.admin('postgres', `CREATE DATABASE ${name} TEMPLATE ${template}`)
+  }
+
+  /** Runs SQL directly on the server, around every gateway. */
+  async admin(database: string, sql: string): Promise<pg.QueryResult> {
+    const client = await this.connect(this.postgres, database, this.postgres.user, this.postgres.password)
+    try {
+      return await client.query(sql)
+    } finally {
+      await client.end()
+    }
+  }
+
+  async connect({ host, port }: Address, database: string, user = 'agent', password?: string): Promise<pg.Client> {
+    const client = new pg.Client({ host, port, database, user, ...(password !== undefined && { password }) })
+    client.on('error', () => {})
+    await client.connect()
+    return client
+  }
+
+  /** Everything that an attack could have changed, as one text. */
+  async fingerprint(database: string): Promise<string> {
+    const tables = await this.admin(
+      database,
+      `SELECT format('SELECT %L AS t, count(*), md5(string_agg(x::text, E''\\n'' ORDER BY x::text)) FROM %s x', c.oid::regclass, c.oid::regclass) AS q
+       FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+       WHERE c.relkind IN ('r', 'm') AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') AND n.nspname !~ '^pg_temp' ORDER BY 1`,
+    )
+    const contents = await this.admin(database, (tables.rows as { q: string }[]).map((row) => row.q).join(' UNION ALL ') || 'SELECT 1')
+    const catalogue = await this.admin(
+      database,
+      `SELECT ${['pg_class', 'pg_proc', 'pg_rewrite', 'pg_trigger', 'pg_type', 'pg_cast', 'pg_operator', 'pg_namespace', 'pg_attrdef', 'pg_policy', 'pg_authid', 'pg_db_role_setting', 'pg_auth_members', 'pg_database', 'pg_description', 'pg_publication', 'pg_extension', 'pg_largeobject_metadata']
+        .map((table) => `(SELECT count(*) || ':' || coalesce(sum(xmin::text::bigint), 0) FROM ${table}) AS ${table}`)
+        .join(', ')}`,
+    )
+    return JSON.stringify([contents.rows, catalogue.rows], undefined, 1)
+  }
+
+  /** Starts a gateway with the manifests of a folder in `attacks/`. */
+  async guard(policy: string, database?: string): Promise<Guard> {
+    const text = readFileSync(new URL(`${policy}/firebreak.yaml`, attacksDirectory), 'utf8')
+    const bound = database === undefined ? text.replace('  database: shop\n', '') : text.replace('database: shop', `database: ${database}`)
+    return await Guard.start({ 'firebreak.yaml': bound.replace('ADDRESS', `${this.postgres.host}:${this.postgres.port}`) }, this.postgres.password)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.postgres[Symbol.asyncDispose]()
+  }
+}
+
+/** A running gateway with a directory of its own. */
+export class Guard implements AsyncDisposable {
+  readonly directory: string
+  readonly address: Address
+  readonly #standalone: Standalone
+
+  static async start(files: Readonly<Record<string, string>>, password: string): Promise<Guard> {
+    process.env.SHOP_PASSWORD = password
+    const directory = mkdtempSync(join(tmpdir(), 'firebreak-test-'))
+    for (const [name, text] of Object.entries(files)) writeFileSync(join(directory, name), text)
+    const standalone = await Standalone.start({
+      directory,
+      auditPath: join(directory, 'audit.jsonl'),
+      listen: new Map([['shop', { host: '127.0.0.1', port: 0 }]]),
+      onEvent: () => {},
+    })
+    return new Guard(directory, standalone)
+  }
+
+  private constructor(directory: string, standalone: Standalone) {
+    const [listener] = standalone.listeners
+    if (!listener) throw new Error('the gateway does not listen')
+    this.directory = directory
+    this.address = listener.address
+    this.#standalone = standalone
+  }
+
+  /** The audit lines of commands so far. */
+  async audited(): Promise<readonly Readonly<Record<string, unknown>>[]> {
+    // lines are written in the background, a moment after the answer
+    await new Promise((resolve) => setTimeout(resolve, 30))
+    return readFileSync(join(this.directory, 'audit.jsonl'), 'utf8')
+      .split('\n')
+      .filter((line) => line !== '')
+      .map((line) => JSON.parse(line) as Record<string, unknown>)
+      .filter((line) => line.event === 'command')
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#standalone[Symbol.asyncDispose]()
+    rmSync(this.directory, { recursive: true, force: true })
+  }
+}
