@@ -2,7 +2,10 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import type { Address } from '@firebreak/sidecar'
 import * as encode from '@firebreak/sidecar/protocols/postgresql/codec/encode.ts'
-import { decodeDataRow, decodeRowDescription } from '@firebreak/sidecar/protocols/postgresql/codec/server-messages.ts'
+import {
+  decodeDataRow,
+  decodeRowDescription,
+} from '@firebreak/sidecar/protocols/postgresql/codec/server-messages.ts'
 import { parse } from 'yaml'
 import { errorIn, RawClient, type ReceivedFrame } from '../test/raw-client.ts'
 import { attacksDirectory, type Guard, Shop, type ShopValues } from '../test/shop.ts'
@@ -32,7 +35,13 @@ const data = parse(readFileSync(new URL('postgresql-masking.yaml', attacksDirect
 /** Ways in which a value could be spelled without being seen by a search for it. */
 function spellings(canary: string): string[] {
   const bytes = Buffer.from(canary)
-  return [canary, canary.toUpperCase(), bytes.toString('hex'), bytes.toString('base64').replace(/=+$/, ''), [...canary].reverse().join('')]
+  return [
+    canary,
+    canary.toUpperCase(),
+    bytes.toString('hex'),
+    bytes.toString('base64').replace(/=+$/, ''),
+    [...canary].reverse().join(''),
+  ]
 }
 
 const spelled = data.canaries.flatMap(spellings)
@@ -41,7 +50,13 @@ function messages({ sql, extended, binary, describe }: Attack): Buffer[] {
   return [sql].flat().map((text) => {
     if (!extended) return encode.query(text)
     const bind = binary ? binaryBind() : encode.bind('', '')
-    return Buffer.concat([encode.parse('', text), bind, ...(describe === false ? [] : [encode.describe('portal', '')]), encode.execute(''), encode.sync])
+    return Buffer.concat([
+      encode.parse('', text),
+      bind,
+      ...(describe === false ? [] : [encode.describe('portal', '')]),
+      encode.execute(''),
+      encode.sync,
+    ])
   })
 }
 
@@ -70,7 +85,10 @@ function comparable(frames: readonly ReceivedFrame[]): string[] {
       const columns = decodeRowDescription(bytes, 0, bytes.length) ?? []
       return `T ${JSON.stringify(columns.map(({ name, columnNumber, format, typeOid }) => [name, columnNumber, format, typeOid < 16_384 ? typeOid : 'own']))}`
     }
-    return `${type} ${bytes.subarray(5).toString('latin1').replace(/Reference \w{26}/g, 'Reference')}`
+    return `${type} ${bytes
+      .subarray(5)
+      .toString('latin1')
+      .replace(/Reference \w{26}/g, 'Reference')}`
   })
 }
 
@@ -112,14 +130,18 @@ describe('attacks on masked values of PostgreSQL', function () {
       const [first, second] = names()
       const one = await play(guard.address, first, attack)
       const other = await play(guard.address, second, attack)
-      const seen = Buffer.concat(one.map((frame) => frame.bytes)).toString('latin1') + Buffer.concat(other.map((frame) => frame.bytes)).toString('latin1')
-      for (const canary of spelled) assert.ok(!seen.includes(canary), `the client has seen ${canary}: ${comparable(one).join('\n')}`)
+      const seen =
+        Buffer.concat(one.map((frame) => frame.bytes)).toString('latin1') +
+        Buffer.concat(other.map((frame) => frame.bytes)).toString('latin1')
+      for (const canary of spelled)
+        assert.ok(!seen.includes(canary), `the client has seen ${canary}: ${comparable(one).join('\n')}`)
       assert.deepEqual(comparable(one), comparable(other))
       if (attack.refused) {
         const lastError = errorIn([...one].reverse())
         assert.equal(lastError?.get('C'), '42501', comparable(one).join('\n'))
       }
-      if ((await shop.fingerprint(first)) !== pristine[0] || (await shop.fingerprint(second)) !== pristine[1]) await renew()
+      if ((await shop.fingerprint(first)) !== pristine[0] || (await shop.fingerprint(second)) !== pristine[1])
+        await renew()
     })
   }
 
@@ -128,7 +150,11 @@ describe('attacks on masked values of PostgreSQL', function () {
       await renew()
       const [first] = names()
       const frames = await play(guard.address, first, { name: keep.name, sql: keep.sql })
-      const rows = frames.filter((frame) => frame.type === 'D').map((frame) => decodeDataRow(frame.bytes, 0, frame.bytes.length)?.map((value) => value?.toString('utf8')))
+      const rows = frames
+        .filter((frame) => frame.type === 'D')
+        .map((frame) =>
+          decodeDataRow(frame.bytes, 0, frame.bytes.length)?.map((value) => value?.toString('utf8')),
+        )
       assert.deepEqual(rows, keep.rows, errorIn(frames)?.get('M'))
     })
   }

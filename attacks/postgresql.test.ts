@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
-import * as encode from '@firebreak/sidecar/protocols/postgresql/codec/encode.ts'
-import { decodeDataRow, decodeCommandTag } from '@firebreak/sidecar/protocols/postgresql/codec/server-messages.ts'
 import type { Address } from '@firebreak/sidecar'
+import * as encode from '@firebreak/sidecar/protocols/postgresql/codec/encode.ts'
+import {
+  decodeCommandTag,
+  decodeDataRow,
+} from '@firebreak/sidecar/protocols/postgresql/codec/server-messages.ts'
 import { parse } from 'yaml'
 import { errorIn, RawClient, type ReceivedFrame } from '../test/raw-client.ts'
 import { attacksDirectory, type Guard, Shop } from '../test/shop.ts'
@@ -23,17 +26,42 @@ interface Case {
   readonly error?: string
 }
 
-const { attacks, benign } = parse(readFileSync(new URL('postgresql.yaml', attacksDirectory), 'utf8')) as { attacks: Case[]; benign: Case[] }
+const { attacks, benign } = parse(readFileSync(new URL('postgresql.yaml', attacksDirectory), 'utf8')) as {
+  attacks: Case[]
+  benign: Case[]
+}
 
 /** The messages of a case, one batch for each text. */
-function messages({ sql = [], sqlHex, thenHex, extended, padding = 0, nestedComments = 0, parentheses = 0 }: Case): Buffer[] {
+function messages({
+  sql = [],
+  sqlHex,
+  thenHex,
+  extended,
+  padding = 0,
+  nestedComments = 0,
+  parentheses = 0,
+}: Case): Buffer[] {
   const texts = [sql].flat().map((text) => {
-    const comments = nestedComments === 0 ? '' : `${'/*'.repeat(nestedComments)}${'*/'.repeat(nestedComments)}`
+    const comments =
+      nestedComments === 0 ? '' : `${'/*'.repeat(nestedComments)}${'*/'.repeat(nestedComments)}`
     const nested = parentheses === 0 ? '' : `SELECT ${'('.repeat(parentheses)}1${')'.repeat(parentheses)};`
     return `${' '.repeat(padding)}${comments}${nested}${text}`
   })
-  const plain = texts.map((text) => (extended ? Buffer.concat([encode.parse('', text), encode.bind('', ''), encode.describe('portal', ''), encode.execute(''), encode.sync]) : encode.query(text)))
-  return [...plain, ...[sqlHex, thenHex].filter((hex) => hex !== undefined).map((hex) => rawQuery(Buffer.from(hex, 'hex')))]
+  const plain = texts.map((text) =>
+    extended
+      ? Buffer.concat([
+          encode.parse('', text),
+          encode.bind('', ''),
+          encode.describe('portal', ''),
+          encode.execute(''),
+          encode.sync,
+        ])
+      : encode.query(text),
+  )
+  return [
+    ...plain,
+    ...[sqlHex, thenHex].filter((hex) => hex !== undefined).map((hex) => rawQuery(Buffer.from(hex, 'hex'))),
+  ]
 }
 
 function rawQuery(text: Buffer): Buffer {
@@ -44,7 +72,12 @@ function rawQuery(text: Buffer): Buffer {
 }
 
 /** @returns the frames that answered each message; the greeting's when the connection was refused. */
-async function play(address: Address, database: string, user: string, attack: Case): Promise<readonly (readonly ReceivedFrame[])[]> {
+async function play(
+  address: Address,
+  database: string,
+  user: string,
+  attack: Case,
+): Promise<readonly (readonly ReceivedFrame[])[]> {
   const { client, greeting } = await RawClient.open(address, { user, database, ...attack.options })
   using session = client
   if (errorIn(greeting)) return [greeting]
@@ -83,7 +116,10 @@ describe('attacks on PostgreSQL', function () {
     it(`stops ${attack.name}`, async () => {
       const answers = await play(guard.address, 'shop', 'agent', attack)
       const error = errorIn(answers.at(-1) ?? [])
-      assert.ok(error, `not refused: ${JSON.stringify(answers.at(-1)?.map((frame) => frame.bytes.toString('latin1')))}`)
+      assert.ok(
+        error,
+        `not refused: ${JSON.stringify(answers.at(-1)?.map((frame) => frame.bytes.toString('latin1')))}`,
+      )
       if (attack.refusedBy !== 'either') assert.equal(error.get('C'), '42501', error.get('M'))
       assert.equal(await shop.fingerprint('shop'), untouched, 'the shop is not what it was')
     })
@@ -113,7 +149,12 @@ describe('look-alikes of attacks on PostgreSQL', function () {
       const direct = readable(await play(shop.postgres, 'direct', 'postgres', lookAlike))
       assert.deepEqual(guarded, direct)
       const errors = guarded.filter((line) => line.startsWith('error'))
-      assert.deepEqual(errors, lookAlike.error === undefined ? [] : errors.filter((line) => line.startsWith(`error ${lookAlike.error}`)))
+      assert.deepEqual(
+        errors,
+        lookAlike.error === undefined
+          ? []
+          : errors.filter((line) => line.startsWith(`error ${lookAlike.error}`)),
+      )
       if (lookAlike.error !== undefined) assert.notEqual(errors.length, 0)
     })
   }
@@ -122,7 +163,12 @@ describe('look-alikes of attacks on PostgreSQL', function () {
 /** What a user sees of the answers: rows, tags and errors. */
 function readable(answers: readonly (readonly ReceivedFrame[])[]): string[] {
   return answers.flat().flatMap(({ type, bytes }) => {
-    if (type === 'D') return [`row ${decodeDataRow(bytes, 0, bytes.length)?.map((value) => value?.toString('utf8') ?? 'NULL').join(' | ')}`]
+    if (type === 'D')
+      return [
+        `row ${decodeDataRow(bytes, 0, bytes.length)
+          ?.map((value) => value?.toString('utf8') ?? 'NULL')
+          .join(' | ')}`,
+      ]
     if (type === 'd') return [`copy ${bytes.subarray(5).toString('utf8')}`]
     if (type === 'C') return [`tag ${decodeCommandTag(bytes, 0, bytes.length)}`]
     const error = type === 'E' ? errorIn([{ type, bytes }]) : undefined

@@ -3,7 +3,10 @@ import { type CliCommand, UsageError } from './command.ts'
 /** Makes the command that prints completion scripts for the others. */
 export function completion(commands: readonly CliCommand[]): CliCommand {
   const names = [...commands.map((command) => command.name), 'completion', 'help'].join(' ')
-  const options = commands.map((command) => ({ name: command.name, words: command.options.map((option) => `--${option}`).join(' ') }))
+  const options = commands.map((command) => ({
+    name: command.name,
+    words: command.options.map((option) => `--${option}`).join(' '),
+  }))
   const scripts: Readonly<Record<string, string>> = {
     bash: `_firebreak() {
   local current=\${COMP_WORDS[COMP_CWORD]}
@@ -25,7 +28,11 @@ ${options.map(({ name, words }) => `    ${name}) compadd -- ${words} --help; _fi
 compdef _firebreak firebreak`,
     fish: [
       ...names.split(' ').map((name) => `complete -c firebreak -n __fish_use_subcommand -a ${name}`),
-      ...commands.flatMap((command) => command.options.map((option) => `complete -c firebreak -n "__fish_seen_subcommand_from ${command.name}" -l ${option}`)),
+      ...commands.flatMap((command) =>
+        command.options.map(
+          (option) => `complete -c firebreak -n "__fish_seen_subcommand_from ${command.name}" -l ${option}`,
+        ),
+      ),
     ].join('\n'),
   }
   return {

@@ -22,21 +22,39 @@ Exit code 0: allowed. 1: denied or held, or the resource can't be asked.`,
     const { values, positionals } = parseArgs({
       args: words.slice(0, separator),
       allowPositionals: true,
-      options: { config: { type: 'string' }, namespace: { type: 'string', default: 'default' }, role: { type: 'string' }, json: { type: 'boolean' } },
+      options: {
+        config: { type: 'string' },
+        namespace: { type: 'string', default: 'default' },
+        role: { type: 'string' },
+        json: { type: 'boolean' },
+      },
     })
     const [identityName, resourceName] = positionals
     const text = words.slice(separator + 1).join(' ')
-    if (values.config === undefined || identityName === undefined || resourceName === undefined || text === '') throw new UsageError('explain needs --config DIR, an identity, a resource and a command')
+    if (
+      values.config === undefined ||
+      identityName === undefined ||
+      resourceName === undefined ||
+      text === ''
+    )
+      throw new UsageError('explain needs --config DIR, an identity, a resource and a command')
     const { configuration, problems } = loadConfiguration(values.config)
     if (!configuration) {
       for (const problem of problems) console.error(showProblem(problem))
       return 1
     }
-    const identity = configuration.manifests.identities.find(({ metadata }) => metadata.name === identityName && metadata.namespace === values.namespace)
+    const identity = configuration.manifests.identities.find(
+      ({ metadata }) => metadata.name === identityName && metadata.namespace === values.namespace,
+    )
     if (!identity) throw new UsageError(`there is no AgentIdentity ${values.namespace}/${identityName}`)
-    const role = values.role ?? identity.spec.access?.find((access) => access.resource === resourceName)?.roles[0]
+    const role =
+      values.role ?? identity.spec.access?.find((access) => access.resource === resourceName)?.roles[0]
     if (role === undefined) throw new UsageError(`${identityName} has no role of ${resourceName}`)
-    const subject: Subject = { chain: [{ identity: `${values.namespace}/${identityName}`, groups: identity.spec.groups ?? [] }], resource: `${values.namespace}/${resourceName}`, role }
+    const subject: Subject = {
+      chain: [{ identity: `${values.namespace}/${identityName}`, groups: identity.spec.groups ?? [] }],
+      resource: `${values.namespace}/${resourceName}`,
+      role,
+    }
     const explained = await explainSql(configuration, subject, text)
     if (!explained.ok) throw new Error(explained.error)
     if (values.json) console.log(JSON.stringify(explained.value, undefined, 2))
@@ -53,7 +71,8 @@ function show({ command, decision }: Explanation): string {
   if (decision.effect !== 'allow') lines.push(`       ${decision.reason}`)
   if (decision.hint) lines.push(`       "${decision.hint}"`)
   for (const reason of command.opaque) lines.push(`       opaque: ${reason}`)
-  for (const touch of command.touches) lines.push(`       ${describeTouch(touch)}${touch.origin === 'direct' ? '' : ` (${touch.origin})`}`)
+  for (const touch of command.touches)
+    lines.push(`       ${describeTouch(touch)}${touch.origin === 'direct' ? '' : ` (${touch.origin})`}`)
   lines.push(...masks(command, decision).map((line) => `       ${line}`))
   lines.push(`       revision ${decision.revision}`)
   return lines.join('\n')

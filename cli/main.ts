@@ -34,7 +34,10 @@ async function main(words: readonly string[]): Promise<number> {
     return 0
   }
   const command = all.find((candidate) => candidate.name === name)
-  if (!command) throw new UsageError(`there is no command ${name}; there are ${all.map((candidate) => candidate.name).join(', ')}`)
+  if (!command)
+    throw new UsageError(
+      `there is no command ${name}; there are ${all.map((candidate) => candidate.name).join(', ')}`,
+    )
   const separator = rest.indexOf('--')
   const options = separator < 0 ? rest : rest.slice(0, separator)
   if (options.includes('--help') || options.includes('-h')) {

@@ -13,7 +13,9 @@ export function showProblem({ severity, location, object, field, message, source
   const about = [object, field].filter((part) => part !== '').join(' ')
   const caret = `${' '.repeat(Math.max(0, location.column - 1))}^`
   const colour = severity === 'error' ? 'red' : 'yellow'
-  const lines = [`${style('bold', place)}: ${style(colour, severity)}: ${about === '' ? '' : `${about}: `}${message}`]
+  const lines = [
+    `${style('bold', place)}: ${style(colour, severity)}: ${about === '' ? '' : `${about}: `}${message}`,
+  ]
   if (source !== '') lines.push(`    ${source}`, `    ${style(colour, caret)}`)
   return lines.join('\n')
 }

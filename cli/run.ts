@@ -20,12 +20,23 @@ Exit code 0: stopped by SIGTERM or SIGINT. 1: the configuration is not valid, or
   async run(words) {
     const { values } = parseArgs({
       args: [...words],
-      options: { config: { type: 'string' }, identity: { type: 'string' }, listen: { type: 'string', multiple: true }, audit: { type: 'string' } },
+      options: {
+        config: { type: 'string' },
+        identity: { type: 'string' },
+        listen: { type: 'string', multiple: true },
+        audit: { type: 'string' },
+      },
     })
     if (values.config === undefined) throw new UsageError('run needs --config DIR')
     const auditPath = values.audit === '-' ? undefined : values.audit
     try {
-      await using _standalone = await Standalone.start({ directory: values.config, auditPath, identity: values.identity, listen: parseListen(values.listen ?? []), onEvent: report })
+      await using _standalone = await Standalone.start({
+        directory: values.config,
+        auditPath,
+        identity: values.identity,
+        listen: parseListen(values.listen ?? []),
+        onEvent: report,
+      })
       await stopSignal()
       console.error('stopping: sessions are told, the rest of the audit is written')
     } catch (error) {
@@ -59,10 +70,14 @@ function stopSignal(): Promise<void> {
 function report(event: StandaloneEvent): void {
   switch (event.kind) {
     case 'listening':
-      console.error(`${style('green', 'guarding')} ${event.resource} (${event.type}) on ${event.address.host}:${event.address.port}`)
+      console.error(
+        `${style('green', 'guarding')} ${event.resource} (${event.type}) on ${event.address.host}:${event.address.port}`,
+      )
       break
     case 'unsupported':
-      console.error(`${style('yellow', 'not guarded')}: ${event.resource} is of type ${event.type}, which this version does not speak`)
+      console.error(
+        `${style('yellow', 'not guarded')}: ${event.resource} is of type ${event.type}, which this version does not speak`,
+      )
       break
     case 'applied':
       for (const problem of event.problems) console.error(showProblem(problem))
@@ -70,7 +85,9 @@ function report(event: StandaloneEvent): void {
       break
     case 'refused':
       for (const problem of event.problems) console.error(showProblem(problem))
-      console.error(`${style('red', 'refused')}: the changed configuration is not valid; revision ${event.revision} stays in force`)
+      console.error(
+        `${style('red', 'refused')}: the changed configuration is not valid; revision ${event.revision} stays in force`,
+      )
       break
     case 'auditFailed':
       console.error(`${style('red', 'audit')}: ${event.message}`)

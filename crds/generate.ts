@@ -8,7 +8,10 @@ import { type Definition, readDefinitions, type Schema } from './schema.ts'
 const definitions = readDefinitions()
 const outputs: readonly (readonly [path: string, text: string])[] = [
   ['generated/types.ts', types()],
-  ['generated/schemas.json', `${JSON.stringify(Object.fromEntries(definitions.map((d) => [d.kind, d])), null, 1)}\n`],
+  [
+    'generated/schemas.json',
+    `${JSON.stringify(Object.fromEntries(definitions.map((d) => [d.kind, d])), null, 1)}\n`,
+  ],
   ['../docs/crd-reference.md', reference()],
 ]
 
@@ -129,5 +132,8 @@ function typeName(schema: Schema): string {
 
 function meaning(schema: Schema): string {
   const rules = (schema['x-kubernetes-validations'] ?? []).map((rule) => rule.message)
-  return [schema.description ?? '', ...rules.map((rule) => `*${rule}.*`)].join(' ').replaceAll('|', '\\|').trim()
+  return [schema.description ?? '', ...rules.map((rule) => `*${rule}.*`)]
+    .join(' ')
+    .replaceAll('|', '\\|')
+    .trim()
 }

@@ -63,7 +63,12 @@ function loadFile(file: ManifestFile, objects: LoadedObject[], problems: Manifes
   }
 }
 
-function loadDocument(document: Document.Parsed, locate: Locate, objects: LoadedObject[], problems: ManifestProblem[]): void {
+function loadDocument(
+  document: Document.Parsed,
+  locate: Locate,
+  objects: LoadedObject[],
+  problems: ManifestProblem[],
+): void {
   let value: unknown
   try {
     value = document.toJS({ maxAliasCount: maximumAliases })
@@ -81,7 +86,12 @@ function loadDocument(document: Document.Parsed, locate: Locate, objects: Loaded
   loadObject(value, locate, objects, problems)
 }
 
-function loadObject(value: unknown, locate: Locate, objects: LoadedObject[], problems: ManifestProblem[]): void {
+function loadObject(
+  value: unknown,
+  locate: Locate,
+  objects: LoadedObject[],
+  problems: ManifestProblem[],
+): void {
   const fail = (path: readonly (string | number)[], message: string): void => {
     problems.push(problem(locate(path), describe(value), path.join('.'), message))
   }
@@ -96,12 +106,19 @@ function loadObject(value: unknown, locate: Locate, objects: LoadedObject[], pro
   const expected = typeof kind === 'string' ? knownKinds.get(kind) : undefined
   if (expected === undefined) {
     const near = typeof kind === 'string' ? closest(kind, [...knownKinds.keys(), 'Secret']) : undefined
-    return fail(['kind'], `unknown kind ${String(kind)}${near ? `, did you mean ${near}?` : `; known are ${[...knownKinds.keys()].join(', ')} and Secret`}`)
+    return fail(
+      ['kind'],
+      `unknown kind ${String(kind)}${near ? `, did you mean ${near}?` : `; known are ${[...knownKinds.keys()].join(', ')} and Secret`}`,
+    )
   }
-  if (apiVersion !== expected) return fail(['apiVersion'], `expected ${expected} for kind ${String(kind)}, found ${String(apiVersion)}`)
+  if (apiVersion !== expected)
+    return fail(['apiVersion'], `expected ${expected} for kind ${String(kind)}, found ${String(apiVersion)}`)
   const name = isRecord(value.metadata) ? value.metadata.name : undefined
   if (typeof name !== 'string' || !/^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/.test(name)) {
-    return fail(['metadata', 'name'], `expected a lower-case DNS name in metadata.name, found ${JSON.stringify(name)}`)
+    return fail(
+      ['metadata', 'name'],
+      `expected a lower-case DNS name in metadata.name, found ${JSON.stringify(name)}`,
+    )
   }
   const findings = validate(String(kind), value)
   for (const finding of findings) {
@@ -137,7 +154,14 @@ function refuseDuplicates(objects: readonly LoadedObject[], problems: ManifestPr
     const first = seen.get(name)
     if (first) {
       const { file, line } = first.locate([])
-      problems.push(problem(object.locate(['metadata', 'name']), name, 'metadata.name', `defined twice, first in ${file}:${line}`))
+      problems.push(
+        problem(
+          object.locate(['metadata', 'name']),
+          name,
+          'metadata.name',
+          `defined twice, first in ${file}:${line}`,
+        ),
+      )
     } else seen.set(name, object)
   }
 }
@@ -169,5 +193,8 @@ function offsetOf(document: Document.Parsed, path: readonly (string | number)[],
 
 /** `spec.rules[0]` as `['spec', 'rules', 0]`. */
 function splitField(field: string): (string | number)[] {
-  return field.split(/[.[\]]+/).filter((part) => part !== '').map((part) => (/^\d+$/.test(part) ? Number(part) : part))
+  return field
+    .split(/[.[\]]+/)
+    .filter((part) => part !== '')
+    .map((part) => (/^\d+$/.test(part) ? Number(part) : part))
 }

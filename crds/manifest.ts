@@ -1,5 +1,11 @@
 /** What a set of manifests holds, and what may be wrong with it. */
-import type { AgentIdentity, ApprovalRequest, GuardrailPolicy, ObjectMeta, ProtectedResource } from './generated/types.ts'
+import type {
+  AgentIdentity,
+  ApprovalRequest,
+  GuardrailPolicy,
+  ObjectMeta,
+  ProtectedResource,
+} from './generated/types.ts'
 
 /** A `v1` Secret beside our own kinds, so that a directory can stand by itself. */
 export interface Secret {

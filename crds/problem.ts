@@ -2,7 +2,10 @@
 import type { Location, ManifestProblem } from './manifest.ts'
 
 /** Finds the place of a field of one object in its file. */
-export type Locate = (path: readonly (string | number)[], onKey?: boolean) => Location & { readonly source: string }
+export type Locate = (
+  path: readonly (string | number)[],
+  onKey?: boolean,
+) => Location & { readonly source: string }
 
 export function problem(
   { source, ...location }: Location & { readonly source: string },
@@ -24,7 +27,10 @@ export function describe(value: unknown): string {
 
 /** `['spec', 'rules', 0]` as `spec.rules[0]`. */
 export function fieldPath(path: readonly (string | number)[]): string {
-  return path.reduce<string>((text, part) => (typeof part === 'number' ? `${text}[${part}]` : text ? `${text}.${part}` : part), '')
+  return path.reduce<string>(
+    (text, part) => (typeof part === 'number' ? `${text}[${part}]` : text ? `${text}.${part}` : part),
+    '',
+  )
 }
 
 export function isRecord(value: unknown): value is Record<string, unknown> {

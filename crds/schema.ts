@@ -45,7 +45,10 @@ interface Manifest {
   readonly spec: {
     readonly group: string
     readonly names: { readonly kind: string; readonly shortNames: readonly string[] }
-    readonly versions: readonly { readonly name: string; readonly schema: { readonly openAPIV3Schema: Schema } }[]
+    readonly versions: readonly {
+      readonly name: string
+      readonly schema: { readonly openAPIV3Schema: Schema }
+    }[]
   }
 }
 

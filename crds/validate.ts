@@ -32,7 +32,13 @@ export function validate(kind: string, manifest: unknown): Finding[] {
 
 function compile(schema: Schema): ValidateFunction {
   // formats and Kubernetes' own keywords are annotations here; regular expressions stay plain (no `v` flag)
-  const ajv = new Ajv({ allErrors: true, useDefaults: true, strict: false, verbose: true, validateFormats: false })
+  const ajv = new Ajv({
+    allErrors: true,
+    useDefaults: true,
+    strict: false,
+    verbose: true,
+    validateFormats: false,
+  })
   return ajv.compile(closed(schema, true))
 }
 
@@ -45,10 +51,15 @@ function closed(schema: Schema, root = false): object {
     ...(items && schema['x-kubernetes-list-type'] === 'set' && { uniqueItems: true }),
     ...(properties && {
       properties: Object.fromEntries(
-        Object.entries(properties).map(([name, property]) => [name, root && name === 'metadata' ? {} : closed(property)]),
+        Object.entries(properties).map(([name, property]) => [
+          name,
+          root && name === 'metadata' ? {} : closed(property),
+        ]),
       ),
     }),
-    ...(additionalProperties ? { additionalProperties: closed(additionalProperties) } : properties && { additionalProperties: false }),
+    ...(additionalProperties
+      ? { additionalProperties: closed(additionalProperties) }
+      : properties && { additionalProperties: false }),
   }
 }
 
@@ -68,12 +79,24 @@ function finding(error: ErrorObject): Finding {
     case 'enum': {
       const allowed = (error.params.allowedValues as string[]).map(String)
       const near = closest(String(found), allowed)
-      return { path, onKey: false, message: `expected one of ${allowed.join(', ')}, found ${show(found)}${near ? `; did you mean ${near}?` : ''}` }
+      return {
+        path,
+        onKey: false,
+        message: `expected one of ${allowed.join(', ')}, found ${show(found)}${near ? `; did you mean ${near}?` : ''}`,
+      }
     }
     case 'type':
-      return { path, onKey: false, message: `expected ${article(String(error.params.type))}, found ${show(found)}` }
+      return {
+        path,
+        onKey: false,
+        message: `expected ${article(String(error.params.type))}, found ${show(found)}`,
+      }
     case 'pattern':
-      return { path, onKey: false, message: `expected ${patternInWords(String(error.params.pattern), error.parentSchema)}, found ${show(found)}` }
+      return {
+        path,
+        onKey: false,
+        message: `expected ${patternInWords(String(error.params.pattern), error.parentSchema)}, found ${show(found)}`,
+      }
     default:
       return { path, onKey: false, message: `${error.message ?? error.keyword}, found ${show(found)}` }
   }
@@ -127,7 +150,11 @@ function runRules(schema: Schema, value: unknown, path: readonly (string | numbe
   return findings
 }
 
-function duplicateKeys(schema: Schema, items: readonly unknown[], path: readonly (string | number)[]): Finding[] {
+function duplicateKeys(
+  schema: Schema,
+  items: readonly unknown[],
+  path: readonly (string | number)[],
+): Finding[] {
   if (schema['x-kubernetes-list-type'] !== 'map') return []
   const keys = schema['x-kubernetes-list-map-keys'] ?? []
   const seen = new Set<string>()
@@ -137,6 +164,12 @@ function duplicateKeys(schema: Schema, items: readonly unknown[], path: readonly
       seen.add(key)
       return []
     }
-    return [{ path: [...path, index], onKey: false, message: `${keys.join(' and ')} ${key.slice(1, -1)} is used twice` }]
+    return [
+      {
+        path: [...path, index],
+        onKey: false,
+        message: `${keys.join(' and ')} ${key.slice(1, -1)} is used twice`,
+      },
+    ]
   })
 }

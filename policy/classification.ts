@@ -20,7 +20,9 @@ export class Classification {
     const key = `${path.join('\0')}\0${part}`
     const known = this.#remembered.get(key)
     if (known) return known
-    const tags = this.#entries.filter(({ pattern }) => covers(pattern, path, part)).flatMap((entry) => entry.tags)
+    const tags = this.#entries
+      .filter(({ pattern }) => covers(pattern, path, part))
+      .flatMap((entry) => entry.tags)
     if (this.#remembered.size >= rememberedColumns) this.#remembered.clear()
     this.#remembered.set(key, tags)
     return tags
@@ -32,7 +34,11 @@ export class Classification {
 
   /** Tags of everything that is classified at or below an object: what acting on it as a whole may touch. */
   tagsBelow(path: readonly string[]): readonly string[] {
-    return this.#entries.filter(({ pattern }) => pattern.segments.every((segment, index) => index >= path.length || segment(path[index] ?? ''))).flatMap((entry) => entry.tags)
+    return this.#entries
+      .filter(({ pattern }) =>
+        pattern.segments.every((segment, index) => index >= path.length || segment(path[index] ?? '')),
+      )
+      .flatMap((entry) => entry.tags)
   }
 }
 

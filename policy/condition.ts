@@ -14,7 +14,13 @@ export type Condition = (input: ConditionInput, onError: boolean) => boolean
 
 const environment = new Environment({
   unlistedVariablesAreDyn: false,
-  limits: { maxAstNodes: 1_000, maxDepth: 50, maxListElements: 200, maxMapEntries: 200, maxCallArguments: 16 },
+  limits: {
+    maxAstNodes: 1_000,
+    maxDepth: 50,
+    maxListElements: 200,
+    maxMapEntries: 200,
+    maxCallArguments: 16,
+  },
 })
   .registerVariable('command', 'map')
   .registerVariable('identity', 'map')
@@ -26,7 +32,8 @@ export function compileCondition(expression: string): Condition {
   const evaluate = environment.parse(expression)
   const checked = evaluate.check()
   if (!checked.valid) throw new Error(checked.error?.message ?? 'the condition is not valid')
-  if (checked.type !== undefined && checked.type !== 'bool' && checked.type !== 'dyn') throw new Error(`expected a condition that is true or false, found one of type ${checked.type}`)
+  if (checked.type !== undefined && checked.type !== 'bool' && checked.type !== 'dyn')
+    throw new Error(`expected a condition that is true or false, found one of type ${checked.type}`)
   return ({ command, principal, subject }, onError) => {
     const [namespace, name] = principal.identity.split('/')
     try {
@@ -52,7 +59,12 @@ function factsForCel(facts: Command['facts']): Record<string, Record<string, unk
   return Object.fromEntries(
     Object.entries(facts).map(([namespace, values]) => [
       namespace,
-      Object.fromEntries(Object.entries(values).map(([name, value]) => [name, Number.isInteger(value) ? BigInt(value as number) : value])),
+      Object.fromEntries(
+        Object.entries(values).map(([name, value]) => [
+          name,
+          Number.isInteger(value) ? BigInt(value as number) : value,
+        ]),
+      ),
     ]),
   )
 }

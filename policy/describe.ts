@@ -3,8 +3,12 @@ import type { Source, Touch } from './command.ts'
 import type { Decision, RuleReference } from './decision.ts'
 
 /** `sql:update on table public.users (ssn)`. */
-export function describeTouch(touch: Touch, parts: readonly string[] | undefined = touch.object.parts): string {
-  const shown = parts && parts.length > 0 ? ` (${parts.slice(0, 8).join(', ')}${parts.length > 8 ? ', …' : ''})` : ''
+export function describeTouch(
+  touch: Touch,
+  parts: readonly string[] | undefined = touch.object.parts,
+): string {
+  const shown =
+    parts && parts.length > 0 ? ` (${parts.slice(0, 8).join(', ')}${parts.length > 8 ? ', …' : ''})` : ''
   return `${touch.action} on ${touch.object.kind} ${touch.object.path.join('.')}${shown}`
 }
 

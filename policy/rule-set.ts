@@ -2,7 +2,15 @@
 import type { Classification } from './classification.ts'
 import type { Command, Field, Touch } from './command.ts'
 import type { ConditionInput } from './condition.ts'
-import type { ApprovalTerms, Decision, FieldMask, MaskStrategy, Principal, RuleReference, Subject } from './decision.ts'
+import type {
+  ApprovalTerms,
+  Decision,
+  FieldMask,
+  MaskStrategy,
+  Principal,
+  RuleReference,
+  Subject,
+} from './decision.ts'
 import { describeSource, describeTouch } from './describe.ts'
 import { seconds } from './duration.ts'
 import { type CompiledRule, coversTouch, matchesInWords, matchesSource, touchesRule } from './rule.ts'
@@ -15,8 +23,15 @@ export class RuleSet {
   readonly #rules: Readonly<Record<CompiledRule['spec']['effect'], readonly CompiledRule[]>>
 
   /** @param rules sorted by their key, so that the deciding rule never depends on the order of writing. */
-  constructor(principal: Principal, subject: Subject, classification: Classification, rules: readonly CompiledRule[], revision: string) {
-    const withEffect = (effect: CompiledRule['spec']['effect']): CompiledRule[] => rules.filter((rule) => rule.spec.effect === effect)
+  constructor(
+    principal: Principal,
+    subject: Subject,
+    classification: Classification,
+    rules: readonly CompiledRule[],
+    revision: string,
+  ) {
+    const withEffect = (effect: CompiledRule['spec']['effect']): CompiledRule[] =>
+      rules.filter((rule) => rule.spec.effect === effect)
     this.#principal = principal
     this.#subject = subject
     this.#classification = classification
@@ -38,7 +53,11 @@ export class RuleSet {
   decide(command: Command): Decision {
     const input: ConditionInput = { command, principal: this.#principal, subject: this.#subject }
     const alerts = this.#matching(this.#rules.alert, input).map(({ rule }) => rule.reference)
-    const touchesMasked = this.#rules.mask.some((rule) => command.opaque.length > 0 || command.touches.some((touch) => touchesRule(rule, touch, this.#classification)))
+    const touchesMasked = this.#rules.mask.some(
+      (rule) =>
+        command.opaque.length > 0 ||
+        command.touches.some((touch) => touchesRule(rule, touch, this.#classification)),
+    )
     const common = { alerts, touchesMasked, revision: this.#revision }
     const deny = this.#denied(command, input)
     if (deny) return { effect: 'deny', ...deny, ...common }
@@ -47,14 +66,30 @@ export class RuleSet {
     const [first] = held
     if (first) {
       const { rule, words } = held.reduce((a, b) => (quorumOf(b.rule) > quorumOf(a.rule) ? b : a), first)
-      return { effect: 'hold', ...explain(rule, reasonFor(rule, command, words, 'needs approval'), words), approval: approvalTerms(rule), masks, ...common }
+      return {
+        effect: 'hold',
+        ...explain(rule, reasonFor(rule, command, words, 'needs approval'), words),
+        approval: approvalTerms(rule),
+        masks,
+        ...common,
+      }
     }
     const covering = this.#coveringRule(command, input)
     const matched = command.touches.map((touch) => describeTouch(touch))
-    return { effect: 'allow', ...(covering && { rule: covering }), reason: 'every action is allowed', matched, masks, ...common }
+    return {
+      effect: 'allow',
+      ...(covering && { rule: covering }),
+      reason: 'every action is allowed',
+      matched,
+      masks,
+      ...common,
+    }
   }
 
-  #matching(rules: readonly CompiledRule[], input: ConditionInput): { rule: CompiledRule; words: string[] }[] {
+  #matching(
+    rules: readonly CompiledRule[],
+    input: ConditionInput,
+  ): { rule: CompiledRule; words: string[] }[] {
     return rules
       .map((rule) => ({ rule, words: matchesInWords(rule, input.command, this.#classification, input) }))
       .filter(({ words }) => words.length > 0)
@@ -62,7 +97,8 @@ export class RuleSet {
 
   #denied(command: Command, input: ConditionInput): Explanation | undefined {
     const [match] = this.#matching(this.#rules.deny, input)
-    if (match) return explain(match.rule, reasonFor(match.rule, command, match.words, 'is denied'), match.words)
+    if (match)
+      return explain(match.rule, reasonFor(match.rule, command, match.words, 'is denied'), match.words)
     return this.#deniedByMask(command, input) ?? this.#notAllowed(command, input)
   }
 
@@ -74,10 +110,17 @@ export class RuleSet {
       return explain(maskRule, `${opaque}, so masked data in it can't be recognized`, [`opaque: ${opaque}`])
     }
     for (const { source, through } of command.indirectUses) {
-      const rule = this.#rules.mask.find((candidate) => candidate.spec.mask?.indirectUse === 'deny' && matchesSource(candidate, source, this.#classification) && holds(candidate, input))
+      const rule = this.#rules.mask.find(
+        (candidate) =>
+          candidate.spec.mask?.indirectUse === 'deny' &&
+          matchesSource(candidate, source, this.#classification) &&
+          holds(candidate, input),
+      )
       if (rule) {
         const column = describeSource(source)
-        return explain(rule, `${column} is masked, and its use (${through}) would reveal it`, [`${through}: ${column}`])
+        return explain(rule, `${column} is masked, and its use (${through}) would reveal it`, [
+          `${through}: ${column}`,
+        ])
       }
     }
     return undefined
@@ -87,10 +130,15 @@ export class RuleSet {
     const [opaque] = command.opaque
     if (opaque !== undefined) {
       if (this.#rules.allow.some((rule) => rule.unrestricted)) return undefined
-      return { reason: `${opaque}; what can't be analysed is allowed only by a rule that allows everything`, matched: [`opaque: ${opaque}`] }
+      return {
+        reason: `${opaque}; what can't be analysed is allowed only by a rule that allows everything`,
+        matched: [`opaque: ${opaque}`],
+      }
     }
     const usable = this.#rules.allow.filter((rule) => rule.condition?.(input, false) ?? true)
-    const uncovered = command.touches.filter((touch) => touch.origin === 'direct' && !this.#covered(touch, usable))
+    const uncovered = command.touches.filter(
+      (touch) => touch.origin === 'direct' && !this.#covered(touch, usable),
+    )
     if (uncovered.length === 0) return undefined
     const matched = uncovered.map((touch) => describeTouch(touch))
     return { reason: `no rule allows ${matched[0]}`, matched }
@@ -110,7 +158,10 @@ export class RuleSet {
   #coveringRule(command: Command, input: ConditionInput): RuleReference | undefined {
     const [touch] = command.touches.filter((candidate) => candidate.origin === 'direct')
     const covers = (rule: CompiledRule): boolean =>
-      touch === undefined ? rule.unrestricted : coversTouch(rule, touch, this.#classification) !== 'none' && (rule.condition?.(input, false) ?? true)
+      touch === undefined
+        ? rule.unrestricted
+        : coversTouch(rule, touch, this.#classification) !== 'none' &&
+          (rule.condition?.(input, false) ?? true)
     return this.#rules.allow.find(covers)?.reference
   }
 
@@ -122,9 +173,19 @@ export class RuleSet {
   }
 
   #maskFor(field: Field, rules: readonly CompiledRule[]): FieldMask | undefined {
-    const matching = field.derivation === 'unproven' ? rules : rules.filter((rule) => field.sources.some((source) => matchesSource(rule, source, this.#classification)))
+    const matching =
+      field.derivation === 'unproven'
+        ? rules
+        : rules.filter((rule) =>
+            field.sources.some((source) => matchesSource(rule, source, this.#classification)),
+          )
     if (matching.length === 0) return undefined
-    return matching.map((rule) => ({ strategy: field.derivation === 'copy' ? strategyOf(rule) : redact, rule: rule.reference })).reduce((a, b) => (strictness(b.strategy) > strictness(a.strategy) ? b : a))
+    return matching
+      .map((rule) => ({
+        strategy: field.derivation === 'copy' ? strategyOf(rule) : redact,
+        rule: rule.reference,
+      }))
+      .reduce((a, b) => (strictness(b.strategy) > strictness(a.strategy) ? b : a))
   }
 }
 
@@ -146,7 +207,9 @@ function explain(rule: CompiledRule, reason: string, matched: readonly string[])
 function reasonFor(rule: CompiledRule, command: Command, words: readonly string[], verdict: string): string {
   const [opaque] = command.opaque
   if (opaque === undefined) return `${words[0]} ${verdict}`
-  const verbs = rule.spec.match.actions?.map((action) => action.slice(action.indexOf(':') + 1)).filter((verb) => !verb.includes('*'))
+  const verbs = rule.spec.match.actions
+    ?.map((action) => action.slice(action.indexOf(':') + 1))
+    .filter((verb) => !verb.includes('*'))
   return `${opaque}, which can't be proven not to ${verbs?.length ? orList(verbs) : 'do what the rule is about'}`
 }
 
@@ -160,7 +223,10 @@ function holds(rule: CompiledRule, input: ConditionInput): boolean {
 }
 
 function canMask(rule: CompiledRule, classification: Classification): boolean {
-  return rule.tags === undefined || classification.anyTag((tag) => rule.tags?.some((matches) => matches(tag)) ?? false)
+  return (
+    rule.tags === undefined ||
+    classification.anyTag((tag) => rule.tags?.some((matches) => matches(tag)) ?? false)
+  )
 }
 
 function strategyOf({ spec: { mask } }: CompiledRule): MaskStrategy {
@@ -179,7 +245,9 @@ function strategyOf({ spec: { mask } }: CompiledRule): MaskStrategy {
 
 /** Higher shows less. */
 function strictness(strategy: MaskStrategy): number {
-  return strategy.kind === 'partial' ? 1 / (strategy.keepLast + 1) : { null: 5, redact: 4, hash: 3, format: 2 }[strategy.kind]
+  return strategy.kind === 'partial'
+    ? 1 / (strategy.keepLast + 1)
+    : { null: 5, redact: 4, hash: 3, format: 2 }[strategy.kind]
 }
 
 function quorumOf({ spec: { approval } }: CompiledRule): number {

@@ -2,7 +2,7 @@
 import type { GuardrailPolicySpec } from '@firebreak/crds'
 import type { Classification } from './classification.ts'
 import type { Command, Source, Touch } from './command.ts'
-import { type Condition, compileCondition, type ConditionInput } from './condition.ts'
+import { type Condition, type ConditionInput, compileCondition } from './condition.ts'
 import type { QualifiedName, RuleReference } from './decision.ts'
 import { describeTouch } from './describe.ts'
 import { compileGlob, compileName, coverage, type NamePattern } from './names.ts'
@@ -25,7 +25,8 @@ export interface CompiledRule {
 /** @throws Error with a message for the policy's author when the condition is not valid. */
 export function compileRule(policy: QualifiedName, spec: RuleSpec): CompiledRule {
   const { actions, objects, tags, condition } = spec.match
-  const allActions = actions === undefined || actions.some((action) => action === '*' || /^[a-z0-9]+:\*$/.test(action))
+  const allActions =
+    actions === undefined || actions.some((action) => action === '*' || /^[a-z0-9]+:\*$/.test(action))
   const allObjects = objects === undefined || objects.some((object) => object === '*' || object === '**')
   return {
     reference: { policy, rule: spec.name },
@@ -60,7 +61,12 @@ export function coversTouch(rule: CompiledRule, touch: Touch, classification: Cl
   return match(rule, touch, classification, touch.object.parts?.length === 0)
 }
 
-function match(rule: CompiledRule, touch: Touch, classification: Classification, partStandsForWhole: boolean): Match {
+function match(
+  rule: CompiledRule,
+  touch: Touch,
+  classification: Classification,
+  partStandsForWhole: boolean,
+): Match {
   if (rule.actions && !rule.actions.some((matches) => matches(touch.action))) return 'none'
   const { kind, path, parts } = touch.object
   const byObject = rule.objects ? matchObjects(rule.objects, kind, path, parts, partStandsForWhole) : 'all'
@@ -98,18 +104,28 @@ function carriesTag(rule: CompiledRule, tags: readonly string[]): boolean {
 
 /** Whether a mask rule is about a source of data. Actions don't narrow masks: a value is masked however it is read. */
 export function matchesSource(rule: CompiledRule, source: Source, classification: Classification): boolean {
-  if (rule.objects && matchObjects(rule.objects, 'table', source.path, [source.part], false) === 'none') return false
+  if (rule.objects && matchObjects(rule.objects, 'table', source.path, [source.part], false) === 'none')
+    return false
   return !rule.tags || carriesTag(rule, classification.tagsOf(source.path, source.part))
 }
 
 /** Whether an object holds anything that a mask rule is about, touched or not. */
-export function touchesRule(rule: CompiledRule, { object: { kind, path } }: Touch, classification: Classification): boolean {
+export function touchesRule(
+  rule: CompiledRule,
+  { object: { kind, path } }: Touch,
+  classification: Classification,
+): boolean {
   if (rule.objects && matchObjects(rule.objects, kind, path, undefined, true) === 'none') return false
   return !rule.tags || carriesTag(rule, classification.tagsBelow(path))
 }
 
 /** What of a command a deny, hold or alert rule matches, in words; empty when nothing. */
-export function matchesInWords(rule: CompiledRule, command: Command, classification: Classification, input: ConditionInput): string[] {
+export function matchesInWords(
+  rule: CompiledRule,
+  command: Command,
+  classification: Classification,
+  input: ConditionInput,
+): string[] {
   if (command.opaque.length > 0) return command.opaque.map((reason) => `opaque: ${reason}`)
   const words: string[] = []
   for (const touch of command.touches) {

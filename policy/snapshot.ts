@@ -3,10 +3,18 @@ import { createHash } from 'node:crypto'
 import type { AgentIdentity, GuardrailPolicy, ManifestSet, ProtectedResource } from '@firebreak/crds'
 import { Classification } from './classification.ts'
 import type { Command } from './command.ts'
-import type { Decision, FieldMask, PolicySnapshot, Principal, QualifiedName, SessionTerms, Subject } from './decision.ts'
-import { combineTerms } from './terms.ts'
+import type {
+  Decision,
+  FieldMask,
+  PolicySnapshot,
+  Principal,
+  QualifiedName,
+  SessionTerms,
+  Subject,
+} from './decision.ts'
 import { type CompiledRule, compileRule } from './rule.ts'
 import { RuleSet } from './rule-set.ts'
+import { combineTerms } from './terms.ts'
 
 export interface PolicyProblem {
   readonly policy: QualifiedName
@@ -34,7 +42,11 @@ export function compilePolicy(manifests: ManifestSet): Compilation {
       try {
         return [compileRule(name, spec)]
       } catch (error) {
-        problems.push({ policy: name, field: `spec.rules[${index}].match.condition`, message: error instanceof Error ? error.message : String(error) })
+        problems.push({
+          policy: name,
+          field: `spec.rules[${index}].match.condition`,
+          message: error instanceof Error ? error.message : String(error),
+        })
         return []
       }
     })
@@ -45,7 +57,13 @@ export function compilePolicy(manifests: ManifestSet): Compilation {
 }
 
 /** The rules of one session, by link of its chain; or why it has no right to exist. */
-type Grant = { readonly links: readonly RuleSet[]; readonly terms: SessionTerms; readonly decisions: WeakMap<Command, Decision> } | { readonly refusal: string }
+type Grant =
+  | {
+      readonly links: readonly RuleSet[]
+      readonly terms: SessionTerms
+      readonly decisions: WeakMap<Command, Decision>
+    }
+  | { readonly refusal: string }
 
 class Snapshot implements PolicySnapshot {
   readonly revision: string
@@ -66,7 +84,15 @@ class Snapshot implements PolicySnapshot {
 
   decide(subject: Subject, command: Command): Decision {
     const grant = this.#grant(subject)
-    if ('refusal' in grant) return { effect: 'deny', reason: grant.refusal, matched: [], alerts: [], touchesMasked: true, revision: this.revision }
+    if ('refusal' in grant)
+      return {
+        effect: 'deny',
+        reason: grant.refusal,
+        matched: [],
+        alerts: [],
+        touchesMasked: true,
+        revision: this.revision,
+      }
     const known = grant.decisions.get(command)
     if (known) return known
     const decision = grant.links.map((link) => link.decide(command)).reduce(strictest)
@@ -96,13 +122,26 @@ class Snapshot implements PolicySnapshot {
       const refusal = this.#refusal(principal, subject)
       if (refusal) return { refusal }
       const policies = this.#policies.filter((policy) => appliesTo(policy, principal, subject))
-      if (policies.length === 0) return { refusal: `no policy applies to ${principal.identity} with role ${subject.role} of ${subject.resource}` }
+      if (policies.length === 0)
+        return {
+          refusal: `no policy applies to ${principal.identity} with role ${subject.role} of ${subject.resource}`,
+        }
       for (const policy of policies) applied.add(policy)
       const rules = policies.flatMap((policy) => policy.rules).sort((a, b) => compare(a.sortKey, b.sortKey))
-      links.push(new RuleSet(principal, subject, this.#classification(subject.resource), rules, this.revision))
+      links.push(
+        new RuleSet(principal, subject, this.#classification(subject.resource), rules, this.revision),
+      )
     }
     const masks = links.some((link) => link.masks)
-    return { links, terms: combineTerms([...applied].map(({ manifest }) => manifest.spec), masks, this.revision), decisions: new WeakMap() }
+    return {
+      links,
+      terms: combineTerms(
+        [...applied].map(({ manifest }) => manifest.spec),
+        masks,
+        this.revision,
+      ),
+      decisions: new WeakMap(),
+    }
   }
 
   #refusal(principal: Principal, subject: Subject): string | undefined {
@@ -111,9 +150,13 @@ class Snapshot implements PolicySnapshot {
     if (identity.spec.suspend) return `${principal.identity} is suspended`
     if (!this.#resources.has(subject.resource)) return `there is no resource ${subject.resource}`
     const granted = identity.spec.access?.some(
-      (access) => `${identity.metadata.namespace}/${access.resource}` === subject.resource && access.roles.includes(subject.role),
+      (access) =>
+        `${identity.metadata.namespace}/${access.resource}` === subject.resource &&
+        access.roles.includes(subject.role),
     )
-    return granted ? undefined : `${principal.identity} has no access to role ${subject.role} of ${subject.resource}`
+    return granted
+      ? undefined
+      : `${principal.identity} has no access to role ${subject.role} of ${subject.resource}`
   }
 
   #classification(resource: QualifiedName): Classification {
@@ -129,7 +172,8 @@ class Snapshot implements PolicySnapshot {
 function appliesTo({ manifest }: CompiledPolicy, principal: Principal, subject: Subject): boolean {
   const [namespace, identity] = principal.identity.split('/')
   const [resourceNamespace, resource] = subject.resource.split('/')
-  if (manifest.metadata.namespace !== namespace || manifest.metadata.namespace !== resourceNamespace) return false
+  if (manifest.metadata.namespace !== namespace || manifest.metadata.namespace !== resourceNamespace)
+    return false
   const { identities, groups, resources, roles } = manifest.spec.appliesTo
   return (
     (!identities || identities.includes(identity ?? '')) &&
@@ -143,7 +187,8 @@ const severity = { allow: 0, hold: 1, deny: 2 } as const
 
 /** Of two links' decisions the stricter; where both let pass, masks of both. */
 function strictest(a: Decision, b: Decision): Decision {
-  if (severity[a.effect] !== severity[b.effect]) return severity[a.effect] > severity[b.effect] ? withMasks(a, b) : withMasks(b, a)
+  if (severity[a.effect] !== severity[b.effect])
+    return severity[a.effect] > severity[b.effect] ? withMasks(a, b) : withMasks(b, a)
   return withMasks(a, b)
 }
 
@@ -154,13 +199,17 @@ function withMasks(stricter: Decision, other: Decision): Decision {
   return { ...stricter, alerts, touchesMasked, masks: mergeMasks(stricter.masks, other.masks) }
 }
 
-function mergeMasks(a: readonly (FieldMask | undefined)[], b: readonly (FieldMask | undefined)[]): readonly (FieldMask | undefined)[] {
+function mergeMasks(
+  a: readonly (FieldMask | undefined)[],
+  b: readonly (FieldMask | undefined)[],
+): readonly (FieldMask | undefined)[] {
   if (a.length === 0) return b
   if (b.length === 0) return a
   return a.map((mask, index) => {
     const other = b[index]
     // two different masks on one value: neither link may see what the other's mask leaves, so nothing is left
-    if (mask && other && JSON.stringify(mask.strategy) !== JSON.stringify(other.strategy)) return { ...mask, strategy: { kind: 'redact' } }
+    if (mask && other && JSON.stringify(mask.strategy) !== JSON.stringify(other.strategy))
+      return { ...mask, strategy: { kind: 'redact' } }
     return mask ?? other
   })
 }
@@ -175,6 +224,8 @@ function compare(a: string, b: string): number {
 
 /** Twelve hex digits of SHA-256 over the specs, in an order that doesn't depend on files. */
 function digest(manifests: readonly (AgentIdentity | ProtectedResource | GuardrailPolicy)[]): string {
-  const texts = manifests.map(({ kind, metadata, spec }) => JSON.stringify([kind, metadata.namespace, metadata.name, spec])).sort(compare)
+  const texts = manifests
+    .map(({ kind, metadata, spec }) => JSON.stringify([kind, metadata.namespace, metadata.name, spec]))
+    .sort(compare)
   return createHash('sha256').update(texts.join('\n')).digest('hex').slice(0, 12)
 }

@@ -5,7 +5,11 @@ import { seconds } from './duration.ts'
 const textStrictness = { full: 0, normalized: 1, digest: 2 } as const
 
 /** The strictest of all policies that apply to a session. */
-export function combineTerms(policies: readonly GuardrailPolicySpec[], masks: boolean, revision: string): SessionTerms {
+export function combineTerms(
+  policies: readonly GuardrailPolicySpec[],
+  masks: boolean,
+  revision: string,
+): SessionTerms {
   const detectors = new Set<DetectorKind>(policies.flatMap((policy) => policy.detection?.kinds ?? []))
   const texts = policies.map((policy) => policy.audit?.text ?? 'full')
   return {
@@ -14,7 +18,10 @@ export function combineTerms(policies: readonly GuardrailPolicySpec[], masks: bo
     masks,
     audit: {
       text: texts.reduce((a, b) => (textStrictness[b] > textStrictness[a] ? b : a), 'full'),
-      onFailure: policies.length > 0 && policies.every((policy) => policy.audit?.onFailure === 'spool') ? 'spool' : 'block',
+      onFailure:
+        policies.length > 0 && policies.every((policy) => policy.audit?.onFailure === 'spool')
+          ? 'spool'
+          : 'block',
     },
     revision,
   }
@@ -31,7 +38,9 @@ function combineLimits(all: readonly NonNullable<GuardrailPolicySpec['limits']>[
     bytesPerCommand: least(all.map((limit) => limit.bytesPerCommand)),
     bytesPerHour: least(all.map((limit) => limit.bytesPerHour)),
     commandsPerMinute: least(all.map((limit) => limit.commandsPerMinute)),
-    commandSeconds: least(all.map((limit) => (limit.commandDuration === undefined ? undefined : seconds(limit.commandDuration)))),
+    commandSeconds: least(
+      all.map((limit) => (limit.commandDuration === undefined ? undefined : seconds(limit.commandDuration))),
+    ),
   }
   return Object.fromEntries(Object.entries(limits).filter(([, value]) => value !== undefined))
 }

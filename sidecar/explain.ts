@@ -16,16 +16,28 @@ export interface Explanation {
 const timeout = 15_000
 
 /** One explanation per statement. Asks the resource for its catalogue, with the role's credential and the default search path. */
-export async function explainSql(configuration: Configuration, subject: Subject, text: string): Promise<Result<readonly Explanation[], string>> {
-  const resource = configuration.manifests.resources.find((candidate) => nameOf(candidate) === subject.resource)
+export async function explainSql(
+  configuration: Configuration,
+  subject: Subject,
+  text: string,
+): Promise<Result<readonly Explanation[], string>> {
+  const resource = configuration.manifests.resources.find(
+    (candidate) => nameOf(candidate) === subject.resource,
+  )
   const role = resource?.spec.roles.find((candidate) => candidate.name === subject.role)
-  if (!resource || !role) return { ok: false, error: `there is no role ${subject.role} of ${subject.resource}` }
-  if (resource.spec.type !== 'postgresql') return { ok: false, error: `commands of type ${resource.spec.type} can't be explained by this version` }
+  if (!resource || !role)
+    return { ok: false, error: `there is no role ${subject.role} of ${subject.resource}` }
+  if (resource.spec.type !== 'postgresql')
+    return { ok: false, error: `commands of type ${resource.spec.type} can't be explained by this version` }
   const target = targetOf(resource, configuration)
   const credential = readCredential(resource, role, configuration)
   if (!target.ok) return target
   if (!credential.ok) return credential
-  const cache = new CatalogueCache(target.value, async () => credential, target.value.database ?? credential.value.username)
+  const cache = new CatalogueCache(
+    target.value,
+    async () => credential,
+    target.value.database ?? credential.value.username,
+  )
   const catalogue = await cache.acquire(AbortSignal.timeout(timeout))
   if (!catalogue.ok) return { ok: false, error: catalogue.error.message }
   cache.release()
@@ -40,5 +52,11 @@ export async function explainSql(configuration: Configuration, subject: Subject,
     cursor: () => undefined,
   }
   const statements = analyseText(Buffer.from(text), context)
-  return { ok: true, value: statements.map(({ command }) => ({ command, decision: configuration.snapshot.decide(subject, command) })) }
+  return {
+    ok: true,
+    value: statements.map(({ command }) => ({
+      command,
+      decision: configuration.snapshot.decide(subject, command),
+    })),
+  }
 }

@@ -1,5 +1,5 @@
-export type * from './session.ts'
 export { loadConfiguration } from './configuration/configuration.ts'
-export { type Address } from './listen/listener.ts'
-export { ConfigurationError, Standalone, type StandaloneEvent, type StandaloneOptions } from './standalone.ts'
 export { type Explanation, explainSql } from './explain.ts'
+export type { Address } from './listen/listener.ts'
+export type * from './session.ts'
+export { ConfigurationError, Standalone, type StandaloneEvent, type StandaloneOptions } from './standalone.ts'

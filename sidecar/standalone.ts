@@ -24,7 +24,13 @@ export interface StandaloneOptions {
 }
 
 export type StandaloneEvent =
-  | { readonly kind: 'listening'; readonly resource: string; readonly type: ResourceType; readonly address: Address; readonly database?: string | undefined }
+  | {
+      readonly kind: 'listening'
+      readonly resource: string
+      readonly type: ResourceType
+      readonly address: Address
+      readonly database?: string | undefined
+    }
   | { readonly kind: 'unsupported'; readonly resource: string; readonly type: ResourceType }
   | { readonly kind: 'applied'; readonly revision: string; readonly problems: readonly ManifestProblem[] }
   | { readonly kind: 'refused'; readonly problems: readonly ManifestProblem[]; readonly revision: string }
@@ -54,7 +60,9 @@ export class Standalone implements AsyncDisposable {
   static async start(options: StandaloneOptions): Promise<Standalone> {
     const { configuration, problems } = loadConfiguration(options.directory)
     if (!configuration) throw new ConfigurationError(problems)
-    const audit = new Audit(options.auditPath, normalizeSql, (error) => options.onEvent({ kind: 'auditFailed', message: error.message }))
+    const audit = new Audit(options.auditPath, normalizeSql, (error) =>
+      options.onEvent({ kind: 'auditFailed', message: error.message }),
+    )
     const standalone = new Standalone(options, new Runtime(configuration, audit))
     options.onEvent({ kind: 'applied', revision: configuration.snapshot.revision, problems })
     audit.notice('configuration.applied', { revision: configuration.snapshot.revision })
@@ -83,7 +91,8 @@ export class Standalone implements AsyncDisposable {
     for (const session of this.#runtime.sessions) session.shutDown()
     await Promise.all(this.#listeners.map((listener) => listener.close()))
     const lost = this.#runtime.audit.close()
-    if (lost > 0) this.#options.onEvent({ kind: 'auditFailed', message: `${lost} bytes of audit could not be written` })
+    if (lost > 0)
+      this.#options.onEvent({ kind: 'auditFailed', message: `${lost} bytes of audit could not be written` })
   }
 
   async #listenFor(resource: ProtectedResource): Promise<void> {
@@ -96,7 +105,8 @@ export class Standalone implements AsyncDisposable {
       return
     }
     const asked = this.#options.listen?.get(resource.metadata.name)
-    const open = (address: Address): Promise<Listener> => Listener.open(resource, supported.protocol, this.#runtime, address, this.#options.identity)
+    const open = (address: Address): Promise<Listener> =>
+      Listener.open(resource, supported.protocol, this.#runtime, address, this.#options.identity)
     const listener = asked ? await open(asked) : await openNear(supported.port, open)
     this.#listeners.push(listener)
     this.#options.onEvent({ kind: 'listening', resource: name, type, address: listener.address, database })
@@ -107,7 +117,10 @@ export class Standalone implements AsyncDisposable {
     try {
       const { configuration, problems } = loadConfiguration(this.#options.directory)
       if (!configuration) {
-        this.#runtime.audit.notice('configuration.refused', { revision: before, problems: problems.map((problem) => problem.message) })
+        this.#runtime.audit.notice('configuration.refused', {
+          revision: before,
+          problems: problems.map((problem) => problem.message),
+        })
         this.#options.onEvent({ kind: 'refused', problems, revision: before })
         return
       }

@@ -1,8 +1,11 @@
 /** A PostgreSQL client that sends what it is told and keeps every frame that comes back. */
 import { connect, type Socket } from 'node:net'
-import { FrameReader } from '@firebreak/sidecar/protocols/postgresql/codec/frame-reader.ts'
 import { startupMessage } from '@firebreak/sidecar/protocols/postgresql/codec/encode.ts'
-import { decodeErrorFields, type ErrorFields } from '@firebreak/sidecar/protocols/postgresql/codec/server-messages.ts'
+import { FrameReader } from '@firebreak/sidecar/protocols/postgresql/codec/frame-reader.ts'
+import {
+  decodeErrorFields,
+  type ErrorFields,
+} from '@firebreak/sidecar/protocols/postgresql/codec/server-messages.ts'
 import { serverRules } from '@firebreak/sidecar/protocols/postgresql/codec/types.ts'
 
 export interface ReceivedFrame {
@@ -20,7 +23,10 @@ export class RawClient implements Disposable {
   #closed = false
 
   /** @returns after ReadyForQuery, or after the server has closed the connection. */
-  static async open(address: { host: string; port: number }, parameters: Readonly<Record<string, string>>): Promise<{ client: RawClient; greeting: readonly ReceivedFrame[] }> {
+  static async open(
+    address: { host: string; port: number },
+    parameters: Readonly<Record<string, string>>,
+  ): Promise<{ client: RawClient; greeting: readonly ReceivedFrame[] }> {
     const client = new RawClient(connect(address))
     client.send(startupMessage(0, Object.entries(parameters)))
     return { client, greeting: await client.until('Z') }
@@ -32,7 +38,10 @@ export class RawClient implements Disposable {
       this.#reader.push(Buffer.from(chunk))
       while (this.#reader.next() === 'frame') {
         const { buffer, type, start, end } = this.#reader
-        this.#frames.push({ type: String.fromCharCode(type), bytes: Buffer.from(buffer.subarray(start, end)) })
+        this.#frames.push({
+          type: String.fromCharCode(type),
+          bytes: Buffer.from(buffer.subarray(start, end)),
+        })
       }
       this.#wake()
     })

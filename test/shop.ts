@@ -57,7 +57,12 @@ export class Shop implements AsyncDisposable {
     }
   }
 
-  async connect({ host, port }: Address, database: string, user = 'agent', password?: string): Promise<pg.Client> {
+  async connect(
+    { host, port }: Address,
+    database: string,
+    user = 'agent',
+    password?: string,
+  ): Promise<pg.Client> {
     const client = new pg.Client({ host, port, database, user, ...(password !== undefined && { password }) })
     client.on('error', () => {})
     await client.connect()
@@ -72,11 +77,36 @@ export class Shop implements AsyncDisposable {
        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
        WHERE c.relkind IN ('r', 'm') AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') AND n.nspname !~ '^pg_temp' ORDER BY 1`,
     )
-    const contents = await this.admin(database, (tables.rows as { q: string }[]).map((row) => row.q).join(' UNION ALL ') || 'SELECT 1')
+    const contents = await this.admin(
+      database,
+      (tables.rows as { q: string }[]).map((row) => row.q).join(' UNION ALL ') || 'SELECT 1',
+    )
     const catalogue = await this.admin(
       database,
-      `SELECT ${['pg_class', 'pg_proc', 'pg_rewrite', 'pg_trigger', 'pg_type', 'pg_cast', 'pg_operator', 'pg_namespace', 'pg_attrdef', 'pg_policy', 'pg_authid', 'pg_db_role_setting', 'pg_auth_members', 'pg_database', 'pg_description', 'pg_publication', 'pg_extension', 'pg_largeobject_metadata']
-        .map((table) => `(SELECT count(*) || ':' || coalesce(sum(xmin::text::bigint), 0) FROM ${table}) AS ${table}`)
+      `SELECT ${[
+        'pg_class',
+        'pg_proc',
+        'pg_rewrite',
+        'pg_trigger',
+        'pg_type',
+        'pg_cast',
+        'pg_operator',
+        'pg_namespace',
+        'pg_attrdef',
+        'pg_policy',
+        'pg_authid',
+        'pg_db_role_setting',
+        'pg_auth_members',
+        'pg_database',
+        'pg_description',
+        'pg_publication',
+        'pg_extension',
+        'pg_largeobject_metadata',
+      ]
+        .map(
+          (table) =>
+            `(SELECT count(*) || ':' || coalesce(sum(xmin::text::bigint), 0) FROM ${table}) AS ${table}`,
+        )
         .join(', ')}`,
     )
     return JSON.stringify([contents.rows, catalogue.rows], undefined, 1)
@@ -85,8 +115,14 @@ export class Shop implements AsyncDisposable {
   /** Starts a gateway with the manifests of a folder in `attacks/`. */
   async guard(policy: string, database?: string): Promise<Guard> {
     const text = readFileSync(new URL(`${policy}/firebreak.yaml`, attacksDirectory), 'utf8')
-    const bound = database === undefined ? text.replace('  database: shop\n', '') : text.replace('database: shop', `database: ${database}`)
-    return await Guard.start({ 'firebreak.yaml': bound.replace('ADDRESS', `${this.postgres.host}:${this.postgres.port}`) }, this.postgres.password)
+    const bound =
+      database === undefined
+        ? text.replace('  database: shop\n', '')
+        : text.replace('database: shop', `database: ${database}`)
+    return await Guard.start(
+      { 'firebreak.yaml': bound.replace('ADDRESS', `${this.postgres.host}:${this.postgres.port}`) },
+      this.postgres.password,
+    )
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

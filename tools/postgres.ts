@@ -3,7 +3,18 @@
  * in a temporary directory, gone when disposed.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
-import { chmodSync, chownSync, existsSync, lchownSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  lchownSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { connect, createServer } from 'node:net'
 import { homedir, tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -38,7 +49,10 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
   const port = await freePort()
   configure(dataDirectory, home, port, options)
   giveAway(home)
-  const server = spawn(join(binaries, 'postgres'), ['-D', dataDirectory], { stdio: ['ignore', 'ignore', 'pipe'], ...asUnprivileged() })
+  const server = spawn(join(binaries, 'postgres'), ['-D', dataDirectory], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+    ...asUnprivileged(),
+  })
   let log = ''
   server.stderr.on('data', (chunk: Buffer) => {
     log = (log + chunk).slice(-10_000)
@@ -67,14 +81,21 @@ function findBinaries(): string {
   try {
     return fileURLToPath(new URL('../native/bin', import.meta.resolve(packageName)))
   } catch {
-    throw new Error(`There is no PostgreSQL for ${process.platform} on ${process.arch}: the package ${packageName} is not installed.`)
+    throw new Error(
+      `There is no PostgreSQL for ${process.platform} on ${process.arch}: the package ${packageName} is not installed.`,
+    )
   }
 }
 
 /** initdb takes seconds, copying what it made does not: one template is kept per version. */
 function copyTemplate(binaries: string, dataDirectory: string): void {
-  const version = spawnSync(join(binaries, 'postgres'), ['--version'], { encoding: 'utf8' }).stdout.trim().replaceAll(/[^\w.]+/g, '-')
-  const cache = join(process.getuid?.() === 0 ? '/var/cache' : (process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache')), 'firebreak')
+  const version = spawnSync(join(binaries, 'postgres'), ['--version'], { encoding: 'utf8' })
+    .stdout.trim()
+    .replaceAll(/[^\w.]+/g, '-')
+  const cache = join(
+    process.getuid?.() === 0 ? '/var/cache' : (process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache')),
+    'firebreak',
+  )
   const template = join(cache, `${version}-${process.getuid?.() ?? 0}`)
   if (!existsSync(template)) {
     mkdirSync(cache, { recursive: true })
@@ -84,7 +105,20 @@ function copyTemplate(binaries: string, dataDirectory: string): void {
     const data = join(draft, 'data')
     mkdirSync(data)
     giveAway(draft)
-    const initdb = ['-D', data, '-U', 'postgres', '--pwfile', passwordFile, '-A', 'scram-sha-256', '-E', 'UTF8', '--locale=C', '--no-sync']
+    const initdb = [
+      '-D',
+      data,
+      '-U',
+      'postgres',
+      '--pwfile',
+      passwordFile,
+      '-A',
+      'scram-sha-256',
+      '-E',
+      'UTF8',
+      '--locale=C',
+      '--no-sync',
+    ]
     const result = spawnSync(join(binaries, 'initdb'), initdb, { encoding: 'utf8', ...asUnprivileged() })
     if (result.status !== 0) throw new Error(`initdb failed: ${result.error?.message ?? result.stderr}`)
     try {
@@ -98,7 +132,12 @@ function copyTemplate(binaries: string, dataDirectory: string): void {
   if (copy.status !== 0) throw new Error(`Could not copy the database template: ${copy.stderr}`)
 }
 
-function configure(dataDirectory: string, home: string, port: number, { settings = {}, hba = [], tls }: PostgresOptions): void {
+function configure(
+  dataDirectory: string,
+  home: string,
+  port: number,
+  { settings = {}, hba = [], tls }: PostgresOptions,
+): void {
   const all: Record<string, string | number> = {
     listen_addresses: '127.0.0.1',
     port,
@@ -109,12 +148,22 @@ function configure(dataDirectory: string, home: string, port: number, { settings
     max_connections: 300,
     timezone: 'UTC',
     log_timezone: 'UTC',
-    ...(tls && { ssl: 'on', ssl_cert_file: 'server.crt', ssl_key_file: 'server.key', ...(tls.ca && { ssl_ca_file: 'ca.crt' }) }),
+    ...(tls && {
+      ssl: 'on',
+      ssl_cert_file: 'server.crt',
+      ssl_key_file: 'server.key',
+      ...(tls.ca && { ssl_ca_file: 'ca.crt' }),
+    }),
     ...settings,
   }
-  const lines = Object.entries(all).map(([name, value]) => `${name} = '${String(value).replaceAll("'", "''")}'\n`)
+  const lines = Object.entries(all).map(
+    ([name, value]) => `${name} = '${String(value).replaceAll("'", "''")}'\n`,
+  )
   writeFileSync(join(dataDirectory, 'postgresql.auto.conf'), lines.join(''))
-  writeFileSync(join(dataDirectory, 'pg_hba.conf'), [...hba, 'host all all 127.0.0.1/32 scram-sha-256', 'local all all scram-sha-256', ''].join('\n'))
+  writeFileSync(
+    join(dataDirectory, 'pg_hba.conf'),
+    [...hba, 'host all all 127.0.0.1/32 scram-sha-256', 'local all all scram-sha-256', ''].join('\n'),
+  )
   if (!tls) return
   writeFileSync(join(dataDirectory, 'server.crt'), tls.certificate)
   writeFileSync(join(dataDirectory, 'server.key'), tls.key, { mode: 0o600 })
@@ -129,7 +178,8 @@ function giveAway(directory: string): void {
   if (process.getuid?.() !== 0) return
   chmodSync(directory, 0o755)
   chownSync(directory, unprivileged, unprivileged)
-  for (const name of readdirSync(directory, { recursive: true, encoding: 'utf8' })) lchownSync(join(directory, name), unprivileged, unprivileged)
+  for (const name of readdirSync(directory, { recursive: true, encoding: 'utf8' }))
+    lchownSync(join(directory, name), unprivileged, unprivileged)
 }
 
 export async function freePort(): Promise<number> {

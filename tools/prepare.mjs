@@ -7,13 +7,20 @@ import { fileURLToPath } from 'node:url'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const stamp = `${root}node_modules/.prepared`
-const wanted = createHash('sha256').update(readFileSync(`${root}package-lock.json`)).digest('hex')
+const wanted = createHash('sha256')
+  .update(readFileSync(`${root}package-lock.json`))
+  .digest('hex')
 
 if (!existsSync(stamp) || readFileSync(stamp, 'utf8') !== wanted) {
   console.error('Installing the locked dependencies (once; Node 24 and PostgreSQL come with them) …')
-  const npm = spawnSync('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], { cwd: root, stdio: ['ignore', 2, 2] })
+  const npm = spawnSync('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], {
+    cwd: root,
+    stdio: ['ignore', 2, 2],
+  })
   if (npm.status !== 0) {
-    console.error(`npm ci failed (${npm.error?.message ?? `exit code ${npm.status}`}). Is the package registry reachable?`)
+    console.error(
+      `npm ci failed (${npm.error?.message ?? `exit code ${npm.status}`}). Is the package registry reachable?`,
+    )
     process.exit(1)
   }
   writeFileSync(stamp, wanted)

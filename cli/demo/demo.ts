@@ -7,7 +7,7 @@ import { type Address, Standalone } from '@firebreak/sidecar'
 import { type Postgres, startPostgres } from '../../tools/postgres.ts'
 import type { CliCommand } from '../command.ts'
 import { style } from '../output.ts'
-import { connect, showAudit, type Step, steps, takeStep } from './steps.ts'
+import { connect, type Step, showAudit, steps, takeStep } from './steps.ts'
 
 export const demo: CliCommand = {
   name: 'demo',
@@ -22,7 +22,10 @@ Usage: firebreak demo [--no-wait] [--port PORT]
 
 Exit code 0: every guard held. 1: one did not.`,
   async run(words) {
-    const { values } = parseArgs({ args: [...words], options: { 'no-wait': { type: 'boolean' }, port: { type: 'string' } } })
+    const { values } = parseArgs({
+      args: [...words],
+      options: { 'no-wait': { type: 'boolean' }, port: { type: 'string' } },
+    })
     console.log('Starting a real PostgreSQL with a small shop …')
     await using postgres = await startPostgres()
     await fill(postgres)
@@ -44,12 +47,23 @@ async function fill({ host, port, user, password }: Postgres): Promise<void> {
   await shop.end()
 }
 
-async function guarded(postgres: Postgres, directory: string, port: string | undefined, noWait: boolean): Promise<number> {
+async function guarded(
+  postgres: Postgres,
+  directory: string,
+  port: string | undefined,
+  noWait: boolean,
+): Promise<number> {
   process.env.ORDERS_DB_PASSWORD = postgres.password
   const example = readFileSync(new URL('../../examples/standalone/firebreak.yaml', import.meta.url), 'utf8')
-  writeFileSync(join(directory, 'firebreak.yaml'), example.replace('127.0.0.1:5433', `${postgres.host}:${postgres.port}`))
+  writeFileSync(
+    join(directory, 'firebreak.yaml'),
+    example.replace('127.0.0.1:5433', `${postgres.host}:${postgres.port}`),
+  )
   const auditPath = join(directory, 'audit.jsonl')
-  const listen = port === undefined ? undefined : new Map<string, Address>([['orders-db', { host: '127.0.0.1', port: Number(port) }]])
+  const listen =
+    port === undefined
+      ? undefined
+      : new Map<string, Address>([['orders-db', { host: '127.0.0.1', port: Number(port) }]])
   let address: Address | undefined
   await using _gateway = await Standalone.start({
     directory,
@@ -68,7 +82,9 @@ async function guarded(postgres: Postgres, directory: string, port: string | und
     return 1
   }
   if (noWait) return 0
-  console.log(`\nTry it yourself (Ctrl-C ends it):\n\n  ${style('bold', `psql -h ${address.host} -p ${address.port} -U reader orders`)}\n`)
+  console.log(
+    `\nTry it yourself (Ctrl-C ends it):\n\n  ${style('bold', `psql -h ${address.host} -p ${address.port} -U reader orders`)}\n`,
+  )
   await new Promise<void>((resolve) => {
     process.once('SIGINT', () => resolve())
     process.once('SIGTERM', () => resolve())

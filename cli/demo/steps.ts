@@ -22,25 +22,47 @@ export const steps: readonly Step[] = [
   {
     title: 'The agent reads customers: personal data is masked on the way',
     sql: 'SELECT name, email, ssn, card FROM customers ORDER BY id',
-    holds: ({ rows }) => rows.length === 3 && rows.every((row) => row.email === '********' && String(row.ssn).startsWith('*******')),
+    holds: ({ rows }) =>
+      rows.length === 3 &&
+      rows.every((row) => row.email === '********' && String(row.ssn).startsWith('*******')),
   },
   {
     title: 'By another name it stays masked',
-    sql: "SELECT upper(c.s) AS harmless FROM (SELECT ssn AS s FROM customers) c",
+    sql: 'SELECT upper(c.s) AS harmless FROM (SELECT ssn AS s FROM customers) c',
     holds: ({ rows }) => rows.length === 3 && rows.every((row) => row.harmless === '********'),
   },
-  { title: 'It can not be guessed by asking either', sql: "SELECT count(*) FROM customers WHERE ssn LIKE '411%'", holds: denied },
-  { title: 'The agent deletes everybody', sql: 'DELETE FROM customers', holds: ({ error }) => error !== undefined },
-  { title: 'It hides the delete in a query', sql: 'WITH x AS MATERIALIZED (DELETE FROM carts RETURNING *) SELECT count(*) FROM x', holds: denied },
-  { title: 'It makes the command up at run time', sql: "DO $$BEGIN EXECUTE 'dr' || 'op table orders'; END$$", holds: denied },
+  {
+    title: 'It can not be guessed by asking either',
+    sql: "SELECT count(*) FROM customers WHERE ssn LIKE '411%'",
+    holds: denied,
+  },
+  {
+    title: 'The agent deletes everybody',
+    sql: 'DELETE FROM customers',
+    holds: ({ error }) => error !== undefined,
+  },
+  {
+    title: 'It hides the delete in a query',
+    sql: 'WITH x AS MATERIALIZED (DELETE FROM carts RETURNING *) SELECT count(*) FROM x',
+    holds: denied,
+  },
+  {
+    title: 'It makes the command up at run time',
+    sql: "DO $$BEGIN EXECUTE 'dr' || 'op table orders'; END$$",
+    holds: denied,
+  },
   {
     title: 'Work goes on',
-    sql: "UPDATE carts SET items = items || '[\"stapler\"]' WHERE id = 1 RETURNING items",
+    sql: 'UPDATE carts SET items = items || \'["stapler"]\' WHERE id = 1 RETURNING items',
     holds: ({ rows }) => rows.length === 1,
   },
 ]
 
-export async function connect({ host, port }: Address, database: string, who: { readonly user: string; readonly password?: string }): Promise<pg.Client> {
+export async function connect(
+  { host, port }: Address,
+  database: string,
+  who: { readonly user: string; readonly password?: string },
+): Promise<pg.Client> {
   const client = new pg.Client({ host, port, database, ...who })
   client.on('error', () => {})
   await client.connect()
@@ -90,14 +112,27 @@ export async function showAudit(path: string): Promise<void> {
   let lines: AuditLine[] = []
   for (let turn = 0; turn < 100; turn++) {
     const text = await readFile(path, 'utf8')
-    lines = text.split('\n').filter((line) => line !== '').map((line) => JSON.parse(line) as AuditLine)
+    lines = text
+      .split('\n')
+      .filter((line) => line !== '')
+      .map((line) => JSON.parse(line) as AuditLine)
     if (lines.filter((line) => line.event === 'command').length >= steps.length) break
     await new Promise((resolve) => setTimeout(resolve, 20))
   }
   console.log(style('bold', 'The audit trail has a line for every command:'))
-  for (const { decision = '', identity, actions = [], rows, masked, rule } of lines.filter((line) => line.event === 'command')) {
+  for (const { decision = '', identity, actions = [], rows, masked, rule } of lines.filter(
+    (line) => line.event === 'command',
+  )) {
     const colour = decision === 'allow' ? 'green' : 'red'
-    const outcome = decision === 'allow' ? `${rows} rows${masked ? `, masked ${masked.join(', ')}` : ''}` : `rule ${rule ?? '-'}`
-    console.log(`  ${style(colour, decision.padEnd(6))} ${identity}  ${actions.filter((action) => action !== 'sql:session').join(' ').padEnd(24)} ${outcome}`)
+    const outcome =
+      decision === 'allow'
+        ? `${rows} rows${masked ? `, masked ${masked.join(', ')}` : ''}`
+        : `rule ${rule ?? '-'}`
+    console.log(
+      `  ${style(colour, decision.padEnd(6))} ${identity}  ${actions
+        .filter((action) => action !== 'sql:session')
+        .join(' ')
+        .padEnd(24)} ${outcome}`,
+    )
   }
 }

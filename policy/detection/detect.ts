@@ -48,7 +48,8 @@ const detectors: Readonly<Record<DetectorKind, Detector>> = {
     hint: (text) => text.includes('eyJ'),
   },
   'private-key': {
-    pattern: /-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----[0-9A-Za-z+/=\s\\:,-]{0,16384}?-----END [A-Z ]{0,20}PRIVATE KEY-----/g,
+    pattern:
+      /-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----[0-9A-Za-z+/=\s\\:,-]{0,16384}?-----END [A-Z ]{0,20}PRIVATE KEY-----/g,
     hint: (text) => text.includes('-----BEGIN'),
   },
 }
@@ -65,7 +66,10 @@ export function detect(text: string, kinds: readonly DetectorKind[]): Finding[] 
     }
   }
   findings.sort((a, b) => a.start - b.start || b.end - a.end)
-  return findings.filter((finding, index) => index === 0 || finding.start >= Math.max(...findings.slice(0, index).map((earlier) => earlier.end)))
+  return findings.filter(
+    (finding, index) =>
+      index === 0 || finding.start >= Math.max(...findings.slice(0, index).map((earlier) => earlier.end)),
+  )
 }
 
 /** Replaces what is found by its kind: `<email>`. @returns the text itself when nothing is. */

@@ -18,7 +18,9 @@ export function keepFormat(format: Format, value: string, random: Uint8Array): s
 }
 
 function letters(random: Uint8Array, from: number, count: number): string {
-  return Array.from(random.subarray(from, from + count), (byte) => String.fromCharCode(97 + (byte % 26))).join('')
+  return Array.from(random.subarray(from, from + count), (byte) =>
+    String.fromCharCode(97 + (byte % 26)),
+  ).join('')
 }
 
 function digit(random: Uint8Array, index: number): string {

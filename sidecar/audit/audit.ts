@@ -1,6 +1,12 @@
 /** The audit trail: one JSON line per command, per session and per refusal. The fields are described in docs/audit.md. */
 import { hash } from 'node:crypto'
-import { type Command, type Decision, describeTouch, type SessionTerms, type Subject } from '@firebreak/policy'
+import {
+  type Command,
+  type Decision,
+  describeTouch,
+  type SessionTerms,
+  type Subject,
+} from '@firebreak/policy'
 import { type Logger, pino } from 'pino'
 import type { CommandAudit } from '../session.ts'
 import { AuditWriter } from './writer.ts'
@@ -19,13 +25,23 @@ export class Audit {
   readonly #log: Logger
   readonly #normalize: (text: string) => string
   /** What is the same for every run of a command. */
-  readonly #described = new WeakMap<Command, { readonly actions: readonly string[]; readonly objects: readonly string[] }>()
+  readonly #described = new WeakMap<
+    Command,
+    { readonly actions: readonly string[]; readonly objects: readonly string[] }
+  >()
 
   /** @param path undefined is standard output. @param normalize takes the constants out of a command's text. */
-  constructor(path: string | undefined, normalize: (text: string) => string, onFailure: (error: Error) => void) {
+  constructor(
+    path: string | undefined,
+    normalize: (text: string) => string,
+    onFailure: (error: Error) => void,
+  ) {
     this.#writer = new AuditWriter(path, onFailure)
     this.#normalize = normalize
-    this.#log = pino({ base: null, timestamp: false, formatters: { level: () => ({ v: schemaVersion }) } }, this.#writer)
+    this.#log = pino(
+      { base: null, timestamp: false, formatters: { level: () => ({ v: schemaVersion }) } },
+      this.#writer,
+    )
   }
 
   command(who: SessionIdentity, entry: CommandAudit, policy: SessionTerms['audit']): void {
@@ -37,7 +53,10 @@ export class Audit {
       event: 'command',
       reference,
       ...subjectFields(who),
-      ...(policy.text === 'full' && { text, ...(entry.parameters && entry.parameters.length > 0 && { parameters: entry.parameters }) }),
+      ...(policy.text === 'full' && {
+        text,
+        ...(entry.parameters && entry.parameters.length > 0 && { parameters: entry.parameters }),
+      }),
       ...(policy.text === 'normalized' && { text: this.#normalize(text) }),
       digest: hash('sha256', text),
       actions,
@@ -52,8 +71,18 @@ export class Audit {
     })
   }
 
-  session(event: 'session.start' | 'session.end', who: SessionIdentity, more: Readonly<Record<string, unknown>> = {}): void {
-    this.#log.info({ time: new Date().toISOString(), event, ...subjectFields(who), remote: who.remoteAddress, ...more })
+  session(
+    event: 'session.start' | 'session.end',
+    who: SessionIdentity,
+    more: Readonly<Record<string, unknown>> = {},
+  ): void {
+    this.#log.info({
+      time: new Date().toISOString(),
+      event,
+      ...subjectFields(who),
+      remote: who.remoteAddress,
+      ...more,
+    })
   }
 
   /** Something that is about no session: a refused client, a changed configuration. */
@@ -74,7 +103,9 @@ export class Audit {
     let described = this.#described.get(command)
     if (!described) {
       const actions = [...new Set(command.touches.map((touch) => touch.action))]
-      const objects = [...new Set(command.touches.map((touch) => describeTouch(touch).slice(touch.action.length + 4)))]
+      const objects = [
+        ...new Set(command.touches.map((touch) => describeTouch(touch).slice(touch.action.length + 4))),
+      ]
       described = { actions, objects }
       this.#described.set(command, described)
     }
@@ -85,10 +116,22 @@ export class Audit {
 function subjectFields({ session, subject }: SessionIdentity): Readonly<Record<string, unknown>> {
   const { chain, resource, role } = subject
   const last = chain.at(-1) ?? chain[0]
-  return { session, identity: last.identity, ...(chain.length > 1 && { chain: chain.map((link) => link.identity) }), resource, role }
+  return {
+    session,
+    identity: last.identity,
+    ...(chain.length > 1 && { chain: chain.map((link) => link.identity) }),
+    resource,
+    role,
+  }
 }
 
-function decisionFields({ effect, rule, reason, alerts, revision }: Decision): Readonly<Record<string, unknown>> {
+function decisionFields({
+  effect,
+  rule,
+  reason,
+  alerts,
+  revision,
+}: Decision): Readonly<Record<string, unknown>> {
   return {
     decision: effect,
     ...(rule && { policy: rule.policy, rule: rule.rule }),

@@ -40,7 +40,10 @@ export class AuditWriter {
 
   /** Writes what is left. @returns how many bytes could not be written. */
   close(): number {
-    const rest = Buffer.concat([...(this.#writing ? [this.#writing] : []), Buffer.from(this.#pending.join(''))])
+    const rest = Buffer.concat([
+      ...(this.#writing ? [this.#writing] : []),
+      Buffer.from(this.#pending.join('')),
+    ])
     this.#pending = []
     this.#writing = undefined
     let written = 0

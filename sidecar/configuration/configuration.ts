@@ -21,10 +21,21 @@ export interface LoadedConfiguration {
 export function loadConfiguration(path: string): LoadedConfiguration {
   const directory = resolve(path)
   const loaded = loadManifests(manifestFiles(directory))
-  if (loaded.problems.some((problem) => problem.severity === 'error')) return { configuration: undefined, problems: loaded.problems }
+  if (loaded.problems.some((problem) => problem.severity === 'error'))
+    return { configuration: undefined, problems: loaded.problems }
   const compiled = compilePolicy(loaded.manifests)
-  if (!compiled.ok) return { configuration: undefined, problems: [...loaded.problems, ...compiled.problems.map((problem) => conditionProblem(loaded, problem))] }
-  return { configuration: { directory, manifests: loaded.manifests, snapshot: compiled.snapshot }, problems: loaded.problems }
+  if (!compiled.ok)
+    return {
+      configuration: undefined,
+      problems: [
+        ...loaded.problems,
+        ...compiled.problems.map((problem) => conditionProblem(loaded, problem)),
+      ],
+    }
+  return {
+    configuration: { directory, manifests: loaded.manifests, snapshot: compiled.snapshot },
+    problems: loaded.problems,
+  }
 }
 
 function manifestFiles(directory: string): { path: string; text: string }[] {
@@ -36,8 +47,18 @@ function manifestFiles(directory: string): { path: string; text: string }[] {
 }
 
 /** A condition that CEL refuses, at its place in the file. */
-function conditionProblem({ locate }: LoadedManifests, { policy, field, message }: { policy: string; field: string; message: string }): ManifestProblem {
+function conditionProblem(
+  { locate }: LoadedManifests,
+  { policy, field, message }: { policy: string; field: string; message: string },
+): ManifestProblem {
   const object = `GuardrailPolicy ${policy}`
   const { source, ...location } = locate(object, field)
-  return { severity: 'error', location, object, field, message: `the condition is not valid: ${message}`, source }
+  return {
+    severity: 'error',
+    location,
+    object,
+    field,
+    message: `the condition is not valid: ${message}`,
+    source,
+  }
 }

@@ -12,35 +12,68 @@ export interface ValueSource {
 }
 
 /** Errors name the reference, never the value. */
-export function readValue(source: ValueSource, namespace: string, { directory, manifests }: Configuration): Result<string, string> {
+export function readValue(
+  source: ValueSource,
+  namespace: string,
+  { directory, manifests }: Configuration,
+): Result<string, string> {
   if (source.secret) {
     const { name, key } = source.secret
-    const secret = manifests.secrets.find((candidate) => candidate.metadata.name === name && candidate.metadata.namespace === namespace)
+    const secret = manifests.secrets.find(
+      (candidate) => candidate.metadata.name === name && candidate.metadata.namespace === namespace,
+    )
     const value = secret?.data[key]
     if (value !== undefined) return { ok: true, value }
-    return { ok: false, error: secret ? `Secret ${namespace}/${name} has no key ${key}` : `there is no Secret ${namespace}/${name}` }
+    return {
+      ok: false,
+      error: secret
+        ? `Secret ${namespace}/${name} has no key ${key}`
+        : `there is no Secret ${namespace}/${name}`,
+    }
   }
   if (source.file) {
     try {
-      return { ok: true, value: readFileSync(resolve(directory, source.file.path), 'utf8').replace(/\r?\n$/, '') }
+      return {
+        ok: true,
+        value: readFileSync(resolve(directory, source.file.path), 'utf8').replace(/\r?\n$/, ''),
+      }
     } catch (error) {
-      return { ok: false, error: `the file ${source.file.path} can't be read (${(error as NodeJS.ErrnoException).code})` }
+      return {
+        ok: false,
+        error: `the file ${source.file.path} can't be read (${(error as NodeJS.ErrnoException).code})`,
+      }
     }
   }
   const name = source.env?.name ?? ''
   const value = process.env[name]
-  return value === undefined ? { ok: false, error: `the environment variable ${name} is not set` } : { ok: true, value }
+  return value === undefined
+    ? { ok: false, error: `the environment variable ${name} is not set` }
+    : { ok: true, value }
 }
 
 type Role = ProtectedResourceSpec['roles'][number]
 
-export function readCredential(resource: ProtectedResource, role: Role, configuration: Configuration): Result<Credential, string> {
+export function readCredential(
+  resource: ProtectedResource,
+  role: Role,
+  configuration: Configuration,
+): Result<Credential, string> {
   const { namespace } = resource.metadata
   const read = (source: ValueSource): Result<string, string> => readValue(source, namespace, configuration)
   const { secret, file, env } = role.credential
-  const password = read(secret ? { secret: { name: secret.name, key: secret.passwordKey } } : file ? { file } : { env: { name: env?.password ?? '' } })
+  const password = read(
+    secret
+      ? { secret: { name: secret.name, key: secret.passwordKey } }
+      : file
+        ? { file }
+        : { env: { name: env?.password ?? '' } },
+  )
   if (!password.ok) return password
-  const stored = secret ? read({ secret: { name: secret.name, key: secret.usernameKey } }) : env?.username ? read({ env: { name: env.username } }) : undefined
+  const stored = secret
+    ? read({ secret: { name: secret.name, key: secret.usernameKey } })
+    : env?.username
+      ? read({ env: { name: env.username } })
+      : undefined
   if (stored && !stored.ok && (env?.username !== undefined || role.username === undefined)) return stored
   const username = role.username ?? (stored?.ok ? stored.value : role.name)
   if (!role.clientCertificate) return { ok: true, value: { username, password: password.value } }
@@ -48,5 +81,12 @@ export function readCredential(resource: ProtectedResource, role: Role, configur
   if (!certificate.ok) return certificate
   const key = read(role.clientCertificate.key)
   if (!key.ok) return key
-  return { ok: true, value: { username, password: password.value, clientCertificate: { certificate: certificate.value, key: key.value } } }
+  return {
+    ok: true,
+    value: {
+      username,
+      password: password.value,
+      clientCertificate: { certificate: certificate.value, key: key.value },
+    },
+  }
 }

@@ -1,7 +1,14 @@
 /** A session as the protocols see it: every question about it is answered by what is in force now. */
-import { type Command, type Decision, type QualifiedName, type SessionTerms, seconds, type Subject } from '@firebreak/policy'
-import { newReference } from '../audit/reference.ts'
+import {
+  type Command,
+  type Decision,
+  type QualifiedName,
+  type SessionTerms,
+  type Subject,
+  seconds,
+} from '@firebreak/policy'
 import type { SessionIdentity } from '../audit/audit.ts'
+import { newReference } from '../audit/reference.ts'
 import { readCredential } from '../configuration/values.ts'
 import type { Usage } from '../limits/usage.ts'
 import type { Runtime } from '../runtime.ts'
@@ -29,7 +36,10 @@ export class LiveSession implements GuardedSession {
     this.#usage = runtime.usageOf(this.#identity, subject.resource)
     this.#terms = runtime.configuration.snapshot.termsFor(subject)
     const { maxDuration = '1h' } = this.#sessionSpec() ?? {}
-    this.#lifetime = setTimeout(() => this.#end('expired', `the session has reached its maximum duration of ${maxDuration}`), timerDelay(maxDuration)).unref()
+    this.#lifetime = setTimeout(
+      () => this.#end('expired', `the session has reached its maximum duration of ${maxDuration}`),
+      timerDelay(maxDuration),
+    ).unref()
     this.#touch()
     runtime.sessions.add(this)
     runtime.audit.session('session.start', this.#who)
@@ -45,9 +55,14 @@ export class LiveSession implements GuardedSession {
 
   async credential(): Promise<Result<Credential, Refusal>> {
     const { configuration } = this.#runtime
-    const resource = configuration.manifests.resources.find((candidate) => nameOf(candidate) === this.subject.resource)
+    const resource = configuration.manifests.resources.find(
+      (candidate) => nameOf(candidate) === this.subject.resource,
+    )
     const role = resource?.spec.roles.find((candidate) => candidate.name === this.subject.role)
-    const credential = resource && role ? readCredential(resource, role, configuration) : ({ ok: false, error: 'the role is gone' } as const)
+    const credential =
+      resource && role
+        ? readCredential(resource, role, configuration)
+        : ({ ok: false, error: 'the role is gone' } as const)
     if (credential.ok) return credential
     const message = `the credential of role ${this.subject.role} of ${this.subject.resource} can't be read: ${credential.error}`
     return { ok: false, error: { code: 'unavailable', message, reference: this.reference() } }
@@ -88,8 +103,12 @@ export class LiveSession implements GuardedSession {
       const identity = manifests.identities.find((candidate) => nameOf(candidate) === link.identity)
       if (!identity) return this.#end('expired', `the identity ${link.identity} is gone`)
       if (identity.spec.suspend) return this.#end('expired', `the identity ${link.identity} is suspended`)
-      const granted = identity.spec.access?.some((access) => `${identity.metadata.namespace}/${access.resource}` === resource && access.roles.includes(role))
-      if (!granted) return this.#end('expired', `${link.identity} has no access to role ${role} of ${resource} any more`)
+      const granted = identity.spec.access?.some(
+        (access) =>
+          `${identity.metadata.namespace}/${access.resource}` === resource && access.roles.includes(role),
+      )
+      if (!granted)
+        return this.#end('expired', `${link.identity} has no access to role ${role} of ${resource} any more`)
     }
   }
 
@@ -104,7 +123,11 @@ export class LiveSession implements GuardedSession {
     if (!this.#runtime.sessions.delete(this)) return
     const seconds_ = Math.round(performance.now() - this.#startedAt) / 1000
     const reason = this.signal.aborted ? { reason: (this.signal.reason as Refusal).message } : {}
-    this.#runtime.audit.session('session.end', this.#who, { commands: this.#commands, seconds: seconds_, ...reason })
+    this.#runtime.audit.session('session.end', this.#who, {
+      commands: this.#commands,
+      seconds: seconds_,
+      ...reason,
+    })
   }
 
   get #identity(): QualifiedName {
@@ -112,7 +135,9 @@ export class LiveSession implements GuardedSession {
   }
 
   #sessionSpec(): { maxDuration: string; idleTimeout: string } | undefined {
-    return this.#runtime.configuration.manifests.identities.find((candidate) => nameOf(candidate) === this.#identity)?.spec.session
+    return this.#runtime.configuration.manifests.identities.find(
+      (candidate) => nameOf(candidate) === this.#identity,
+    )?.spec.session
   }
 
   #touch(): void {
@@ -121,11 +146,15 @@ export class LiveSession implements GuardedSession {
       return
     }
     const { idleTimeout = '15m' } = this.#sessionSpec() ?? {}
-    this.#idle = setTimeout(() => this.#end('expired', `the session was idle for ${idleTimeout}`), timerDelay(idleTimeout)).unref()
+    this.#idle = setTimeout(
+      () => this.#end('expired', `the session was idle for ${idleTimeout}`),
+      timerDelay(idleTimeout),
+    ).unref()
   }
 
   #end(code: Refusal['code'], message: string): void {
-    if (!this.signal.aborted) this.#abort.abort({ code, message, reference: this.reference() } satisfies Refusal)
+    if (!this.signal.aborted)
+      this.#abort.abort({ code, message, reference: this.reference() } satisfies Refusal)
   }
 }
 

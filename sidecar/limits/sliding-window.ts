@@ -13,7 +13,8 @@ export class SlidingWindow {
   /** @param now of a clock that never goes back, in milliseconds. */
   add(amount: number, now: number): void {
     this.#advance(now)
-    this.#buckets[this.#current % this.#buckets.length] = (this.#buckets[this.#current % this.#buckets.length] ?? 0) + amount
+    this.#buckets[this.#current % this.#buckets.length] =
+      (this.#buckets[this.#current % this.#buckets.length] ?? 0) + amount
     this.#total += amount
   }
 

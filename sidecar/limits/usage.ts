@@ -14,9 +14,12 @@ export class Usage {
   /** Counts a command that is about to run. @returns the limit that keeps it from running. */
   admit(limits: Limits, now: number): LimitReached | undefined {
     const { commandsPerMinute, rowsPerHour, bytesPerHour } = limits
-    if (commandsPerMinute !== undefined && this.#commands.total(now) >= commandsPerMinute) return reached('commandsPerMinute', `${commandsPerMinute} commands per minute`)
-    if (rowsPerHour !== undefined && this.#rows.total(now) >= rowsPerHour) return reached('rowsPerHour', `${rowsPerHour} rows per hour`)
-    if (bytesPerHour !== undefined && this.#bytes.total(now) >= bytesPerHour) return reached('bytesPerHour', `${bytesPerHour} bytes per hour`)
+    if (commandsPerMinute !== undefined && this.#commands.total(now) >= commandsPerMinute)
+      return reached('commandsPerMinute', `${commandsPerMinute} commands per minute`)
+    if (rowsPerHour !== undefined && this.#rows.total(now) >= rowsPerHour)
+      return reached('rowsPerHour', `${rowsPerHour} rows per hour`)
+    if (bytesPerHour !== undefined && this.#bytes.total(now) >= bytesPerHour)
+      return reached('bytesPerHour', `${bytesPerHour} bytes per hour`)
     this.#commands.add(1, now)
     return undefined
   }
@@ -26,8 +29,10 @@ export class Usage {
     this.#rows.add(rows, now)
     this.#bytes.add(bytes, now)
     const { rowsPerHour, bytesPerHour } = limits
-    if (rowsPerHour !== undefined && this.#rows.total(now) > rowsPerHour) return reached('rowsPerHour', `${rowsPerHour} rows per hour`)
-    if (bytesPerHour !== undefined && this.#bytes.total(now) > bytesPerHour) return reached('bytesPerHour', `${bytesPerHour} bytes per hour`)
+    if (rowsPerHour !== undefined && this.#rows.total(now) > rowsPerHour)
+      return reached('rowsPerHour', `${rowsPerHour} rows per hour`)
+    if (bytesPerHour !== undefined && this.#bytes.total(now) > bytesPerHour)
+      return reached('bytesPerHour', `${bytesPerHour} bytes per hour`)
     return undefined
   }
 }

@@ -21,13 +21,24 @@ export class Listener {
   readonly #server: Server
   readonly #clients = new Set<Socket>()
 
-  static async open(resource: ProtectedResource, protocol: Protocol, runtime: Runtime, address: Address, onlyIdentity: string | undefined): Promise<Listener> {
+  static async open(
+    resource: ProtectedResource,
+    protocol: Protocol,
+    runtime: Runtime,
+    address: Address,
+    onlyIdentity: string | undefined,
+  ): Promise<Listener> {
     const listener = new Listener(resource, protocol, runtime, onlyIdentity)
     await listener.#listen(address)
     return listener
   }
 
-  private constructor(resource: ProtectedResource, protocol: Protocol, runtime: Runtime, onlyIdentity: string | undefined) {
+  private constructor(
+    resource: ProtectedResource,
+    protocol: Protocol,
+    runtime: Runtime,
+    onlyIdentity: string | undefined,
+  ) {
     this.resource = resource
     this.#server = createServer({ noDelay: true, keepAlive: true }, (socket) => {
       this.#clients.add(socket)
@@ -68,18 +79,33 @@ function gatewayFor(name: string, runtime: Runtime, onlyIdentity: string | undef
   const resource = configuration.manifests.resources.find((candidate) => nameOf(candidate) === name)
   if (!resource) return undefined
   const target = targetOf(resource, configuration)
-  const withToken = !identitiesFor(resource, configuration).some((identity) => identity.spec.authentication.loopback)
+  const withToken = !identitiesFor(resource, configuration).some(
+    (identity) => identity.spec.authentication.loopback,
+  )
   return {
     resource: nameOf(resource),
     target: target.ok ? target.value : { host: '', port: 0, tls: { mode: 'disable' } },
     clientAuthentication: withToken ? 'token' : 'loopback',
     async open(claim: Claim): Promise<Result<GuardedSession, Refusal>> {
       const subject = authenticate(claim, resource, configuration, onlyIdentity)
-      const refusal = !subject.ok ? subject.error : target.ok ? undefined : ({ code: 'unavailable', message: target.error } as const)
+      const refusal = !subject.ok
+        ? subject.error
+        : target.ok
+          ? undefined
+          : ({ code: 'unavailable', message: target.error } as const)
       if (!subject.ok || refusal) {
         const reference = newReference()
-        runtime.audit.notice('session.refused', { reference, resource: nameOf(resource), remote: claim.remoteAddress, role: claim.role, reason: refusal?.message })
-        return { ok: false, error: { ...(refusal ?? { code: 'unavailable', message: 'refused' }), reference } }
+        runtime.audit.notice('session.refused', {
+          reference,
+          resource: nameOf(resource),
+          remote: claim.remoteAddress,
+          role: claim.role,
+          reason: refusal?.message,
+        })
+        return {
+          ok: false,
+          error: { ...(refusal ?? { code: 'unavailable', message: 'refused' }), reference },
+        }
       }
       return { ok: true, value: new LiveSession(runtime, subject.value, claim.remoteAddress) }
     },

@@ -4,13 +4,34 @@ import { readValue } from '../configuration/values.ts'
 import type { Result, Target } from '../session.ts'
 
 /** The way to a resource, as its manifest says. */
-export function targetOf({ spec, metadata }: ProtectedResource, configuration: Configuration): Result<Target, string> {
+export function targetOf(
+  { spec, metadata }: ProtectedResource,
+  configuration: Configuration,
+): Result<Target, string> {
   const colon = spec.address.lastIndexOf(':')
   const host = spec.address.slice(0, colon).replace(/^\[|\]$/g, '')
-  const base = { host, port: Number(spec.address.slice(colon + 1)), ...(spec.database !== undefined && { database: spec.database }) }
+  const base = {
+    host,
+    port: Number(spec.address.slice(colon + 1)),
+    ...(spec.database !== undefined && { database: spec.database }),
+  }
   const { mode, ca, serverName } = spec.tls
   if (mode === 'disable') return { ok: true, value: { ...base, tls: { mode } } }
   const authorities = ca && readValue(ca, metadata.namespace, configuration)
-  if (authorities && !authorities.ok) return { ok: false, error: `the CA of ${metadata.namespace}/${metadata.name} can't be read: ${authorities.error}` }
-  return { ok: true, value: { ...base, tls: { mode, ...(authorities?.ok && { ca: authorities.value }), ...(serverName !== undefined && { serverName }) } } }
+  if (authorities && !authorities.ok)
+    return {
+      ok: false,
+      error: `the CA of ${metadata.namespace}/${metadata.name} can't be read: ${authorities.error}`,
+    }
+  return {
+    ok: true,
+    value: {
+      ...base,
+      tls: {
+        mode,
+        ...(authorities?.ok && { ca: authorities.value }),
+        ...(serverName !== undefined && { serverName }),
+      },
+    },
+  }
 }

@@ -13,7 +13,8 @@ export function analyseText(text: Buffer, context: SessionContext): TextAnalysis
   const shown = text.toString('utf8')
   if (unread !== undefined) return [opaqueStatement(context, shown, unread)]
   const parsed = parseText(shown)
-  if (!parsed.ok) return [opaqueStatement(context, shown, parsed.message, { code: '42601', message: parsed.message })]
+  if (!parsed.ok)
+    return [opaqueStatement(context, shown, parsed.message, { code: '42601', message: parsed.message })]
   const several = parsed.statements.length > 1
   const draft = several ? new DraftCatalogue(context.catalogue) : undefined
   const prepared = new Map<string, StatementAnalysis | undefined>()
@@ -27,38 +28,64 @@ export function analyseText(text: Buffer, context: SessionContext): TextAnalysis
     : context
   let searchPath = context.searchPath
   return parsed.statements.map(({ stmt, stmt_location: start = 0, stmt_len: length }) => {
-    const own = several ? text.subarray(start, length === undefined ? undefined : start + length).toString('utf8').trim() : shown
+    const own = several
+      ? text
+          .subarray(start, length === undefined ? undefined : start + length)
+          .toString('utf8')
+          .trim()
+      : shown
     if (!stmt) return opaqueStatement(context, own, 'the statement is empty')
-    const findings = new Findings(inText, draft ?? context.catalogue, context.definitionsPending || (draft?.uncertain ?? false))
+    const findings = new Findings(
+      inText,
+      draft ?? context.catalogue,
+      context.definitionsPending || (draft?.uncertain ?? false),
+    )
     findings.searchPath = searchPath
     const analysis = analyseStatement(findings, stmt, own)
     for (const effect of analysis.effects) {
       if (effect.kind === 'prepare') prepared.set(effect.name, effect.statement)
       if (effect.kind === 'declareCursor') cursors.set(effect.name, effect.statement)
-      if (effect.kind === 'searchPath') searchPath = effect.schemas && resolveSearchPath(effect.schemas, context)
-      if (effect.kind === 'unknown' || (effect.kind === 'transaction' && effect.step.startsWith('rollback'))) searchPath = undefined
+      if (effect.kind === 'searchPath')
+        searchPath = effect.schemas && resolveSearchPath(effect.schemas, context)
+      if (effect.kind === 'unknown' || (effect.kind === 'transaction' && effect.step.startsWith('rollback')))
+        searchPath = undefined
     }
     return analysis
   })
 }
 
-function analyseStatement(findings: Findings, node: NonNullable<Parameters<typeof statement>[1]>, text: string): StatementAnalysis {
+function analyseStatement(
+  findings: Findings,
+  node: NonNullable<Parameters<typeof statement>[1]>,
+  text: string,
+): StatementAnalysis {
   try {
     return toAnalysis(findings, statement(findings, node, new Scope(), text), text)
   } catch (error) {
     // deep trees exhaust the stack; whatever else is thrown must not let a statement through either
-    const reason = error instanceof RangeError ? 'the statement is nested too deeply' : `the analysis failed: ${error instanceof Error ? error.message : String(error)}`
+    const reason =
+      error instanceof RangeError
+        ? 'the statement is nested too deeply'
+        : `the analysis failed: ${error instanceof Error ? error.message : String(error)}`
     return opaqueStatement(findings.context, text, reason)
   }
 }
 
 /** `"$user"` stands for the current user's schema. */
-export function resolveSearchPath(schemas: readonly string[], context: Pick<SessionContext, 'currentUser'>): readonly string[] {
+export function resolveSearchPath(
+  schemas: readonly string[],
+  context: Pick<SessionContext, 'currentUser'>,
+): readonly string[] {
   return schemas.map((schema) => (schema === '$user' ? context.currentUser : schema))
 }
 
 /** A statement of which nothing is known. */
-export function opaqueStatement(context: SessionContext, text: string, reason: string, serverError?: StatementAnalysis['serverError']): StatementAnalysis {
+export function opaqueStatement(
+  context: SessionContext,
+  text: string,
+  reason: string,
+  serverError?: StatementAnalysis['serverError'],
+): StatementAnalysis {
   const findings = new Findings(context, context.catalogue, context.definitionsPending)
   findings.opaque(reason)
   findings.restricted = false
@@ -66,6 +93,10 @@ export function opaqueStatement(context: SessionContext, text: string, reason: s
   findings.consultedConstants = true
   findings.effect({ kind: 'unknown' })
   findings.effect({ kind: 'definition', temporary: false })
-  const analysis = toAnalysis(findings, [{ name: '*', value: { sources: [], derivation: 'unproven', typeOid: 0 } }], text)
+  const analysis = toAnalysis(
+    findings,
+    [{ name: '*', value: { sources: [], derivation: 'unproven', typeOid: 0 } }],
+    text,
+  )
   return serverError ? { ...analysis, serverError } : analysis
 }

@@ -22,7 +22,8 @@ export class Analyser {
 
   /** @param stateKey tells apart all states in which a text could mean different things. */
   analyse(text: Buffer, context: SessionContext, stateKey: string): Analysed {
-    if (text.length > maximumRememberedLength || context.definitionsPending) return { statements: analyseText(text, context), byForm: false }
+    if (text.length > maximumRememberedLength || context.definitionsPending)
+      return { statements: analyseText(text, context), byForm: false }
     const latin1 = text.toString('latin1')
     const exactKey = `=${stateKey}${latin1}`
     const exact = this.#recall(exactKey)
@@ -33,7 +34,12 @@ export class Analyser {
     if (similar) return { statements: similar, byForm: true }
     const statements = analyseText(text, context)
     if (statements.some((statement) => statement.contextual)) return { statements, byForm: false }
-    const hasForm = form !== undefined && statements.every((statement) => !statement.consultedConstants && kindsWithForm.has(String(statement.command.facts.sql?.kind)))
+    const hasForm =
+      form !== undefined &&
+      statements.every(
+        (statement) =>
+          !statement.consultedConstants && kindsWithForm.has(String(statement.command.facts.sql?.kind)),
+      )
     this.#remember(hasForm ? formKey : exactKey, statements)
     return { statements, byForm: false }
   }

@@ -25,7 +25,9 @@ export function functionBody(findings: Findings, info: FunctionInfo): Value {
   findings.reads.clear()
   try {
     const searchPath = ownSearchPath(info.settings) ?? findings.searchPath
-    findings.within('direct', searchPath, () => definedBody(findings, create.CreateFunctionStmt, info.source ?? '', `the function ${shown}`))
+    findings.within('direct', searchPath, () =>
+      definedBody(findings, create.CreateFunctionStmt, info.source ?? '', `the function ${shown}`),
+    )
     return derived({ sources: [...findings.reads.values()], derivation: 'derived', typeOid: 0 })
   } finally {
     for (const [key, source] of before) findings.reads.set(key, source)
@@ -35,24 +37,38 @@ export function functionBody(findings: Findings, info: FunctionInfo): Value {
 
 function ownSearchPath(settings: readonly string[]): string[] | undefined {
   const setting = settings.find((entry) => entry.startsWith('search_path='))
-  return setting?.slice('search_path='.length).split(',').map((part) => part.trim().replaceAll('"', ''))
+  return setting
+    ?.slice('search_path='.length)
+    .split(',')
+    .map((part) => part.trim().replaceAll('"', ''))
 }
 
 /** Analyses what a CREATE FUNCTION defines. @param text the statement itself. */
-export function definedBody(findings: Findings, create: CreateFunctionStmt, text: string, what: string): void {
-  const options = new Map((create.options ?? []).map((node) => (is(node, 'DefElem') ? [node.DefElem.defname ?? '', node.DefElem.arg] : ['', undefined])))
+export function definedBody(
+  findings: Findings,
+  create: CreateFunctionStmt,
+  text: string,
+  what: string,
+): void {
+  const options = new Map(
+    (create.options ?? []).map((node) =>
+      is(node, 'DefElem') ? [node.DefElem.defname ?? '', node.DefElem.arg] : ['', undefined],
+    ),
+  )
   const language = textOf(options.get('language')) ?? 'sql'
   const scope = new Scope()
   for (const node of create.parameters ?? []) {
     if (!is(node, 'FunctionParameter')) continue
     scope.variables.add(node.FunctionParameter.name ?? '')
-    if (node.FunctionParameter.defexpr) findings.indirect(expression(findings, node.FunctionParameter.defexpr, new Scope()), 'a default')
+    if (node.FunctionParameter.defexpr)
+      findings.indirect(expression(findings, node.FunctionParameter.defexpr, new Scope()), 'a default')
   }
   scope.variables.add(create.funcname ? (strings(create.funcname).at(-1) ?? '') : '')
   if (create.sql_body) return sqlBody(findings, create.sql_body, scope)
   const [body, symbol] = listItems(options.get('as')).map(textOf)
   if (language === 'plpgsql') return proceduralCode(findings, text, what)
-  if (language !== 'sql' || symbol !== undefined || body === undefined) return findings.opaque(`${what} is written in ${language}, which is not analysed`)
+  if (language !== 'sql' || symbol !== undefined || body === undefined)
+    return findings.opaque(`${what} is written in ${language}, which is not analysed`)
   const parsed = parseText(body)
   if (!parsed.ok) return findings.opaque(`the body of ${what} can't be parsed: ${parsed.message}`)
   for (const { stmt } of parsed.statements) if (stmt) statement(findings, stmt, scope, body)
@@ -64,7 +80,9 @@ function textOf(node: Node | undefined): string | undefined {
 
 /** BEGIN ATOMIC … END or RETURN. */
 function sqlBody(findings: Findings, body: TreeNode, scope: Scope): void {
-  for (const node of is(body, 'List') ? listItems(body).flatMap((item) => (is(item, 'List') ? listItems(item) : [item])) : [body]) {
+  for (const node of is(body, 'List')
+    ? listItems(body).flatMap((item) => (is(item, 'List') ? listItems(item) : [item]))
+    : [body]) {
     if (is(node, 'ReturnStmt')) {
       if (node.ReturnStmt.returnval) expression(findings, node.ReturnStmt.returnval, scope)
     } else statement(findings, node, scope, '')
@@ -81,8 +99,10 @@ export function proceduralCode(findings: Findings, text: string, what: string): 
     if (key === 'name' && typeof value === 'string') scope.variables.add(value)
   })
   visit(tree, (key, value) => {
-    if (key === 'PLpgSQL_stmt_dynexecute' || key === 'PLpgSQL_stmt_dynfors' || key === 'dynquery') findings.opaque(`${what} runs dynamic SQL`)
-    if (key === 'PLpgSQL_expr') proceduralQuery(findings, value as { query?: string; parseMode?: number }, scope, what)
+    if (key === 'PLpgSQL_stmt_dynexecute' || key === 'PLpgSQL_stmt_dynfors' || key === 'dynquery')
+      findings.opaque(`${what} runs dynamic SQL`)
+    if (key === 'PLpgSQL_expr')
+      proceduralQuery(findings, value as { query?: string; parseMode?: number }, scope, what)
   })
 }
 
@@ -95,7 +115,12 @@ function visit(value: unknown, see: (key: string, value: unknown) => void): void
 }
 
 /** Parse modes of `RawParseMode`: 0 a statement, 2 an expression, from 3 on an assignment. */
-function proceduralQuery(findings: Findings, { query = '', parseMode = 0 }: { query?: string; parseMode?: number }, scope: Scope, what: string): void {
+function proceduralQuery(
+  findings: Findings,
+  { query = '', parseMode = 0 }: { query?: string; parseMode?: number },
+  scope: Scope,
+  what: string,
+): void {
   const text = parseMode === 0 ? query : `SELECT ${parseMode === 2 ? query : assignedExpression(query)}`
   const parsed = parseText(text)
   if (!parsed.ok) return findings.opaque(`${what} holds "${query}", which can't be analysed`)
@@ -110,6 +135,8 @@ function proceduralQuery(findings: Findings, { query = '', parseMode = 0 }: { qu
 /** What stands behind the first `:=` or `=` of an assignment. */
 function assignedExpression(assignment: string): string {
   const colonEquals = 270
-  const token = scanSync(assignment).tokens.find(({ tokenType, text }) => tokenType === colonEquals || text === '=')
+  const token = scanSync(assignment).tokens.find(
+    ({ tokenType, text }) => tokenType === colonEquals || text === '=',
+  )
   return token ? Buffer.from(assignment).subarray(token.end).toString('utf8') : assignment
 }

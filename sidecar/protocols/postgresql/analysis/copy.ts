@@ -12,7 +12,8 @@ import type { StatementAnalysis } from './types.ts'
 
 export function copyStatement(findings: Findings, copy: CopyStmt, scope: Scope): readonly ScopeColumn[] {
   if (copy.is_program) findings.touch('sql:program', 'program', [copy.filename ?? ''])
-  else if (copy.filename !== undefined) findings.touch(copy.is_from ? 'sql:readFile' : 'sql:writeFile', 'file', [copy.filename])
+  else if (copy.filename !== undefined)
+    findings.touch(copy.is_from ? 'sql:readFile' : 'sql:writeFile', 'file', [copy.filename])
   if (copy.is_from) {
     copyFrom(findings, copy)
     return []
@@ -29,7 +30,11 @@ export function copyStatement(findings: Findings, copy: CopyStmt, scope: Scope):
 function copyFrom(findings: Findings, copy: CopyStmt): void {
   const names = strings(copy.attlist)
   const targets = names.map((name): Node => ({ ResTarget: { name } }))
-  modify(findings, { InsertStmt: { ...(copy.relation && { relation: copy.relation }), cols: targets } }, new Scope())
+  modify(
+    findings,
+    { InsertStmt: { ...(copy.relation && { relation: copy.relation }), cols: targets } },
+    new Scope(),
+  )
   if (copy.filename === undefined) findings.copy = copyOptions('in', copy.options ?? [])
   if (copy.whereClause && copy.relation) {
     const relation = findRelation(findings, copy.relation.schemaname, copy.relation.relname ?? '')
@@ -41,7 +46,8 @@ function copyFrom(findings: Findings, copy: CopyStmt): void {
 
 function copiedColumns(findings: Findings, copy: CopyStmt, scope: Scope): readonly ScopeColumn[] {
   if (copy.query) return query(findings, copy.query, scope)
-  const relation = copy.relation && findRelation(findings, copy.relation.schemaname, copy.relation.relname ?? '')
+  const relation =
+    copy.relation && findRelation(findings, copy.relation.schemaname, copy.relation.relname ?? '')
   if (!relation) return []
   const item = relationItem(findings, relation, false)
   const names = strings(copy.attlist)
@@ -54,8 +60,15 @@ function copiedColumns(findings: Findings, copy: CopyStmt, scope: Scope): readon
   })
 }
 
-function copyOptions(direction: 'in' | 'out', nodes: readonly Node[]): NonNullable<StatementAnalysis['copy']> {
-  const options = new Map(nodes.map((node): [string, DefElem] => (is(node, 'DefElem') ? [node.DefElem.defname ?? '', node.DefElem] : ['', {}])))
+function copyOptions(
+  direction: 'in' | 'out',
+  nodes: readonly Node[],
+): NonNullable<StatementAnalysis['copy']> {
+  const options = new Map(
+    nodes.map((node): [string, DefElem] =>
+      is(node, 'DefElem') ? [node.DefElem.defname ?? '', node.DefElem] : ['', {}],
+    ),
+  )
   const text = (name: string): string | undefined => {
     const value = options.get(name)?.arg
     return is(value, 'String') ? (value.String.sval ?? '') : undefined
@@ -77,5 +90,7 @@ function copyOptions(direction: 'in' | 'out', nodes: readonly Node[]): NonNullab
 
 function isOff(node: Node | undefined): boolean {
   if (is(node, 'String')) return /^(off|false|0)$/i.test(node.String.sval ?? '')
-  return is(node, 'Integer') ? (node.Integer.ival ?? 0) === 0 : is(node, 'Boolean') && node.Boolean.boolval !== true
+  return is(node, 'Integer')
+    ? (node.Integer.ival ?? 0) === 0
+    : is(node, 'Boolean') && node.Boolean.boolval !== true
 }

@@ -11,17 +11,34 @@ import { is, listItems, type Node, strings, type Tag, tagOf } from './tree.ts'
 import { constant, unproven } from './value.ts'
 
 /** Makes a handler for a statement about one object. */
-function define<Name extends Tag>(action: SqlAction, kind: string, path: (body: Parameters<StatementHandler<Name>>[1]) => readonly string[] | RangeVar | undefined): StatementHandler<Name> {
+function define<Name extends Tag>(
+  action: SqlAction,
+  kind: string,
+  path: (body: Parameters<StatementHandler<Name>>[1]) => readonly string[] | RangeVar | undefined,
+): StatementHandler<Name> {
   return (findings, body) => {
     const named = path(body)
-    findings.touch(action, kind, named === undefined ? ['*'] : Array.isArray(named) ? objectPath(findings, named) : relationPath(findings, named as RangeVar))
+    findings.touch(
+      action,
+      kind,
+      named === undefined
+        ? ['*']
+        : Array.isArray(named)
+          ? objectPath(findings, named)
+          : relationPath(findings, named as RangeVar),
+    )
     changed(findings)
-    scanDefinition(findings, body, definitionScope(findings, body as { relation?: RangeVar; table?: RangeVar }))
+    scanDefinition(
+      findings,
+      body,
+      definitionScope(findings, body as { relation?: RangeVar; table?: RangeVar }),
+    )
     return undefined
   }
 }
 
-const one = (name: string | undefined): readonly string[] | undefined => (name === undefined ? undefined : [name])
+const one = (name: string | undefined): readonly string[] | undefined =>
+  name === undefined ? undefined : [name]
 
 export const definitions: StatementTable = {
   CreateStmt: createTable,
@@ -33,7 +50,11 @@ export const definitions: StatementTable = {
     findings.touch('sql:create', 'index', body.relation ? relationPath(findings, body.relation) : ['*'])
     const scope = definitionScope(findings, body)
     // that values are unique is something to learn about them
-    const columns = body.unique ? (body.indexParams ?? []).flatMap((node) => (is(node, 'IndexElem') && node.IndexElem.name ? [node.IndexElem.name] : [])) : []
+    const columns = body.unique
+      ? (body.indexParams ?? []).flatMap((node) =>
+          is(node, 'IndexElem') && node.IndexElem.name ? [node.IndexElem.name] : [],
+        )
+      : []
     for (const name of columns) findings.indirect(scope.column(name) ?? constant, 'a unique index')
     scanDefinition(findings, body, scope)
     return undefined
@@ -55,7 +76,8 @@ export const definitions: StatementTable = {
     findings.touch('sql:create', 'rule', relation ? relationPath(findings, relation) : ['*'])
     const scope = definitionScope(findings, { relation })
     if (whereClause) findings.indirect(expression(findings, whereClause, scope), 'a rule')
-    for (const node of actions) for (const column of statement(findings, node, scope, text)) findings.indirect(column.value, 'a rule')
+    for (const node of actions)
+      for (const column of statement(findings, node, scope, text)) findings.indirect(column.value, 'a rule')
     changed(findings)
     return undefined
   },
@@ -95,7 +117,8 @@ export const definitions: StatementTable = {
 
   AlterTableStmt: alterTable,
   RenameStmt: rename,
-  AlterObjectSchemaStmt: (findings, { relation, object }) => void alterRelationOrObject(findings, relation, object),
+  AlterObjectSchemaStmt: (findings, { relation, object }) =>
+    void alterRelationOrObject(findings, relation, object),
   AlterOwnerStmt: (findings, { relation, object }) => void alterRelationOrObject(findings, relation, object),
   AlterObjectDependsStmt: define('sql:alter', 'object', () => undefined),
   AlterDomainStmt: define('sql:alter', 'domain', ({ typeName }) => strings(typeName)),
@@ -118,7 +141,9 @@ export const definitions: StatementTable = {
   AlterOperatorStmt: define('sql:alter', 'operator', () => undefined),
   AlterOpFamilyStmt: define('sql:alter', 'operator family', ({ opfamilyname }) => strings(opfamilyname)),
   AlterStatsStmt: define('sql:alter', 'statistics', ({ defnames }) => strings(defnames)),
-  AlterTSConfigurationStmt: define('sql:alter', 'text search configuration', ({ cfgname }) => strings(cfgname)),
+  AlterTSConfigurationStmt: define('sql:alter', 'text search configuration', ({ cfgname }) =>
+    strings(cfgname),
+  ),
   AlterTSDictionaryStmt: define('sql:alter', 'text search dictionary', ({ dictname }) => strings(dictname)),
   AlterTableMoveAllStmt: define('sql:alter', 'tablespace', ({ orig_tablespacename: name }) => one(name)),
   AlterTableSpaceOptionsStmt: define('sql:alter', 'tablespace', ({ tablespacename }) => one(tablespacename)),
@@ -132,7 +157,8 @@ export const definitions: StatementTable = {
   DropStmt: drop,
   DropdbStmt: define('sql:drop', 'database', ({ dbname }) => one(dbname)),
   DropRoleStmt(findings, { roles = [] }) {
-    for (const node of roles) findings.touch('sql:drop', 'role', [is(node, 'RoleSpec') ? (node.RoleSpec.rolename ?? '*') : '*'])
+    for (const node of roles)
+      findings.touch('sql:drop', 'role', [is(node, 'RoleSpec') ? (node.RoleSpec.rolename ?? '*') : '*'])
     return undefined
   },
   DropOwnedStmt: define('sql:drop', 'owned objects', () => undefined),
@@ -143,11 +169,16 @@ export const definitions: StatementTable = {
 
   GrantStmt: grant,
   GrantRoleStmt(findings, { granted_roles: roles = [], is_grant: isGrant }) {
-    for (const node of roles) findings.touch(isGrant ? 'sql:grant' : 'sql:revoke', 'role', [is(node, 'AccessPriv') ? (node.AccessPriv.priv_name ?? '*') : '*'])
+    for (const node of roles)
+      findings.touch(isGrant ? 'sql:grant' : 'sql:revoke', 'role', [
+        is(node, 'AccessPriv') ? (node.AccessPriv.priv_name ?? '*') : '*',
+      ])
     return undefined
   },
-  CommentStmt: (findings, { object }) => void findings.touch('sql:comment', 'object', objectPath(findings, objectNames(object))),
-  SecLabelStmt: (findings, { object }) => void findings.touch('sql:securityLabel', 'object', objectPath(findings, objectNames(object))),
+  CommentStmt: (findings, { object }) =>
+    void findings.touch('sql:comment', 'object', objectPath(findings, objectNames(object))),
+  SecLabelStmt: (findings, { object }) =>
+    void findings.touch('sql:securityLabel', 'object', objectPath(findings, objectNames(object))),
 }
 
 /** After it, names may mean something else. */
@@ -162,7 +193,11 @@ function createTable(findings: Findings, body: CreateStmt): undefined {
   const path = relation ? newPath(findings, relation) : ['*']
   findings.touch('sql:create', 'table', path)
   scanDefinition(findings, body, definitionScope(findings, {}))
-  const plain = inhRelations.length === 0 && !partbound && !ofTypename && tableElts.every((node) => !is(node, 'TableLikeClause'))
+  const plain =
+    inhRelations.length === 0 &&
+    !partbound &&
+    !ofTypename &&
+    tableElts.every((node) => !is(node, 'TableLikeClause'))
   changed(findings, temporary, plain)
   if (plain && findings.catalogue instanceof DraftCatalogue) {
     const columns = tableElts.flatMap((node) => (is(node, 'ColumnDef') ? [node.ColumnDef.colname ?? ''] : []))
@@ -182,13 +217,25 @@ function rename(findings: Findings, { relation, object, renameType, newname }: R
   if (relation) movesColumns(findings, relation, `a new name (${newname ?? ''})`)
   if (renameType === 'OBJECT_SCHEMA') findings.opaque('renaming a schema gives everything in it another name')
   const kind = (renameType ?? 'OBJECT').replace('OBJECT_', '').toLowerCase()
-  findings.touch('sql:alter', kind, relation ? relationPath(findings, relation) : objectPath(findings, objectNames(object)))
+  findings.touch(
+    'sql:alter',
+    kind,
+    relation ? relationPath(findings, relation) : objectPath(findings, objectNames(object)),
+  )
   changed(findings)
 }
 
-function alterRelationOrObject(findings: Findings, relation: RangeVar | undefined, object: Node | undefined): void {
+function alterRelationOrObject(
+  findings: Findings,
+  relation: RangeVar | undefined,
+  object: Node | undefined,
+): void {
   if (relation) movesColumns(findings, relation, 'ALTER')
-  findings.touch('sql:alter', relation ? 'table' : 'object', relation ? relationPath(findings, relation) : objectPath(findings, objectNames(object)))
+  findings.touch(
+    'sql:alter',
+    relation ? 'table' : 'object',
+    relation ? relationPath(findings, relation) : objectPath(findings, objectNames(object)),
+  )
   changed(findings)
 }
 
@@ -201,7 +248,11 @@ function movesColumns(findings: Findings, range: RangeVar, through: string): voi
 
 function rangeVars(value: unknown): RangeVar[] {
   if (typeof value !== 'object' || value === null) return []
-  return Object.entries(value).flatMap(([key, inner]) => (key === 'relation' || key === 'RangeVar' || (key === 'name' && typeof inner === 'object') ? [inner as RangeVar] : rangeVars(inner)))
+  return Object.entries(value).flatMap(([key, inner]) =>
+    key === 'relation' || key === 'RangeVar' || (key === 'name' && typeof inner === 'object')
+      ? [inner as RangeVar]
+      : rangeVars(inner),
+  )
 }
 
 function drop(findings: Findings, { removeType, objects = [] }: DropStmt): undefined {
@@ -209,15 +260,27 @@ function drop(findings: Findings, { removeType, objects = [] }: DropStmt): undef
   for (const node of objects) {
     const path = objectPath(findings, objectNames(node))
     findings.touch('sql:drop', kind, path)
-    if (findings.catalogue instanceof DraftCatalogue && kind === 'table') findings.catalogue.dropTable(path[0] ?? '', path[1] ?? '')
+    if (findings.catalogue instanceof DraftCatalogue && kind === 'table')
+      findings.catalogue.dropTable(path[0] ?? '', path[1] ?? '')
   }
   changed(findings, false, kind === 'table' || kind === 'index')
 }
 
-function grant(findings: Findings, { is_grant: isGrant, objects = [], objtype, targtype }: GrantStmt): undefined {
+function grant(
+  findings: Findings,
+  { is_grant: isGrant, objects = [], objtype, targtype }: GrantStmt,
+): undefined {
   const action = isGrant ? 'sql:grant' : 'sql:revoke'
-  const kind = targtype === 'ACL_TARGET_ALL_IN_SCHEMA' ? 'schema' : (objtype ?? 'OBJECT').replace('OBJECT_', '').toLowerCase()
-  for (const node of objects) findings.touch(action, kind, is(node, 'RangeVar') ? relationPath(findings, node.RangeVar) : objectPath(findings, objectNames(node)))
+  const kind =
+    targtype === 'ACL_TARGET_ALL_IN_SCHEMA'
+      ? 'schema'
+      : (objtype ?? 'OBJECT').replace('OBJECT_', '').toLowerCase()
+  for (const node of objects)
+    findings.touch(
+      action,
+      kind,
+      is(node, 'RangeVar') ? relationPath(findings, node.RangeVar) : objectPath(findings, objectNames(node)),
+    )
 }
 
 function objectNames(node: Node | undefined): string[] {
@@ -235,7 +298,11 @@ function objectPath(findings: Findings, names: readonly string[]): readonly stri
   if (parts.length > 1) return parts.slice(-3)
   const [name = ''] = parts
   const schemas = ['pg_temp', ...(findings.searchPath ?? [])]
-  const schema = schemas.find((candidate) => findings.catalogue.relation(candidate, name) ?? findings.catalogue.functions(candidate, name)[0]) ?? findings.searchPath?.[0]
+  const schema =
+    schemas.find(
+      (candidate) =>
+        findings.catalogue.relation(candidate, name) ?? findings.catalogue.functions(candidate, name)[0],
+    ) ?? findings.searchPath?.[0]
   return schema === undefined ? parts : [schema, name]
 }
 
@@ -243,29 +310,59 @@ function relationPath(findings: Findings, { schemaname, relname = '' }: RangeVar
   return objectPath(findings, schemaname === undefined ? [relname] : [schemaname, relname])
 }
 
-function newPath(findings: Findings, { schemaname, relname = '', relpersistence }: RangeVar): readonly string[] {
+function newPath(
+  findings: Findings,
+  { schemaname, relname = '', relpersistence }: RangeVar,
+): readonly string[] {
   return [schemaname ?? (relpersistence === 't' ? 'pg_temp' : (findings.searchPath?.[0] ?? '?')), relname]
 }
 
 /** Names in a definition are columns of the table it is about; what isn't known there does no harm. */
-function definitionScope(findings: Findings, body: { relation?: RangeVar | undefined; table?: RangeVar | undefined }): Scope {
+function definitionScope(
+  findings: Findings,
+  body: { relation?: RangeVar | undefined; table?: RangeVar | undefined },
+): Scope {
   const scope = new Scope()
   const range = body.relation ?? body.table
   const [schema = '', name = ''] = range ? relationPath(findings, range) : []
   const relation = range && findings.catalogue.relation(schema, name)
   const columns = relation ? relationColumns(findings, relation, () => {}) : []
-  for (const alias of [name, 'old', 'new']) scope.items.push({ name: alias, schema: undefined, columns, open: range && !relation ? unproven : constant, qualifiedOnly: alias !== name })
+  for (const alias of [name, 'old', 'new'])
+    scope.items.push({
+      name: alias,
+      schema: undefined,
+      columns,
+      open: range && !relation ? unproven : constant,
+      qualifiedOnly: alias !== name,
+    })
   return scope
 }
 
 const queries = new Set<Tag>(['SelectStmt', 'InsertStmt', 'UpdateStmt', 'DeleteStmt', 'MergeStmt'])
-const expressions = new Set<Tag>(['FuncCall', 'A_Expr', 'BoolExpr', 'ColumnRef', 'TypeCast', 'SubLink', 'CaseExpr', 'CoalesceExpr', 'MinMaxExpr', 'NullTest', 'A_ArrayExpr', 'RowExpr', 'A_Indirection', 'XmlExpr', 'JsonFuncExpr'])
+const expressions = new Set<Tag>([
+  'FuncCall',
+  'A_Expr',
+  'BoolExpr',
+  'ColumnRef',
+  'TypeCast',
+  'SubLink',
+  'CaseExpr',
+  'CoalesceExpr',
+  'MinMaxExpr',
+  'NullTest',
+  'A_ArrayExpr',
+  'RowExpr',
+  'A_Indirection',
+  'XmlExpr',
+  'JsonFuncExpr',
+])
 
 /** A foreign key tells which values its target holds. Without names it is the primary key, which could be any column. */
 function foreignKey(findings: Findings, range: RangeVar, names: readonly string[]): void {
   const scope = definitionScope(findings, { relation: range })
   const columns = scope.items[0]?.columns ?? []
-  for (const column of columns) if (names.length === 0 || names.includes(column.name)) findings.indirect(column.value, 'a foreign key')
+  for (const column of columns)
+    if (names.length === 0 || names.includes(column.name)) findings.indirect(column.value, 'a foreign key')
 }
 
 /** Finds the expressions and queries in a definition, wherever they stand. */
@@ -276,7 +373,8 @@ function scanDefinition(findings: Findings, value: unknown, scope: Scope): void 
     return
   }
   const node = value as Node
-  if (is(node, 'Constraint') && node.Constraint.pktable) foreignKey(findings, node.Constraint.pktable, strings(node.Constraint.pk_attrs))
+  if (is(node, 'Constraint') && node.Constraint.pktable)
+    foreignKey(findings, node.Constraint.pktable, strings(node.Constraint.pk_attrs))
   const tag = Object.keys(value).length === 1 ? tagOf(node) : undefined
   if (tag && queries.has(tag)) {
     for (const column of statement(findings, node, scope, '')) findings.indirect(column.value, 'a definition')

@@ -41,22 +41,45 @@ const handlers: { readonly [Name in Tag]?: Handler<Name> } = {
   MultiAssignRef: (findings, { source }, scope) => derived(optional(findings, source, scope)),
   List: (findings, { items }, scope) => all(findings, items, scope),
   ResTarget: (findings, { val }, scope) => optional(findings, val, scope),
-  XmlExpr: (findings, { args, named_args: named }, scope) => fallible(findings, derived(all(findings, args, scope), all(findings, named, scope)), 'an XML expression'),
-  XmlSerialize: (findings, { expr }, scope) => fallible(findings, derived(optional(findings, expr, scope)), 'XMLSERIALIZE'),
-  JsonObjectConstructor: (findings, { exprs }, scope) => fallible(findings, all(findings, exprs, scope), 'JSON_OBJECT'),
-  JsonKeyValue: (findings, { key, value }, scope) => derived(optional(findings, key, scope), optional(findings, value?.raw_expr, scope)),
+  XmlExpr: (findings, { args, named_args: named }, scope) =>
+    fallible(findings, derived(all(findings, args, scope), all(findings, named, scope)), 'an XML expression'),
+  XmlSerialize: (findings, { expr }, scope) =>
+    fallible(findings, derived(optional(findings, expr, scope)), 'XMLSERIALIZE'),
+  JsonObjectConstructor: (findings, { exprs }, scope) =>
+    fallible(findings, all(findings, exprs, scope), 'JSON_OBJECT'),
+  JsonKeyValue: (findings, { key, value }, scope) =>
+    derived(optional(findings, key, scope), optional(findings, value?.raw_expr, scope)),
   JsonValueExpr: (findings, { raw_expr: raw }, scope) => derived(optional(findings, raw, scope)),
-  JsonArrayConstructor: (findings, { exprs }, scope) => fallible(findings, all(findings, exprs, scope), 'JSON_ARRAY'),
-  JsonArrayQueryConstructor: (findings, { query: inner }, scope) => (inner ? derived(...query(findings, inner, scope).map((column) => column.value)) : constant),
+  JsonArrayConstructor: (findings, { exprs }, scope) =>
+    fallible(findings, all(findings, exprs, scope), 'JSON_ARRAY'),
+  JsonArrayQueryConstructor: (findings, { query: inner }, scope) =>
+    inner ? derived(...query(findings, inner, scope).map((column) => column.value)) : constant,
   JsonObjectAgg: (findings, { constructor: aggregate, arg }, scope) =>
-    fallible(findings, derived(jsonAggregate(findings, aggregate, scope), optional(findings, arg?.key, scope), optional(findings, arg?.value?.raw_expr, scope)), 'JSON_OBJECTAGG'),
-  JsonArrayAgg: (findings, { constructor: aggregate, arg }, scope) => derived(jsonAggregate(findings, aggregate, scope), optional(findings, arg?.raw_expr, scope)),
+    fallible(
+      findings,
+      derived(
+        jsonAggregate(findings, aggregate, scope),
+        optional(findings, arg?.key, scope),
+        optional(findings, arg?.value?.raw_expr, scope),
+      ),
+      'JSON_OBJECTAGG',
+    ),
+  JsonArrayAgg: (findings, { constructor: aggregate, arg }, scope) =>
+    derived(jsonAggregate(findings, aggregate, scope), optional(findings, arg?.raw_expr, scope)),
   JsonIsPredicate: (findings, { expr }, scope) => derived(optional(findings, expr, scope)),
-  JsonParseExpr: (findings, { expr }, scope) => fallible(findings, derived(optional(findings, expr?.raw_expr, scope)), 'JSON()'),
+  JsonParseExpr: (findings, { expr }, scope) =>
+    fallible(findings, derived(optional(findings, expr?.raw_expr, scope)), 'JSON()'),
   JsonScalarExpr: (findings, { expr }, scope) => derived(optional(findings, expr, scope)),
-  JsonSerializeExpr: (findings, { expr }, scope) => fallible(findings, derived(optional(findings, expr?.raw_expr, scope)), 'JSON_SERIALIZE'),
-  JsonFuncExpr: (findings, { context_item: item, pathspec, passing, on_empty: onEmpty, on_error: onError }, scope) => {
-    const parts = [item?.raw_expr, pathspec, onEmpty?.expr, onError?.expr].map((part) => optional(findings, part, scope))
+  JsonSerializeExpr: (findings, { expr }, scope) =>
+    fallible(findings, derived(optional(findings, expr?.raw_expr, scope)), 'JSON_SERIALIZE'),
+  JsonFuncExpr: (
+    findings,
+    { context_item: item, pathspec, passing, on_empty: onEmpty, on_error: onError },
+    scope,
+  ) => {
+    const parts = [item?.raw_expr, pathspec, onEmpty?.expr, onError?.expr].map((part) =>
+      optional(findings, part, scope),
+    )
     return fallible(findings, derived(...parts, all(findings, passing, scope)), 'a JSON path')
   },
   JsonArgument: (findings, { val }, scope) => derived(optional(findings, val?.raw_expr, scope)),
@@ -109,7 +132,9 @@ function booleanExpression(findings: Findings, { args }: BoolExpr, scope: Scope)
 
 function caseExpression(findings: Findings, { arg, args, defresult }: CaseExpr, scope: Scope): Value {
   return guarded(findings, () => {
-    const branches = (args ?? []).flatMap((node) => (is(node, 'CaseWhen') ? [node.CaseWhen.expr, node.CaseWhen.result] : []))
+    const branches = (args ?? []).flatMap((node) =>
+      is(node, 'CaseWhen') ? [node.CaseWhen.expr, node.CaseWhen.result] : [],
+    )
     return derived(...[arg, ...branches, defresult].map((node) => optional(findings, node, scope)))
   })
 }
@@ -121,7 +146,8 @@ function operatorExpression(findings: Findings, { kind, name, lexpr, rexpr }: A_
   const pattern = kind === 'AEXPR_LIKE' || kind === 'AEXPR_ILIKE' || kind === 'AEXPR_SIMILAR'
   const symbol = operator.at(-1) ?? ''
   // comparing rows or values of unlike types may still fail, but not depending on what is in them
-  if (pattern ? !isConstant(rexpr) : !isTotalOperator(symbol) && symbol !== 'BETWEEN') findings.failable(value, `the operator ${symbol} can fail on it`)
+  if (pattern ? !isConstant(rexpr) : !isTotalOperator(symbol) && symbol !== 'BETWEEN')
+    findings.failable(value, `the operator ${symbol} can fail on it`)
   return derived(value, own)
 }
 
@@ -149,16 +175,24 @@ function cast(findings: Findings, { arg, typeName }: TypeCast, scope: Scope): Va
 
 function isUserType(findings: Findings, typeName: TypeName | undefined): boolean {
   const name = strings(typeName?.names).at(-1) ?? ''
-  return (findings.searchPath ?? []).some((schema) => schema !== 'pg_catalog' && findings.catalogue.type(schema, name) !== undefined)
+  return (findings.searchPath ?? []).some(
+    (schema) => schema !== 'pg_catalog' && findings.catalogue.type(schema, name) !== undefined,
+  )
 }
 
-function subLink(findings: Findings, { subLinkType, testexpr, operName, subselect }: SubLink, scope: Scope): Value {
+function subLink(
+  findings: Findings,
+  { subLinkType, testexpr, operName, subselect }: SubLink,
+  scope: Scope,
+): Value {
   const columns = subselect ? query(findings, subselect, scope) : []
   switch (subLinkType) {
     case 'EXISTS_SUBLINK':
       return constant
     case 'EXPR_SUBLINK':
-      return columns.length === 1 ? (columns[0]?.value ?? constant) : derived(...columns.map((column) => column.value))
+      return columns.length === 1
+        ? (columns[0]?.value ?? constant)
+        : derived(...columns.map((column) => column.value))
     default: {
       const value = derived(optional(findings, testexpr, scope), ...columns.map((column) => column.value))
       const operator = strings(operName)
@@ -168,20 +202,34 @@ function subLink(findings: Findings, { subLinkType, testexpr, operName, subselec
 }
 
 /** `(x).field`, `(x).function`, `x[1]`. */
-function indirection(findings: Findings, { arg, indirection: steps = [] }: A_Indirection, scope: Scope): Value {
+function indirection(
+  findings: Findings,
+  { arg, indirection: steps = [] }: A_Indirection,
+  scope: Scope,
+): Value {
   const [first] = steps
   const row = arg ? rowOf(arg, scope) : undefined
   if (row && is(first, 'String')) {
     const column = columnOf(row, first.String.sval ?? '')
-    if (column) return steps.length === 1 ? column : derived(column, subscripts(findings, steps.slice(1), scope))
+    if (column)
+      return steps.length === 1 ? column : derived(column, subscripts(findings, steps.slice(1), scope))
   }
   const value = optional(findings, arg, scope)
   return derived(value, subscripts(findings, steps, scope, value))
 }
 
-function subscripts(findings: Findings, steps: readonly Node[], scope: Scope, input: Value = constant): Value {
+function subscripts(
+  findings: Findings,
+  steps: readonly Node[],
+  scope: Scope,
+  input: Value = constant,
+): Value {
   const values = steps.map((step): Value => {
-    if (is(step, 'A_Indices')) return derived(optional(findings, step.A_Indices.lidx, scope), optional(findings, step.A_Indices.uidx, scope))
+    if (is(step, 'A_Indices'))
+      return derived(
+        optional(findings, step.A_Indices.lidx, scope),
+        optional(findings, step.A_Indices.uidx, scope),
+      )
     // a field of a composite, or a function of that name called in another way
     if (is(step, 'String')) return callNamed(findings, step.String.sval ?? '', input)
     return input
@@ -204,7 +252,12 @@ function rowOf(node: Node, scope: Scope): RangeItem | undefined {
  * @param quiet a name that is nothing is no error.
  * @returns undefined only when quiet.
  */
-export function columnReference(findings: Findings, fields: readonly string[], scope: Scope, quiet = false): Value | undefined {
+export function columnReference(
+  findings: Findings,
+  fields: readonly string[],
+  scope: Scope,
+  quiet = false,
+): Value | undefined {
   const value = resolve(findings, fields, scope)
   if (value) {
     for (const source of value.sources) findings.reads.set(`${source.path.join('.')}.${source.part}`, source)
@@ -226,7 +279,8 @@ function resolve(findings: Findings, fields: readonly string[], scope: Scope): V
     const [item] = scope.named(first)
     return item && wholeRow(item)
   }
-  if (second !== undefined && third === undefined) return qualified(findings, scope.named(first), second) ?? wholeOf(scope.named(second, first))
+  if (second !== undefined && third === undefined)
+    return qualified(findings, scope.named(first), second) ?? wholeOf(scope.named(second, first))
   return third === undefined ? undefined : qualified(findings, scope.named(second ?? '', first), third)
 }
 
@@ -251,7 +305,10 @@ export function starColumns(findings: Findings, node: Node, scope: Scope): Scope
     if (fields.at(-1) !== '*') return undefined
     const [first, second] = fields
     if (first === '*') return expand(findings, starItems(scope), true)
-    const items = fields.length === 2 ? scope.named(first ?? '') : scope.named(fields.at(-2) ?? second ?? '', fields.at(-3))
+    const items =
+      fields.length === 2
+        ? scope.named(first ?? '')
+        : scope.named(fields.at(-2) ?? second ?? '', fields.at(-3))
     if (items.length === 0) {
       if (scope.hasVariable(first ?? '')) return unknownShape(findings, constant)
       findings.fails('42P01', `missing FROM-clause entry for table "${fields.at(-2) ?? ''}"`)
@@ -263,7 +320,10 @@ export function starColumns(findings: Findings, node: Node, scope: Scope): Scope
   const { arg, indirection: steps = [] } = node.A_Indirection
   const row = arg && steps.length === 1 ? rowOf(arg, scope) : undefined
   if (row) return expand(findings, [row], false)
-  return unknownShape(findings, expression(findings, { A_Indirection: { ...(arg && { arg }), indirection: steps.slice(0, -1) } }, scope))
+  return unknownShape(
+    findings,
+    expression(findings, { A_Indirection: { ...(arg && { arg }), indirection: steps.slice(0, -1) } }, scope),
+  )
 }
 
 function starItems(scope: Scope): readonly RangeItem[] {
@@ -273,10 +333,13 @@ function starItems(scope: Scope): readonly RangeItem[] {
 function expand(findings: Findings, items: readonly RangeItem[], hideMerged: boolean): ScopeColumn[] {
   return items.flatMap((item) => {
     if (item.open) return unknownShape(findings, item.open)
-    const columns = hideMerged ? item.columns.filter((column) => !item.merged?.has(column.name)) : item.columns
+    const columns = hideMerged
+      ? item.columns.filter((column) => !item.merged?.has(column.name))
+      : item.columns
     for (const column of columns) {
       column.read?.()
-      for (const source of column.value.sources) findings.reads.set(`${source.path.join('.')}.${source.part}`, source)
+      for (const source of column.value.sources)
+        findings.reads.set(`${source.path.join('.')}.${source.part}`, source)
     }
     return columns
   })
@@ -288,9 +351,15 @@ function unknownShape(findings: Findings, value: Value): ScopeColumn[] {
 }
 
 /** Filter, order and window of an SQL/JSON aggregate. */
-function jsonAggregate(findings: Findings, aggregate: Body<'JsonObjectAgg'>['constructor'], scope: Scope): Value {
+function jsonAggregate(
+  findings: Findings,
+  aggregate: Body<'JsonObjectAgg'>['constructor'],
+  scope: Scope,
+): Value {
   if (aggregate?.agg_filter) findings.indirect(expression(findings, aggregate.agg_filter, scope), 'FILTER')
-  for (const node of aggregate?.agg_order ?? []) if (is(node, 'SortBy') && node.SortBy.node) findings.indirect(expression(findings, node.SortBy.node, scope), 'ORDER BY in an aggregate')
+  for (const node of aggregate?.agg_order ?? [])
+    if (is(node, 'SortBy') && node.SortBy.node)
+      findings.indirect(expression(findings, node.SortBy.node, scope), 'ORDER BY in an aggregate')
   if (aggregate?.over) window(findings, aggregate.over, scope)
   return constant
 }

@@ -60,7 +60,13 @@ export class Findings {
   }
 
   /** @returns the touch, to add parts to; undefined parts mean the whole object. */
-  touch(action: SqlAction, kind: string, path: readonly string[], parts?: readonly string[], origin = this.origin): OpenTouch {
+  touch(
+    action: SqlAction,
+    kind: string,
+    path: readonly string[],
+    parts?: readonly string[],
+    origin = this.origin,
+  ): OpenTouch {
     const key = `${action}\0${kind}\0${path.join('\0')}`
     let touch = this.#touches.get(key)
     if (!touch) {
@@ -105,7 +111,11 @@ export class Findings {
   }
 
   /** Runs work with another origin and search path, as code that stands behind a name. */
-  within<Result>(origin: Touch['origin'], searchPath: readonly string[] | undefined, work: () => Result): Result {
+  within<Result>(
+    origin: Touch['origin'],
+    searchPath: readonly string[] | undefined,
+    work: () => Result,
+  ): Result {
     const before = { origin: this.origin, searchPath: this.searchPath }
     // what implied code calls is implied, whatever it is
     if (this.origin !== 'implied') this.origin = origin
@@ -120,7 +130,8 @@ export class Findings {
 
   /** Takes over what another statement's analysis says, as EXECUTE and FETCH do. */
   adopt({ command, effects, copy, shapeUnknown }: StatementAnalysis): void {
-    for (const { action, object, origin } of command.touches) this.touch(action as SqlAction, object.kind, object.path, object.parts, origin)
+    for (const { action, object, origin } of command.touches)
+      this.touch(action as SqlAction, object.kind, object.path, object.parts, origin)
     for (const reason of command.opaque) this.#opaque.add(reason)
     for (const use of command.indirectUses) this.#indirect.set(sourceKey(use.source), use)
     this.effects.push(...effects)
@@ -131,9 +142,15 @@ export class Findings {
 
   command(text: string, fields: readonly Field[]): Command {
     const touches = [...this.#touches.values()].map(
-      ({ action, kind, path, origin, parts }): Touch => ({ action, origin, object: { kind, path, ...(parts && { parts: [...parts] }) } satisfies ObjectName }),
+      ({ action, kind, path, origin, parts }): Touch => ({
+        action,
+        origin,
+        object: { kind, path, ...(parts && { parts: [...parts] }) } satisfies ObjectName,
+      }),
     )
-    const tables = touches.filter((touch) => touch.object.kind === 'table' && touch.origin !== 'baseline').map((touch) => touch.object.path)
+    const tables = touches
+      .filter((touch) => touch.object.kind === 'table' && touch.origin !== 'baseline')
+      .map((touch) => touch.object.path)
     return {
       resourceType: 'postgresql',
       text,

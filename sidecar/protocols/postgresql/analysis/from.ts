@@ -1,10 +1,18 @@
 /** Entries of FROM → what their columns are. */
-import type { Alias, JoinExpr, JsonTable, RangeFunction, RangeSubselect, RangeTableFunc, RangeVar } from 'libpg-query'
-import type { Relation } from '../catalogue/types.ts'
+import type {
+  Alias,
+  JoinExpr,
+  JsonTable,
+  RangeFunction,
+  RangeSubselect,
+  RangeTableFunc,
+  RangeVar,
+} from 'libpg-query'
 import { systemRelation } from '../catalogue/builtins.ts'
+import type { Relation } from '../catalogue/types.ts'
 import { expression } from './expressions.ts'
 import type { Findings } from './findings.ts'
-import { callFunction, type CallResult } from './functions.ts'
+import { type CallResult, callFunction } from './functions.ts'
 import { findRelation } from './names.ts'
 import { query } from './query.ts'
 import { type RangeItem, relatedRelations, relationColumns, Scope, type ScopeColumn } from './scope.ts'
@@ -30,7 +38,8 @@ function fromEntry(findings: Findings, node: Node, scope: Scope): RangeItem[] {
       return join(findings, bodyOf(node, tag), scope)
     case 'RangeTableSample': {
       const sample = bodyOf(node, tag)
-      for (const argument of [...(sample.args ?? []), ...(sample.repeatable ? [sample.repeatable] : [])]) findings.indirect(expression(findings, argument, scope), 'TABLESAMPLE')
+      for (const argument of [...(sample.args ?? []), ...(sample.repeatable ? [sample.repeatable] : [])])
+        findings.indirect(expression(findings, argument, scope), 'TABLESAMPLE')
       return sample.relation ? fromEntry(findings, sample.relation, scope) : []
     }
     case 'RangeTableFunc':
@@ -56,17 +65,40 @@ function rangeVar(findings: Findings, range: RangeVar, scope: Scope): RangeItem 
 export function relationItem(findings: Findings, relation: Relation, withChildren = true): RangeItem {
   const { schema, name } = relation
   const path = [schema, name]
-  const system = schema === 'pg_catalog' || schema === 'information_schema' ? systemRelation(schema, name) : undefined
+  const system =
+    schema === 'pg_catalog' || schema === 'information_schema' ? systemRelation(schema, name) : undefined
   const kind = relation.kind === 'sequence' ? 'sequence' : 'table'
   const origin = system === 'baseline' && findings.origin === 'direct' ? 'baseline' : findings.origin
   const touch = findings.touch('sql:select', kind, path, [], origin)
   const read = (column: string): void => void touch.parts?.add(column)
-  if (system === 'statistics') return { name, schema, columns: relation.columns.map((column) => ({ name: column.name, value: unproven, read: () => read(column.name) })) }
-  if (system !== undefined) return { name, schema, columns: relation.columns.map((column) => ({ name: column.name, value: constant, read: () => read(column.name) })) }
+  if (system === 'statistics')
+    return {
+      name,
+      schema,
+      columns: relation.columns.map((column) => ({
+        name: column.name,
+        value: unproven,
+        read: () => read(column.name),
+      })),
+    }
+  if (system !== undefined)
+    return {
+      name,
+      schema,
+      columns: relation.columns.map((column) => ({
+        name: column.name,
+        value: constant,
+        read: () => read(column.name),
+      })),
+    }
   if (withChildren) {
-    for (const child of relatedRelations(findings, relation)) findings.touch('sql:select', 'table', [child.schema, child.name], [], 'implied')
+    for (const child of relatedRelations(findings, relation))
+      findings.touch('sql:select', 'table', [child.schema, child.name], [], 'implied')
   }
-  const columns = relation.definition === undefined ? relationColumns(findings, relation, read) : viewColumns(findings, relation, read)
+  const columns =
+    relation.definition === undefined
+      ? relationColumns(findings, relation, read)
+      : viewColumns(findings, relation, read)
   return { name, schema, columns }
 }
 
@@ -97,17 +129,25 @@ function rangeFunction(findings: Findings, range: RangeFunction, scope: Scope): 
     const result = tableFunction(findings, call, scope)
     functionName ??= result.name
     findings.indirect(result.arguments, `the rows of ${result.name ?? 'a function'}`)
-    const names = coldefs.length > 0 ? coldefs.map((node) => (is(node, 'ColumnDef') ? (node.ColumnDef.colname ?? '') : '')) : result.columns
+    const names =
+      coldefs.length > 0
+        ? coldefs.map((node) => (is(node, 'ColumnDef') ? (node.ColumnDef.colname ?? '') : ''))
+        : result.columns
     if (names === undefined) open = derived(open ?? constant, result.value)
     const single = names?.length === 1 && coldefs.length === 0 && result.scalar
-    for (const name of names ?? []) columns.push({ name: single ? (range.alias?.aliasname ?? name) : name, value: result.value })
+    for (const name of names ?? [])
+      columns.push({ name: single ? (range.alias?.aliasname ?? name) : name, value: result.value })
   }
   if (range.ordinality) columns.push({ name: 'ordinality', value: constant })
   if (open) findings.shapeUnknown = true
   return renamed({ name: functionName, schema: undefined, columns, ...(open && { open }) }, range.alias)
 }
 
-function tableFunction(findings: Findings, call: Node, scope: Scope): CallResult & { readonly name: string | undefined } {
+function tableFunction(
+  findings: Findings,
+  call: Node,
+  scope: Scope,
+): CallResult & { readonly name: string | undefined } {
   if (is(call, 'FuncCall')) {
     const name = strings(call.FuncCall.funcname).at(-1)
     return { ...callFunction(findings, call.FuncCall, scope), name }
@@ -131,9 +171,13 @@ function join(findings: Findings, node: JoinExpr, scope: Scope): RangeItem[] {
     findings.indirect(value, node.isNatural ? 'NATURAL JOIN' : 'JOIN USING')
     return { name, value }
   })
-  if (node.isNatural && [...left, ...right].some((item) => item.open)) findings.opaque('NATURAL JOIN of something whose columns are not known')
+  if (node.isNatural && [...left, ...right].some((item) => item.open))
+    findings.opaque('NATURAL JOIN of something whose columns are not known')
   for (const item of [...left, ...right]) for (const name of shared) hide(item, name)
-  const items: RangeItem[] = merged.length > 0 ? [{ name: node.join_using_alias?.aliasname, schema: undefined, columns: merged }, ...left, ...right] : [...left, ...right]
+  const items: RangeItem[] =
+    merged.length > 0
+      ? [{ name: node.join_using_alias?.aliasname, schema: undefined, columns: merged }, ...left, ...right]
+      : [...left, ...right]
   if (node.quals) {
     const condition = new Scope(scope)
     condition.items.push(...items)
@@ -142,7 +186,9 @@ function join(findings: Findings, node: JoinExpr, scope: Scope): RangeItem[] {
   if (!node.alias) return items
   const columns = items.flatMap((item) => item.columns.filter((column) => !item.merged?.has(column.name)))
   const open = items.find((item) => item.open)?.open
-  return [renamed({ name: node.alias.aliasname, schema: undefined, columns, ...(open && { open }) }, node.alias)]
+  return [
+    renamed({ name: node.alias.aliasname, schema: undefined, columns, ...(open && { open }) }, node.alias),
+  ]
 }
 
 function hide(item: RangeItem, name: string): void {
@@ -151,7 +197,10 @@ function hide(item: RangeItem, name: string): void {
 }
 
 function commonNames(left: readonly RangeItem[], right: readonly RangeItem[]): string[] {
-  const names = (items: readonly RangeItem[]): string[] => items.flatMap((item) => item.columns.filter((column) => !item.merged?.has(column.name)).map((column) => column.name))
+  const names = (items: readonly RangeItem[]): string[] =>
+    items.flatMap((item) =>
+      item.columns.filter((column) => !item.merged?.has(column.name)).map((column) => column.name),
+    )
   const inRight = new Set(names(right))
   return [...new Set(names(left))].filter((name) => inRight.has(name))
 }
@@ -163,12 +212,18 @@ function valueIn(items: readonly RangeItem[], name: string): Value {
 }
 
 function xmlTable(findings: Findings, table: RangeTableFunc, scope: Scope): RangeItem {
-  const inputs = [table.docexpr, table.rowexpr, ...(table.namespaces ?? [])].filter((node) => node !== undefined).map((node) => expression(findings, is(node, 'ResTarget') && node.ResTarget.val ? node.ResTarget.val : node, scope))
+  const inputs = [table.docexpr, table.rowexpr, ...(table.namespaces ?? [])]
+    .filter((node) => node !== undefined)
+    .map((node) =>
+      expression(findings, is(node, 'ResTarget') && node.ResTarget.val ? node.ResTarget.val : node, scope),
+    )
   const value = derived(...inputs)
   findings.failable(value, 'XMLTABLE')
   const columns = (table.columns ?? []).map((node): ScopeColumn => {
     const column = is(node, 'RangeTableFuncCol') ? node.RangeTableFuncCol : {}
-    const extra = [column.colexpr, column.coldefexpr].filter((part) => part !== undefined).map((part) => expression(findings, part, scope))
+    const extra = [column.colexpr, column.coldefexpr]
+      .filter((part) => part !== undefined)
+      .map((part) => expression(findings, part, scope))
     return { name: column.colname ?? '', value: derived(value, ...extra) }
   })
   return renamed({ name: 'xmltable', schema: undefined, columns }, table.alias)
@@ -176,7 +231,9 @@ function xmlTable(findings: Findings, table: RangeTableFunc, scope: Scope): Rang
 
 function jsonTable(findings: Findings, table: JsonTable, scope: Scope): RangeItem {
   const context = table.context_item?.raw_expr
-  const inputs = [...(context ? [context] : []), ...(table.passing ?? [])].map((node) => expression(findings, node, scope))
+  const inputs = [...(context ? [context] : []), ...(table.passing ?? [])].map((node) =>
+    expression(findings, node, scope),
+  )
   const value = derived(...inputs)
   findings.failable(value, 'JSON_TABLE')
   const columns: ScopeColumn[] = []
@@ -196,6 +253,9 @@ function jsonTable(findings: Findings, table: JsonTable, scope: Scope): RangeIte
 export function renamed(item: RangeItem, alias: Alias | undefined): RangeItem {
   if (!alias) return item
   const names = strings(alias.colnames)
-  const columns = names.length === 0 ? item.columns : item.columns.map((column, index) => ({ ...column, name: names[index] ?? column.name }))
+  const columns =
+    names.length === 0
+      ? item.columns
+      : item.columns.map((column, index) => ({ ...column, name: names[index] ?? column.name }))
   return { ...item, name: alias.aliasname, columns }
 }

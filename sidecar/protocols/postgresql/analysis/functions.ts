@@ -6,8 +6,8 @@ import { functionBody } from './bodies.ts'
 import { expression } from './expressions.ts'
 import type { Findings } from './findings.ts'
 import { findFunctions, findUserOperators, splitName } from './names.ts'
-import { query, window } from './query.ts'
 import { parseText } from './parse.ts'
+import { query, window } from './query.ts'
 import { Scope } from './scope.ts'
 import { setSetting } from './settings.ts'
 import { is, type Node, strings } from './tree.ts'
@@ -28,7 +28,9 @@ export function callFunction(findings: Findings, call: FuncCall, scope: Scope): 
   const nodes = [...(call.args ?? [])]
   const values = nodes.map((node) => expression(findings, node, scope))
   if (call.agg_filter) findings.indirect(expression(findings, call.agg_filter, scope), 'FILTER')
-  const sorted = (call.agg_order ?? []).map((node) => (is(node, 'SortBy') && node.SortBy.node ? expression(findings, node.SortBy.node, scope) : constant))
+  const sorted = (call.agg_order ?? []).map((node) =>
+    is(node, 'SortBy') && node.SortBy.node ? expression(findings, node.SortBy.node, scope) : constant,
+  )
   for (const value of sorted) findings.indirect(value, 'ORDER BY in an aggregate')
   if (call.over) window(findings, call.over, scope)
   if (call.agg_distinct) for (const value of values) findings.indirect(value, 'DISTINCT in an aggregate')
@@ -43,7 +45,13 @@ export function callFunction(findings: Findings, call: FuncCall, scope: Scope): 
 }
 
 /** `type(x)` is a cast and `column(row)` a field; anything else is no function at all. */
-function withoutCandidates(findings: Findings, schema: string | undefined, name: string, nodes: readonly Node[], input: Value): CallResult {
+function withoutCandidates(
+  findings: Findings,
+  schema: string | undefined,
+  name: string,
+  nodes: readonly Node[],
+  input: Value,
+): CallResult {
   const shape = { value: input, arguments: input, columns: [name], scalar: true }
   if (nodes.length === 1 && schema === undefined) {
     findings.failable(input, `${name}() can fail on it`)
@@ -53,11 +61,24 @@ function withoutCandidates(findings: Findings, schema: string | undefined, name:
   return { ...shape, value: unproven }
 }
 
-function runCandidates(findings: Findings, candidates: readonly FunctionInfo[], nodes: readonly Node[], input: Value): Omit<CallResult, 'arguments'> {
-  const values = candidates.map((info) => (info.schema === 'pg_catalog' ? callBuiltin(findings, info, nodes, input) : callUserFunction(findings, info, input)))
+function runCandidates(
+  findings: Findings,
+  candidates: readonly FunctionInfo[],
+  nodes: readonly Node[],
+  input: Value,
+): Omit<CallResult, 'arguments'> {
+  const values = candidates.map((info) =>
+    info.schema === 'pg_catalog'
+      ? callBuiltin(findings, info, nodes, input)
+      : callUserFunction(findings, info, input),
+  )
   const [first] = candidates
   const columns = first && resultColumns(findings, first)
-  return { value: derived(...values), columns, scalar: first !== undefined && columns?.length === 1 && columns[0] === first.name }
+  return {
+    value: derived(...values),
+    columns,
+    scalar: first !== undefined && columns?.length === 1 && columns[0] === first.name,
+  }
 }
 
 /** `x.name` and `(x).name`: every function of that name that takes one argument could run. */
@@ -72,13 +93,17 @@ export function callNamed(findings: Findings, name: string, input: Value): Value
 
 /** @returns what the operator's own function adds to the value; its operands are the caller's. */
 export function callOperator(findings: Findings, name: readonly string[], operands: Value): Value {
-  const functions = findUserOperators(findings, name).map((operator) => findings.catalogue.functionByOid(operator.functionOid))
+  const functions = findUserOperators(findings, name).map((operator) =>
+    findings.catalogue.functionByOid(operator.functionOid),
+  )
   const values = functions.map((info): Value => {
     if (!info) {
       findings.opaque(`what the operator ${name.join('.')} runs is not known`)
       return unproven
     }
-    return info.schema === 'pg_catalog' ? callBuiltin(findings, info, [], operands) : callUserFunction(findings, info, operands)
+    return info.schema === 'pg_catalog'
+      ? callBuiltin(findings, info, [], operands)
+      : callUserFunction(findings, info, operands)
   })
   return derived(...values)
 }
@@ -89,7 +114,8 @@ const rowCounters = new Set(['count', 'row_number'])
 function callBuiltin(findings: Findings, info: FunctionInfo, nodes: readonly Node[], input: Value): Value {
   const { name } = info
   const effect = builtinEffect(info)
-  if (info.returnsSet || !isTotalFunction(name)) findings.failable(input, info.returnsSet ? `the rows of ${name}()` : `${name}() can fail on it`)
+  if (info.returnsSet || !isTotalFunction(name))
+    findings.failable(input, info.returnsSet ? `the rows of ${name}()` : `${name}() can fail on it`)
   switch (effect) {
     case undefined:
       findings.opaque(`the function ${name} is not known`)
@@ -106,7 +132,9 @@ function callBuiltin(findings: Findings, info: FunctionInfo, nodes: readonly Nod
       findings.touch(builtinActions[effect], 'function', ['pg_catalog', name])
       findings.indirect(input, `${name}()`)
       // large objects and files may hold anything
-      return effect === 'usesLargeObject' || effect === 'readsFile' || effect === 'readsActivity' ? unproven : derived(input)
+      return effect === 'usesLargeObject' || effect === 'readsFile' || effect === 'readsActivity'
+        ? unproven
+        : derived(input)
   }
 }
 
@@ -125,7 +153,8 @@ const builtinActions = {
 
 /** Functions that take a query as text: a constant one is analysed like any other, the rest can't be. */
 function runText(findings: Findings, name: string, nodes: readonly Node[], input: Value): Value {
-  const text = name.startsWith('query_to_xml') || name === 'ts_stat' ? constantText(findings, nodes[0]) : undefined
+  const text =
+    name.startsWith('query_to_xml') || name === 'ts_stat' ? constantText(findings, nodes[0]) : undefined
   const parsed = text === undefined ? undefined : parseText(text)
   const [statement, ...more] = parsed?.ok ? parsed.statements : []
   if (!statement?.stmt || more.length > 0) {
@@ -144,10 +173,18 @@ function setByFunction(findings: Findings, nodes: readonly Node[]): void {
     return
   }
   const text = constantText(findings, value)
-  if (text === undefined && settingEffect(name) === 'meaning') findings.opaque(`set_config() gives ${name} a value that is not known beforehand`)
+  if (text === undefined && settingEffect(name) === 'meaning')
+    findings.opaque(`set_config() gives ${name} a value that is not known beforehand`)
   findings.consultedConstants = true
-  const isLocal = is(local, 'A_Const') && local.A_Const.boolval ? local.A_Const.boolval.boolval === true : true
-  setSetting(findings, name, text === undefined ? undefined : [text], isLocal ? 'transaction' : 'session', true)
+  const isLocal =
+    is(local, 'A_Const') && local.A_Const.boolval ? local.A_Const.boolval.boolval === true : true
+  setSetting(
+    findings,
+    name,
+    text === undefined ? undefined : [text],
+    isLocal ? 'transaction' : 'session',
+    true,
+  )
 }
 
 /** The text of a string constant, also behind a cast; undefined for anything else. */

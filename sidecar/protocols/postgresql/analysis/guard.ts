@@ -14,8 +14,10 @@ export function refusedUnread(text: Buffer, context: SessionContext): string | u
   if (text.length > maximumTextLength) return `the statement is longer than ${maximumTextLength} bytes`
   if (text.includes(0)) return 'the statement holds a NUL byte'
   const utf8 = /^(utf-?8|unicode)$/i.test(context.clientEncoding)
-  if (utf8 ? !isUtf8(text) : !isSafeEncoding(context.clientEncoding) || hasHighBytes(text)) return `the statement can't be read in client_encoding ${context.clientEncoding}`
-  if (!context.standardConformingStrings && text.includes(0x5c)) return 'backslashes have another meaning while standard_conforming_strings is off'
+  if (utf8 ? !isUtf8(text) : !isSafeEncoding(context.clientEncoding) || hasHighBytes(text))
+    return `the statement can't be read in client_encoding ${context.clientEncoding}`
+  if (!context.standardConformingStrings && text.includes(0x5c))
+    return 'backslashes have another meaning while standard_conforming_strings is off'
   return tooDeep(text)
 }
 
@@ -35,5 +37,7 @@ function tooDeep(text: Buffer): string | undefined {
     if (byte === 0x29 || byte === 0x5d) parentheses--
     if (parentheses > maximumParentheses) return 'the statement is nested too deeply'
   }
-  return comments > maximumCommentDepth && comments * text.length > 4_000_000 ? 'the statement has too many comments' : undefined
+  return comments > maximumCommentDepth && comments * text.length > 4_000_000
+    ? 'the statement has too many comments'
+    : undefined
 }

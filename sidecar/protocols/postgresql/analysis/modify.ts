@@ -1,5 +1,14 @@
 /** INSERT, UPDATE, DELETE and MERGE. */
-import type { DeleteStmt, InsertStmt, MergeStmt, MergeWhenClause, OnConflictClause, RangeVar, ReturningClause, UpdateStmt } from 'libpg-query'
+import type {
+  DeleteStmt,
+  InsertStmt,
+  MergeStmt,
+  MergeWhenClause,
+  OnConflictClause,
+  RangeVar,
+  ReturningClause,
+  UpdateStmt,
+} from 'libpg-query'
 import type { Relation } from '../catalogue/types.ts'
 import type { SqlAction } from './actions.ts'
 import { functionBody } from './bodies.ts'
@@ -35,16 +44,33 @@ function written(findings: Findings, range: RangeVar | undefined): Written {
   const table = range?.relname ?? ''
   const name = range?.alias?.aliasname ?? table
   const relation = findRelation(findings, range?.schemaname, table)
-  if (!relation) return { relation, item: { name, schema: undefined, columns: [], open: unproven }, target: { name, table, columns: new Set() } }
+  if (!relation)
+    return {
+      relation,
+      item: { name, schema: undefined, columns: [], open: unproven },
+      target: { name, table, columns: new Set() },
+    }
   const read = (column: string): void => {
     const touch = findings.touch('sql:select', 'table', [relation.schema, relation.name], [])
     touch.parts?.add(column)
   }
-  const columns = relation.definition === undefined ? relationColumns(findings, relation, read) : viewColumns(findings, relation, read)
-  return { relation, item: { name, schema: relation.schema, columns }, target: { name, table, columns: new Set(columns.map((column) => column.name)) } }
+  const columns =
+    relation.definition === undefined
+      ? relationColumns(findings, relation, read)
+      : viewColumns(findings, relation, read)
+  return {
+    relation,
+    item: { name, schema: relation.schema, columns },
+    target: { name, table, columns: new Set(columns.map((column) => column.name)) },
+  }
 }
 
-function write(findings: Findings, { relation, target }: Written, event: Event, columns?: readonly string[]): void {
+function write(
+  findings: Findings,
+  { relation, target }: Written,
+  event: Event,
+  columns?: readonly string[],
+): void {
   const action: SqlAction = `sql:${event}`
   if (!relation) {
     findings.touch(action, 'table', ['?', target.table], columns)
@@ -52,12 +78,17 @@ function write(findings: Findings, { relation, target }: Written, event: Event, 
   }
   findings.touch(action, 'table', [relation.schema, relation.name], columns)
   if (relation.schema === 'pg_catalog') findings.effect({ kind: 'unknown' })
-  for (const other of relatedRelations(findings, relation)) findings.touch(action, 'table', [other.schema, other.name], columns, 'implied')
-  if (relation.rules.length > 0) findings.opaque(`rewrite rules of ${relation.schema}.${relation.name} run something else instead`)
+  for (const other of relatedRelations(findings, relation))
+    findings.touch(action, 'table', [other.schema, other.name], columns, 'implied')
+  if (relation.rules.length > 0)
+    findings.opaque(`rewrite rules of ${relation.schema}.${relation.name} run something else instead`)
   if (relation.definition !== undefined) {
     // an updatable view writes the tables below it
-    for (const source of relation.columns.length > 0 ? viewColumns(findings, relation, () => {}).flatMap((column) => column.value.sources) : []) {
-      if (source.path.join('.') !== `${relation.schema}.${relation.name}`) findings.touch(action, 'table', source.path, [source.part], 'implied')
+    for (const source of relation.columns.length > 0
+      ? viewColumns(findings, relation, () => {}).flatMap((column) => column.value.sources)
+      : []) {
+      if (source.path.join('.') !== `${relation.schema}.${relation.name}`)
+        findings.touch(action, 'table', source.path, [source.part], 'implied')
     }
   }
   for (const trigger of relation.triggers) {
@@ -75,14 +106,18 @@ function write(findings: Findings, { relation, target }: Written, event: Event, 
 function store(findings: Findings, { relation, target }: Written, column: string, value: Value): void {
   if (!isTraced(value)) return
   const path = relation ? [relation.schema, relation.name] : ['?', target.table]
-  const elsewhere = value.sources.filter((source) => source.part !== column || source.path.join('.') !== path.join('.'))
+  const elsewhere = value.sources.filter(
+    (source) => source.part !== column || source.path.join('.') !== path.join('.'),
+  )
   findings.indirect({ ...value, sources: elsewhere }, `stored in ${path.join('.')}.${column}`)
 }
 
 function insert(findings: Findings, statement: InsertStmt, scope: Scope): ScopeColumn[] {
   if (statement.withClause) commonTables(findings, statement.withClause, scope)
   const into = written(findings, statement.relation)
-  const names = (statement.cols ?? []).map((node) => (is(node, 'ResTarget') ? (node.ResTarget.name ?? '') : ''))
+  const names = (statement.cols ?? []).map((node) =>
+    is(node, 'ResTarget') ? (node.ResTarget.name ?? '') : '',
+  )
   const columns = names.length > 0 ? names : into.item.columns.map((column) => column.name)
   const values = statement.selectStmt ? query(findings, statement.selectStmt, scope) : []
   write(findings, into, 'insert', columns)
@@ -93,9 +128,22 @@ function insert(findings: Findings, statement: InsertStmt, scope: Scope): ScopeC
   return returning(findings, statement.returningClause, into, scope)
 }
 
-function onConflict(findings: Findings, { action, infer, targetList: targets, whereClause }: OnConflictClause, into: Written, outer: Scope): void {
+function onConflict(
+  findings: Findings,
+  { action, infer, targetList: targets, whereClause }: OnConflictClause,
+  into: Written,
+  outer: Scope,
+): void {
   const scope = withTarget(outer, into)
-  scope.items.push({ ...into.item, name: 'excluded', qualifiedOnly: true, columns: into.item.columns.map(({ name }) => ({ name, value: { sources: [], derivation: 'derived', typeOid: 0 } })) })
+  scope.items.push({
+    ...into.item,
+    name: 'excluded',
+    qualifiedOnly: true,
+    columns: into.item.columns.map(({ name }) => ({
+      name,
+      value: { sources: [], derivation: 'derived', typeOid: 0 },
+    })),
+  })
   for (const node of infer?.indexElems ?? []) {
     const element = is(node, 'IndexElem') ? node.IndexElem : undefined
     if (element?.expr) findings.indirect(expression(findings, element.expr, scope), 'ON CONFLICT')
@@ -113,7 +161,9 @@ function setColumns(findings: Findings, targets: readonly Node[], into: Written,
     const target = is(node, 'ResTarget') ? node.ResTarget : undefined
     if (!target) continue
     columns.push(target.name ?? '')
-    for (const step of target.indirection ?? []) if (is(step, 'A_Indices')) findings.indirect(optional(findings, step.A_Indices.uidx, scope), 'a subscript')
+    for (const step of target.indirection ?? [])
+      if (is(step, 'A_Indices'))
+        findings.indirect(optional(findings, step.A_Indices.uidx, scope), 'a subscript')
     store(findings, into, target.name ?? '', optional(findings, target.val, scope))
   }
   write(findings, into, 'update', columns)
@@ -149,38 +199,67 @@ function merge(findings: Findings, statement: MergeStmt, scope: Scope): ScopeCol
   const into = written(findings, statement.relation)
   scope.items.push(into.item)
   if (statement.sourceRelation) addFrom(findings, statement.sourceRelation, scope)
-  if (statement.joinCondition) findings.indirect(expression(findings, statement.joinCondition, scope), 'MERGE ON')
+  if (statement.joinCondition)
+    findings.indirect(expression(findings, statement.joinCondition, scope), 'MERGE ON')
   const joined = isRestriction(findings, statement.joinCondition, into.target)
-  for (const node of statement.mergeWhenClauses ?? []) if (is(node, 'MergeWhenClause')) mergeAction(findings, node.MergeWhenClause, into, scope, joined)
+  for (const node of statement.mergeWhenClauses ?? [])
+    if (is(node, 'MergeWhenClause')) mergeAction(findings, node.MergeWhenClause, into, scope, joined)
   return returning(findings, statement.returningClause, into, scope)
 }
 
-function mergeAction(findings: Findings, clause: MergeWhenClause, into: Written, scope: Scope, joined: boolean): void {
+function mergeAction(
+  findings: Findings,
+  clause: MergeWhenClause,
+  into: Written,
+  scope: Scope,
+  joined: boolean,
+): void {
   if (clause.condition) findings.indirect(expression(findings, clause.condition, scope), 'WHEN')
   const changesMatched = clause.commandType === 'CMD_UPDATE' || clause.commandType === 'CMD_DELETE'
   const matchesAll = clause.matchKind === 'MERGE_WHEN_NOT_MATCHED_BY_SOURCE' || !joined
-  if (changesMatched && matchesAll && !isRestriction(findings, clause.condition, into.target)) findings.restricted = false
+  if (changesMatched && matchesAll && !isRestriction(findings, clause.condition, into.target))
+    findings.restricted = false
   switch (clause.commandType) {
     case 'CMD_UPDATE':
       return setColumns(findings, clause.targetList ?? [], into, scope)
     case 'CMD_DELETE':
       return write(findings, into, 'delete')
     case 'CMD_INSERT': {
-      const columns = (clause.targetList ?? []).map((node) => (is(node, 'ResTarget') ? (node.ResTarget.name ?? '') : ''))
-      write(findings, into, 'insert', columns.length > 0 ? columns : into.item.columns.map((column) => column.name))
+      const columns = (clause.targetList ?? []).map((node) =>
+        is(node, 'ResTarget') ? (node.ResTarget.name ?? '') : '',
+      )
+      write(
+        findings,
+        into,
+        'insert',
+        columns.length > 0 ? columns : into.item.columns.map((column) => column.name),
+      )
       clause.values?.forEach((node, index) => {
-        store(findings, into, columns[index] ?? into.item.columns[index]?.name ?? '?', expression(findings, node, scope))
+        store(
+          findings,
+          into,
+          columns[index] ?? into.item.columns[index]?.name ?? '?',
+          expression(findings, node, scope),
+        )
       })
     }
   }
 }
 
 /** RETURNING, with `old` and `new` of PostgreSQL 18 by these or other names. */
-function returning(findings: Findings, clause: ReturningClause | undefined, into: Written, outer: Scope): ScopeColumn[] {
+function returning(
+  findings: Findings,
+  clause: ReturningClause | undefined,
+  into: Written,
+  outer: Scope,
+): ScopeColumn[] {
   if (!clause?.exprs) return []
   const scope = withTarget(outer, into)
-  const options = (clause.options ?? []).map((node) => (is(node, 'ReturningOption') ? node.ReturningOption.value : undefined))
-  for (const name of [...options, 'old', 'new']) if (name !== undefined) scope.items.push({ ...into.item, name, qualifiedOnly: true })
+  const options = (clause.options ?? []).map((node) =>
+    is(node, 'ReturningOption') ? node.ReturningOption.value : undefined,
+  )
+  for (const name of [...options, 'old', 'new'])
+    if (name !== undefined) scope.items.push({ ...into.item, name, qualifiedOnly: true })
   return targetList(findings, clause.exprs, scope)
 }
 

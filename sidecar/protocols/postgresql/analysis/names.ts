@@ -10,11 +10,17 @@ function relationPath(searchPath: readonly string[]): string[] {
 
 /** Schemas in which functions and operators are looked up; never the temporary one unless it is named. */
 function functionPath(searchPath: readonly string[]): string[] {
-  return (searchPath.includes('pg_catalog') ? [...searchPath] : ['pg_catalog', ...searchPath]).filter((schema) => schema !== 'pg_temp')
+  return (searchPath.includes('pg_catalog') ? [...searchPath] : ['pg_catalog', ...searchPath]).filter(
+    (schema) => schema !== 'pg_temp',
+  )
 }
 
 /** @returns undefined, after noting why, when the relation is not known. */
-export function findRelation(findings: Findings, schema: string | undefined, name: string): Relation | undefined {
+export function findRelation(
+  findings: Findings,
+  schema: string | undefined,
+  name: string,
+): Relation | undefined {
   const { catalogue, searchPath } = findings
   const shown = schema === undefined ? name : `${schema}.${name}`
   if (findings.definitionsPending) {
@@ -35,14 +41,24 @@ export function findRelation(findings: Findings, schema: string | undefined, nam
 }
 
 /** All functions that a call could reach; undefined when that can't be known. */
-export function findFunctions(findings: Findings, schema: string | undefined, name: string, argumentCount: number): FunctionInfo[] | undefined {
+export function findFunctions(
+  findings: Findings,
+  schema: string | undefined,
+  name: string,
+  argumentCount: number,
+): FunctionInfo[] | undefined {
   const { catalogue, searchPath } = findings
   if (findings.definitionsPending) return undefined
   if (schema === undefined && searchPath === undefined) return undefined
   const schemas = schema === undefined ? functionPath(searchPath ?? []) : [schema]
   return schemas
     .flatMap((candidate) => catalogue.functions(candidate, name))
-    .filter((info) => info.variadic || (argumentCount <= info.argumentTypes.length && argumentCount >= info.minimumArguments) || info.kind === 'aggregate')
+    .filter(
+      (info) =>
+        info.variadic ||
+        (argumentCount <= info.argumentTypes.length && argumentCount >= info.minimumArguments) ||
+        info.kind === 'aggregate',
+    )
 }
 
 /** Operators that are not built in and that a use of the name could reach. */
@@ -51,7 +67,11 @@ export function findUserOperators(findings: Findings, name: readonly string[]): 
   const schema = name.length > 1 ? name.at(-2) : undefined
   return findings.catalogue
     .operators(operator)
-    .filter((info) => (schema === undefined ? findings.searchPath === undefined || findings.searchPath.includes(info.schema) : info.schema === schema))
+    .filter((info) =>
+      schema === undefined
+        ? findings.searchPath === undefined || findings.searchPath.includes(info.schema)
+        : info.schema === schema,
+    )
 }
 
 /** A dotted name as schema and name. */

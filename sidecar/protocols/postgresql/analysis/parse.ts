@@ -1,5 +1,12 @@
 /** PostgreSQL's own parser. */
-import { loadModule, type ParseResult, parsePlPgSQLSync, parseSync, type RawStmt, SqlError } from 'libpg-query'
+import {
+  loadModule,
+  type ParseResult,
+  parsePlPgSQLSync,
+  parseSync,
+  type RawStmt,
+  SqlError,
+} from 'libpg-query'
 
 await loadModule()
 
@@ -13,7 +20,13 @@ export function parseText(text: string): Parsed {
     return { ok: true, statements: result.stmts ?? [] }
   } catch (error) {
     if (error instanceof SqlError) return { ok: false, message: error.message }
-    return { ok: false, message: error instanceof RangeError ? 'the statement is nested too deeply' : `the parser failed: ${error instanceof Error ? error.message : String(error)}` }
+    return {
+      ok: false,
+      message:
+        error instanceof RangeError
+          ? 'the statement is nested too deeply'
+          : `the parser failed: ${error instanceof Error ? error.message : String(error)}`,
+    }
   }
 }
 

@@ -1,5 +1,12 @@
 /** SELECT and everything that stands where a SELECT can: its output columns with their origin. */
-import type { CommonTableExpr, IntoClause, Node as TreeNode, SelectStmt, WindowDef, WithClause } from 'libpg-query'
+import type {
+  CommonTableExpr,
+  IntoClause,
+  SelectStmt,
+  Node as TreeNode,
+  WindowDef,
+  WithClause,
+} from 'libpg-query'
 import { columnReference, expression, starColumns } from './expressions.ts'
 import type { Findings } from './findings.ts'
 import { addFrom } from './from.ts'
@@ -35,8 +42,10 @@ export function select(findings: Findings, statement: SelectStmt, outer: Scope):
 
 function selectBody(findings: Findings, statement: SelectStmt, scope: Scope): ScopeColumn[] {
   let columns: ScopeColumn[]
-  if (statement.op !== undefined && statement.op !== 'SETOP_NONE') columns = setOperation(findings, statement, scope)
-  else if (statement.valuesLists && statement.valuesLists.length > 0) columns = valuesLists(findings, statement.valuesLists, scope)
+  if (statement.op !== undefined && statement.op !== 'SETOP_NONE')
+    columns = setOperation(findings, statement, scope)
+  else if (statement.valuesLists && statement.valuesLists.length > 0)
+    columns = valuesLists(findings, statement.valuesLists, scope)
   else columns = plainSelect(findings, statement, scope)
   sortAndLimit(findings, statement, columns, scope)
   return columns
@@ -45,17 +54,32 @@ function selectBody(findings: Findings, statement: SelectStmt, scope: Scope): Sc
 function setOperation(findings: Findings, statement: SelectStmt, scope: Scope): ScopeColumn[] {
   const left = statement.larg ? select(findings, statement.larg, scope) : []
   const right = statement.rarg ? select(findings, statement.rarg, scope) : []
-  const columns = left.map((column, index): ScopeColumn => ({ name: column.name, value: eitherOf(column.value, right[index]?.value ?? unproven) }))
+  const columns = left.map(
+    (column, index): ScopeColumn => ({
+      name: column.name,
+      value: eitherOf(column.value, right[index]?.value ?? unproven),
+    }),
+  )
   const compares = statement.op !== 'SETOP_UNION' || !statement.all
-  if (compares) for (const column of columns) findings.indirect(column.value, statement.op === 'SETOP_UNION' ? 'UNION' : statement.op === 'SETOP_EXCEPT' ? 'EXCEPT' : 'INTERSECT')
+  if (compares)
+    for (const column of columns)
+      findings.indirect(
+        column.value,
+        statement.op === 'SETOP_UNION' ? 'UNION' : statement.op === 'SETOP_EXCEPT' ? 'EXCEPT' : 'INTERSECT',
+      )
   return columns
 }
 
 function valuesLists(findings: Findings, lists: readonly Node[], scope: Scope): ScopeColumn[] {
   let columns: Value[] | undefined
   for (const list of lists) {
-    const values = (is(list, 'List') ? (list.List.items ?? []) : []).map((node) => expression(findings, node, scope))
-    columns = columns === undefined ? values : columns.map((value, index) => eitherOf(value, values[index] ?? unproven))
+    const values = (is(list, 'List') ? (list.List.items ?? []) : []).map((node) =>
+      expression(findings, node, scope),
+    )
+    columns =
+      columns === undefined
+        ? values
+        : columns.map((value, index) => eitherOf(value, values[index] ?? unproven))
   }
   return (columns ?? []).map((value, index) => ({ name: `column${index + 1}`, value }))
 }
@@ -66,7 +90,8 @@ function plainSelect(findings: Findings, statement: SelectStmt, scope: Scope): S
   const columns = targetList(findings, statement.targetList ?? [], scope)
   for (const node of statement.groupClause ?? []) groupBy(findings, node, columns, scope)
   if (statement.havingClause) findings.indirect(expression(findings, statement.havingClause, scope), 'HAVING')
-  for (const node of statement.windowClause ?? []) if (is(node, 'WindowDef')) window(findings, node.WindowDef, scope)
+  for (const node of statement.windowClause ?? [])
+    if (is(node, 'WindowDef')) window(findings, node.WindowDef, scope)
   distinct(findings, statement.distinctClause, columns, scope)
   for (const node of statement.lockingClause ?? []) lockRows(findings, node, scope)
   return columns
@@ -118,7 +143,12 @@ function outputName(node: Node): string {
 }
 
 /** ORDER BY and LIMIT stand on the whole query, set operations included. */
-function sortAndLimit(findings: Findings, statement: SelectStmt, columns: readonly ScopeColumn[], scope: Scope): void {
+function sortAndLimit(
+  findings: Findings,
+  statement: SelectStmt,
+  columns: readonly ScopeColumn[],
+  scope: Scope,
+): void {
   for (const node of statement.sortClause ?? []) {
     const sort = is(node, 'SortBy') ? node.SortBy : undefined
     if (!sort?.node) continue
@@ -133,18 +163,30 @@ function sortAndLimit(findings: Findings, statement: SelectStmt, columns: readon
     findings.indirect(expression(findings, node, scope), clause)
     if (clause === 'LIMIT' && is(node, 'A_Const') && node.A_Const.ival) {
       findings.consultedConstants = true
-      findings.limit = findings.limit === undefined ? (node.A_Const.ival.ival ?? 0) : Math.max(findings.limit, node.A_Const.ival.ival ?? 0)
+      findings.limit =
+        findings.limit === undefined
+          ? (node.A_Const.ival.ival ?? 0)
+          : Math.max(findings.limit, node.A_Const.ival.ival ?? 0)
     }
   }
 }
 
 /** ORDER BY takes an output column's number or name first, then anything. */
-function outputOrExpression(findings: Findings, node: Node, columns: readonly ScopeColumn[], scope: Scope): Value {
+function outputOrExpression(
+  findings: Findings,
+  node: Node,
+  columns: readonly ScopeColumn[],
+  scope: Scope,
+): Value {
   const value = outputByNumberOrName(findings, node, columns)
   return value ?? expression(findings, node, scope)
 }
 
-function outputByNumberOrName(findings: Findings, node: Node, columns: readonly ScopeColumn[]): Value | undefined {
+function outputByNumberOrName(
+  findings: Findings,
+  node: Node,
+  columns: readonly ScopeColumn[],
+): Value | undefined {
   if (is(node, 'A_Const') && node.A_Const.ival) {
     findings.consultedConstants = true
     return columns[(node.A_Const.ival.ival ?? 0) - 1]?.value ?? unproven
@@ -164,21 +206,35 @@ function groupBy(findings: Findings, node: Node, columns: readonly ScopeColumn[]
   const byOutput = outputByNumberOrName(findings, node, columns)
   if (is(node, 'A_Const') && byOutput) return findings.indirect(byOutput, 'GROUP BY')
   const fields = is(node, 'ColumnRef') ? strings(node.ColumnRef.fields) : []
-  const byInput = fields.length === 1 ? columnReference(findings, fields, scope, byOutput !== undefined) : expression(findings, node, scope)
+  const byInput =
+    fields.length === 1
+      ? columnReference(findings, fields, scope, byOutput !== undefined)
+      : expression(findings, node, scope)
   findings.indirect(derived(byOutput ?? constant, byInput ?? constant), 'GROUP BY')
 }
 
-function distinct(findings: Findings, clause: readonly TreeNode[] | undefined, columns: readonly ScopeColumn[], scope: Scope): void {
+function distinct(
+  findings: Findings,
+  clause: readonly TreeNode[] | undefined,
+  columns: readonly ScopeColumn[],
+  scope: Scope,
+): void {
   if (!clause || clause.length === 0) return
   const expressions = clause.filter((node) => tagOf(node) !== undefined)
   if (expressions.length === 0) for (const column of columns) findings.indirect(column.value, 'DISTINCT')
-  for (const node of expressions) findings.indirect(outputOrExpression(findings, node, columns, scope), 'DISTINCT ON')
+  for (const node of expressions)
+    findings.indirect(outputOrExpression(findings, node, columns, scope), 'DISTINCT ON')
 }
 
 /** PARTITION BY, ORDER BY and the frame of a window. */
 export function window(findings: Findings, definition: WindowDef, scope: Scope): void {
   const { partitionClause = [], orderClause = [], startOffset, endOffset } = definition
-  for (const node of [...partitionClause, ...orderClause, ...(startOffset ? [startOffset] : []), ...(endOffset ? [endOffset] : [])]) {
+  for (const node of [
+    ...partitionClause,
+    ...orderClause,
+    ...(startOffset ? [startOffset] : []),
+    ...(endOffset ? [endOffset] : []),
+  ]) {
     const inner = is(node, 'SortBy') ? node.SortBy.node : node
     if (inner) findings.indirect(expression(findings, inner, scope), 'a window')
   }
@@ -186,7 +242,9 @@ export function window(findings: Findings, definition: WindowDef, scope: Scope):
 
 function lockRows(findings: Findings, node: Node, scope: Scope): void {
   const relations = is(node, 'LockingClause') ? (node.LockingClause.lockedRels ?? []) : []
-  const names = relations.map((relation) => (is(relation, 'RangeVar') ? relation.RangeVar.relname : undefined))
+  const names = relations.map((relation) =>
+    is(relation, 'RangeVar') ? relation.RangeVar.relname : undefined,
+  )
   for (const item of scope.items) {
     if (item.schema === undefined || (names.length > 0 && !names.includes(item.name))) continue
     findings.touch('sql:lock', 'table', [item.schema, item.name ?? ''], [])
@@ -198,18 +256,28 @@ export function commonTables(findings: Findings, clause: WithClause, scope: Scop
   for (const node of clause.ctes ?? []) {
     if (!is(node, 'CommonTableExpr')) continue
     const table = node.CommonTableExpr
-    scope.commonTables.set(table.ctename ?? '', clause.recursive ? recursiveTable(findings, table, scope) : commonTable(findings, table, scope))
+    scope.commonTables.set(
+      table.ctename ?? '',
+      clause.recursive ? recursiveTable(findings, table, scope) : commonTable(findings, table, scope),
+    )
   }
 }
 
 function commonTable(findings: Findings, table: CommonTableExpr, scope: Scope): CommonTable {
   const outputs = table.ctequery ? query(findings, table.ctequery, scope) : []
   const names = strings(table.aliascolnames)
-  const columns: ScopeColumn[] = outputs.map((column, index) => ({ name: names[index] ?? column.name, value: column.value }))
+  const columns: ScopeColumn[] = outputs.map((column, index) => ({
+    name: names[index] ?? column.name,
+    value: column.value,
+  }))
   const { search_clause: search, cycle_clause: cycle } = table
   const everything = derived(...columns.map((column) => column.value))
   if (search) columns.push({ name: search.search_seq_column ?? '', value: everything })
-  if (cycle) columns.push({ name: cycle.cycle_mark_column ?? '', value: everything }, { name: cycle.cycle_path_column ?? '', value: everything })
+  if (cycle)
+    columns.push(
+      { name: cycle.cycle_mark_column ?? '', value: everything },
+      { name: cycle.cycle_path_column ?? '', value: everything },
+    )
   if (cycle) findings.indirect(everything, 'CYCLE')
   return { columns }
 }
@@ -225,7 +293,9 @@ function recursiveTable(findings: Findings, table: CommonTableExpr, scope: Scope
   for (let turn = 0; turn < 20; turn++) {
     scope.commonTables.set(name, current)
     const next = commonTable(findings, table, scope)
-    const settled = next.columns.length === current.columns.length && next.columns.every((column, index) => sameOrigin(column.value, current.columns[index]?.value))
+    const settled =
+      next.columns.length === current.columns.length &&
+      next.columns.every((column, index) => sameOrigin(column.value, current.columns[index]?.value))
     current = next
     if (settled) return current
   }

@@ -20,10 +20,13 @@ export function isRestriction(findings: Findings, condition: Node | undefined, t
   if (is(condition, 'BoolExpr')) {
     const { boolop, args = [] } = condition.BoolExpr
     if (boolop === 'AND_EXPR') return args.some((arg) => isRestriction(findings, arg, target))
-    return boolop === 'OR_EXPR' && args.length > 0 && args.every((arg) => isRestriction(findings, arg, target))
+    return (
+      boolop === 'OR_EXPR' && args.length > 0 && args.every((arg) => isRestriction(findings, arg, target))
+    )
   }
   if (is(condition, 'A_Expr')) return isComparison(findings, condition.A_Expr, target)
-  if (is(condition, 'NullTest')) return condition.NullTest.nulltesttype === 'IS_NULL' && mentionsTarget(condition.NullTest.arg, target)
+  if (is(condition, 'NullTest'))
+    return condition.NullTest.nulltesttype === 'IS_NULL' && mentionsTarget(condition.NullTest.arg, target)
   if (is(condition, 'SubLink')) return isSubqueryRestriction(findings, condition.SubLink, target)
   return tag === 'CurrentOfExpr'
 }
@@ -60,7 +63,11 @@ function isRealPattern(findings: Findings, pattern: Node | undefined): boolean {
 }
 
 /** `column IN (SELECT …)` and EXISTS that looks at the target from outside, as long as it reads other tables. */
-function isSubqueryRestriction(findings: Findings, { subLinkType, testexpr, subselect }: Extract<Node, { SubLink: unknown }>['SubLink'], target: Target): boolean {
+function isSubqueryRestriction(
+  findings: Findings,
+  { subLinkType, testexpr, subselect }: Extract<Node, { SubLink: unknown }>['SubLink'],
+  target: Target,
+): boolean {
   if (readsTarget(subselect, target)) return false
   if (subLinkType === 'ANY_SUBLINK') return mentionsTarget(testexpr, target)
   if (subLinkType !== 'EXISTS_SUBLINK' || !is(subselect, 'SelectStmt')) return false
@@ -72,12 +79,17 @@ function mentionsTarget(node: Node | undefined, target: Target): boolean {
   return contains(node, (tag, body) => {
     if (tag !== 'ColumnRef') return false
     const fields = strings((body as { fields?: Node[] }).fields)
-    return fields.length === 1 ? target.columns.has(fields[0] ?? '') || fields[0] === target.name : fields.at(-2) === target.name
+    return fields.length === 1
+      ? target.columns.has(fields[0] ?? '') || fields[0] === target.name
+      : fields.at(-2) === target.name
   })
 }
 
 function readsTarget(node: Node | undefined, target: Target): boolean {
-  return contains(node, (tag, body) => tag === 'RangeVar' && (body as { relname?: string }).relname === target.table)
+  return contains(
+    node,
+    (tag, body) => tag === 'RangeVar' && (body as { relname?: string }).relname === target.table,
+  )
 }
 
 /** Whether some node below is what is looked for. */

@@ -60,7 +60,9 @@ export class Scope {
 
   /** Entries that a qualifier names, in the innermost scope that has one. */
   named(name: string, schema?: string): readonly RangeItem[] {
-    const found = this.items.filter((item) => item.name === name && (schema === undefined || item.schema === schema))
+    const found = this.items.filter(
+      (item) => item.name === name && (schema === undefined || item.schema === schema),
+    )
     return found.length > 0 ? found : (this.parent?.named(name, schema) ?? [])
   }
 
@@ -90,7 +92,10 @@ export function columnOf(item: RangeItem, name: string): Value | undefined {
 /** The whole entry as one value. */
 export function wholeRow(item: RangeItem): Value {
   for (const column of item.columns) column.read?.()
-  const values = item.columns.map((column) => ({ ...column.value, derivation: column.value.derivation === 'copy' ? ('derived' as const) : column.value.derivation }))
+  const values = item.columns.map((column) => ({
+    ...column.value,
+    derivation: column.value.derivation === 'copy' ? ('derived' as const) : column.value.derivation,
+  }))
   return derived(...values, ...(item.open ? [item.open] : []))
 }
 
@@ -98,11 +103,17 @@ export function wholeRow(item: RangeItem): Value {
 const systemColumns = new Set(['ctid', 'xmin', 'xmax', 'cmin', 'cmax', 'tableoid', 'oid'])
 
 /** Columns of a base relation, each with where its value comes from. */
-export function relationColumns(findings: Findings, relation: Relation, read: (column: string) => void): ScopeColumn[] {
+export function relationColumns(
+  findings: Findings,
+  relation: Relation,
+  read: (column: string) => void,
+): ScopeColumn[] {
   const kin = relatedRelations(findings, relation)
   return relation.columns.map(({ name, typeOid }) => {
     const sources: Source[] = [{ path: [relation.schema, relation.name], part: name }]
-    for (const other of kin) if (other.columns.some((column) => column.name === name)) sources.push({ path: [other.schema, other.name], part: name })
+    for (const other of kin)
+      if (other.columns.some((column) => column.name === name))
+        sources.push({ path: [other.schema, other.name], part: name })
     const value: Value = { sources, derivation: 'copy', typeOid }
     return { name, value, read: () => read(name) }
   })

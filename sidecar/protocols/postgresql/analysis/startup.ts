@@ -22,11 +22,14 @@ export function analyseStartup(parameters: ReadonlyMap<string, string>, catalogu
   const findings = new Findings(context, catalogue, false)
   findings.kind = 'startup'
   for (const [name, value] of parameters) {
-    if (!notSettings.has(name) && !name.startsWith('_pq_.')) setSetting(findings, name, [value], 'session', true)
+    if (!notSettings.has(name) && !name.startsWith('_pq_.'))
+      setSetting(findings, name, [value], 'session', true)
   }
-  for (const [name, value] of commandLineSettings(findings, parameters.get('options') ?? '')) setSetting(findings, name, [value], 'session', true)
+  for (const [name, value] of commandLineSettings(findings, parameters.get('options') ?? ''))
+    setSetting(findings, name, [value], 'session', true)
   const replication = parameters.get('replication')
-  if (replication !== undefined && !/^(off|false|no|0)$/i.test(replication)) findings.touch('sql:replicate', 'connection', ['replication'])
+  if (replication !== undefined && !/^(off|false|no|0)$/i.test(replication))
+    findings.touch('sql:replicate', 'connection', ['replication'])
   return findings.command([...parameters].map(([name, value]) => `${name}=${value}`).join(' '), [])
 }
 
@@ -36,7 +39,14 @@ function commandLineSettings(findings: Findings, options: string): [string, stri
   const words = splitWords(options)
   for (let index = 0; index < words.length; index++) {
     const word = words[index] ?? ''
-    const text = word === '-c' ? (words[++index] ?? '') : word.startsWith('--') ? word.slice(2) : word.startsWith('-c') ? word.slice(2) : undefined
+    const text =
+      word === '-c'
+        ? (words[++index] ?? '')
+        : word.startsWith('--')
+          ? word.slice(2)
+          : word.startsWith('-c')
+            ? word.slice(2)
+            : undefined
     const equals = text?.indexOf('=') ?? -1
     if (text === undefined || equals < 1) findings.opaque(`the startup option ${word} is not understood`)
     else settings.push([text.slice(0, equals).replaceAll('-', '_'), text.slice(equals + 1)])

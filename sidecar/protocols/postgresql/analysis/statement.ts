@@ -8,7 +8,12 @@ import { bodyOf, type Node, type Tag, tagOf } from './tree.ts'
 import { utilities } from './utilities.ts'
 
 /** @param text the statement's own text. @returns the columns of the rows that it sends, empty when it sends none. */
-export function statement(findings: Findings, node: Node, scope: Scope, text: string): readonly ScopeColumn[] {
+export function statement(
+  findings: Findings,
+  node: Node,
+  scope: Scope,
+  text: string,
+): readonly ScopeColumn[] {
   const tag = tagOf(node)
   if (findings.kind === '' && tag !== undefined) findings.kind = tag.replace(/Stmt$/, '').toLowerCase()
   switch (tag) {
@@ -29,6 +34,11 @@ export function statement(findings: Findings, node: Node, scope: Scope, text: st
   }
 }
 
-export type StatementHandler<Name extends Tag> = (findings: Findings, body: ReturnType<typeof bodyOf<Name>>, scope: Scope, text: string) => readonly ScopeColumn[] | undefined
+export type StatementHandler<Name extends Tag> = (
+  findings: Findings,
+  body: ReturnType<typeof bodyOf<Name>>,
+  scope: Scope,
+  text: string,
+) => readonly ScopeColumn[] | undefined
 
 export type StatementTable = { readonly [Name in Tag]?: StatementHandler<Name> }

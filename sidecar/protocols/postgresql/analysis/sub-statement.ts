@@ -2,11 +2,16 @@
 import { Findings } from './findings.ts'
 import { Scope } from './scope.ts'
 import { statement } from './statement.ts'
-import type { Node } from './tree.ts'
 import { toAnalysis } from './to-analysis.ts'
+import type { Node } from './tree.ts'
 import type { StatementAnalysis } from './types.ts'
 
-export function subStatement(outer: Findings, node: Node, text: string, scope: Scope = new Scope()): StatementAnalysis {
+export function subStatement(
+  outer: Findings,
+  node: Node,
+  text: string,
+  scope: Scope = new Scope(),
+): StatementAnalysis {
   const findings = new Findings(outer.context, outer.catalogue, outer.definitionsPending)
   const columns = statement(findings, node, scope, text)
   outer.consultedConstants ||= findings.consultedConstants

@@ -15,7 +15,8 @@ export function formOf(text: string): string | undefined {
     const code = text.charCodeAt(index)
     if (isDigit(code)) {
       const end = endOfDigits(text, index)
-      const plain = end - index <= maximumDigits && !isWord(text.charCodeAt(index - 1)) && !isWord(text.charCodeAt(end))
+      const plain =
+        end - index <= maximumDigits && !isWord(text.charCodeAt(index - 1)) && !isWord(text.charCodeAt(end))
       if (plain) {
         form += `${text.slice(copied, index)}\x01`
         copied = end
@@ -42,7 +43,15 @@ function isDigit(code: number): boolean {
 
 /** Letters, digits, `_`, `$`, `.` and all of the bytes above ASCII: what a number may not touch. NaN is the end of the text. */
 function isWord(code: number): boolean {
-  return isDigit(code) || (code >= 0x41 && code <= 0x5a) || (code >= 0x61 && code <= 0x7a) || code === 0x5f || code === 0x24 || code === 0x2e || code > 0x7f
+  return (
+    isDigit(code) ||
+    (code >= 0x41 && code <= 0x5a) ||
+    (code >= 0x61 && code <= 0x7a) ||
+    code === 0x5f ||
+    code === 0x24 ||
+    code === 0x2e ||
+    code > 0x7f
+  )
 }
 
 function isUpsetting(code: number, next: number): boolean {

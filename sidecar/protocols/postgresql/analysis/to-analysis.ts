@@ -4,9 +4,17 @@ import type { ScopeColumn } from './scope.ts'
 import type { StatementAnalysis } from './types.ts'
 
 /** What was found, as the rest of the gateway sees it. */
-export function toAnalysis(findings: Findings, columns: readonly ScopeColumn[], text: string): StatementAnalysis {
-  const fields = columns.map(({ name, value }): Field => ({ label: name, sources: value.sources, derivation: value.derivation }))
-  const known: readonly Field[] = findings.shapeUnknown ? [{ label: '*', sources: [...findings.reads.values()], derivation: 'unproven' }] : fields
+export function toAnalysis(
+  findings: Findings,
+  columns: readonly ScopeColumn[],
+  text: string,
+): StatementAnalysis {
+  const fields = columns.map(
+    ({ name, value }): Field => ({ label: name, sources: value.sources, derivation: value.derivation }),
+  )
+  const known: readonly Field[] = findings.shapeUnknown
+    ? [{ label: '*', sources: [...findings.reads.values()], derivation: 'unproven' }]
+    : fields
   return {
     command: findings.command(text, columns.length > 0 ? known : []),
     effects: findings.effects,

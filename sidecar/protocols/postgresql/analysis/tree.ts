@@ -2,7 +2,8 @@
 import type { Node } from 'libpg-query'
 
 export type Tag = Node extends infer Each ? (Each extends unknown ? keyof Each : never) : never
-export type Body<Name extends Tag> = Extract<Node, Record<Name, unknown>>[Name & keyof Extract<Node, Record<Name, unknown>>]
+export type Body<Name extends Tag> = Extract<Node, Record<Name, unknown>>[Name &
+  keyof Extract<Node, Record<Name, unknown>>]
 export type { Node }
 
 /** The only key of a node; undefined for the empty object that stands for "nothing" in lists. */
@@ -15,13 +16,18 @@ export function bodyOf<Name extends Tag>(node: Node, tag: Name): Body<Name> {
   return (node as Record<Tag, unknown>)[tag] as Body<Name>
 }
 
-export function is<Name extends Tag>(node: Node | undefined, tag: Name): node is Extract<Node, Record<Name, unknown>> {
+export function is<Name extends Tag>(
+  node: Node | undefined,
+  tag: Name,
+): node is Extract<Node, Record<Name, unknown>> {
   return node !== undefined && tag in node
 }
 
 /** Texts of a list of String nodes; `*` for a star. */
 export function strings(nodes: readonly Node[] | undefined): string[] {
-  return (nodes ?? []).map((node) => (is(node, 'String') ? (node.String.sval ?? '') : is(node, 'A_Star') ? '*' : ''))
+  return (nodes ?? []).map((node) =>
+    is(node, 'String') ? (node.String.sval ?? '') : is(node, 'A_Star') ? '*' : '',
+  )
 }
 
 /** Items of a List node. */

@@ -27,12 +27,19 @@ export interface SessionContext {
 /** What a statement changes in the session if it succeeds. */
 export type SessionEffect =
   /** Undefined: not known beforehand. */
-  | { readonly kind: 'searchPath'; readonly schemas: readonly string[] | undefined; readonly scope: 'session' | 'transaction' }
+  | {
+      readonly kind: 'searchPath'
+      readonly schemas: readonly string[] | undefined
+      readonly scope: 'session' | 'transaction'
+    }
   | { readonly kind: 'prepare'; readonly name: string; readonly statement: StatementAnalysis }
   | { readonly kind: 'deallocate'; readonly name: string | undefined }
   | { readonly kind: 'declareCursor'; readonly name: string; readonly statement: StatementAnalysis }
   | { readonly kind: 'closeCursor'; readonly name: string | undefined }
-  | { readonly kind: 'transaction'; readonly step: 'begin' | 'commit' | 'rollback' | 'savepoint' | 'rollbackTo' | 'release' | 'prepare' }
+  | {
+      readonly kind: 'transaction'
+      readonly step: 'begin' | 'commit' | 'rollback' | 'savepoint' | 'rollbackTo' | 'release' | 'prepare'
+    }
   /** The catalogue is not what it was; `temporary` when only this session sees the change. */
   | { readonly kind: 'definition'; readonly temporary: boolean }
   /** Anything may have changed: ask the server before the next analysis. */
@@ -52,7 +59,15 @@ export interface StatementAnalysis {
   /** True if the statement sends rows (or COPY data) to the client. */
   readonly returnsRows: boolean
   /** For COPY … TO STDOUT / FROM STDIN. */
-  readonly copy?: { readonly direction: 'in' | 'out'; readonly format: 'text' | 'csv' | 'binary'; readonly delimiter: string; readonly null: string; readonly quote: string; readonly escape: string; readonly header: boolean }
+  readonly copy?: {
+    readonly direction: 'in' | 'out'
+    readonly format: 'text' | 'csv' | 'binary'
+    readonly delimiter: string
+    readonly null: string
+    readonly quote: string
+    readonly escape: string
+    readonly header: boolean
+  }
   /** True if cursors or prepared statements of the session took part, so that the result holds for this moment only. */
   readonly contextual: boolean
   /** True if the value of some constant took part in the result, so that the result holds for this text only. */

@@ -1,14 +1,21 @@
 /** Statements that define nothing: transactions, settings, cursors, prepared statements, locks, housekeeping. */
-import type { DefElem, ExecuteStmt, ExplainStmt, FetchStmt, TransactionStmt, VariableSetStmt } from 'libpg-query'
+import type {
+  DefElem,
+  ExecuteStmt,
+  ExplainStmt,
+  FetchStmt,
+  TransactionStmt,
+  VariableSetStmt,
+} from 'libpg-query'
+import { proceduralCode } from './bodies.ts'
 import { expression } from './expressions.ts'
 import type { Findings } from './findings.ts'
 import { callFunction } from './functions.ts'
 import { findRelation } from './names.ts'
-import { proceduralCode } from './bodies.ts'
 import { createdTable } from './query.ts'
 import type { Scope, ScopeColumn } from './scope.ts'
 import { setRole, setSetting } from './settings.ts'
-import { statement, type StatementTable } from './statement.ts'
+import { type StatementTable, statement } from './statement.ts'
 import { subStatement } from './sub-statement.ts'
 import { is, type Node } from './tree.ts'
 import type { StatementAnalysis } from './types.ts'
@@ -20,7 +27,9 @@ export const utilities: StatementTable = {
   VariableShowStmt(findings, { name = '' }) {
     findings.touch('sql:show', 'setting', [name.toLowerCase()], undefined, 'baseline')
     // a setting of nobody's may hold what was put there by another statement; all that goes in is watched
-    return name.toLowerCase() === 'all' ? ['name', 'setting', 'description'].map(constantColumn) : [constantColumn(name)]
+    return name.toLowerCase() === 'all'
+      ? ['name', 'setting', 'description'].map(constantColumn)
+      : [constantColumn(name)]
   },
   ConstraintsSetStmt: (findings) => void session(findings, 'constraints'),
   DiscardStmt(findings, { target }) {
@@ -77,7 +86,8 @@ export const utilities: StatementTable = {
     findings.effect({ kind: 'unknown' })
     const options = args.map((node): DefElem => (is(node, 'DefElem') ? node.DefElem : {}))
     const language = options.find((option) => option.defname === 'language')?.arg
-    if (language && (!is(language, 'String') || language.String.sval !== 'plpgsql')) findings.opaque('DO runs code in a language that is not analysed')
+    if (language && (!is(language, 'String') || language.String.sval !== 'plpgsql'))
+      findings.opaque('DO runs code in a language that is not analysed')
     else proceduralCode(findings, text, 'DO')
     return undefined
   },
@@ -85,15 +95,20 @@ export const utilities: StatementTable = {
     for (const node of relations) if (is(node, 'RangeVar')) touchRelation(findings, 'sql:lock', node)
     return undefined
   },
-  ListenStmt: (findings, { conditionname = '' }) => void findings.touch('sql:listen', 'channel', [conditionname]),
+  ListenStmt: (findings, { conditionname = '' }) =>
+    void findings.touch('sql:listen', 'channel', [conditionname]),
   UnlistenStmt: (findings) => void session(findings, 'unlisten'),
-  NotifyStmt: (findings, { conditionname = '' }) => void findings.touch('sql:notify', 'channel', [conditionname]),
+  NotifyStmt: (findings, { conditionname = '' }) =>
+    void findings.touch('sql:notify', 'channel', [conditionname]),
   LoadStmt: (findings, { filename = '' }) => void findings.touch('sql:load', 'library', [filename]),
   CheckPointStmt: (findings) => void findings.touch('sql:maintain', 'server', ['checkpoint']),
   VacuumStmt(findings, { rels = [] }) {
-    const relations = rels.map((node) => (is(node, 'VacuumRelation') ? node.VacuumRelation.relation : undefined))
+    const relations = rels.map((node) =>
+      is(node, 'VacuumRelation') ? node.VacuumRelation.relation : undefined,
+    )
     if (relations.length === 0) findings.touch('sql:maintain', 'database', ['*'])
-    for (const relation of relations) if (relation) touchRelation(findings, 'sql:maintain', { RangeVar: relation })
+    for (const relation of relations)
+      if (relation) touchRelation(findings, 'sql:maintain', { RangeVar: relation })
     return undefined
   },
   ClusterStmt: (findings, { relation }) => void maintain(findings, relation && { RangeVar: relation }),
@@ -106,7 +121,8 @@ export const utilities: StatementTable = {
   CreateTableAsStmt(findings, { query, into, objtype }, scope, text) {
     if (!query || !into) return undefined
     const columns = statement(findings, query, scope, text)
-    if (objtype === 'OBJECT_MATVIEW') findings.touch('sql:create', 'view', [into.rel?.schemaname ?? '?', into.rel?.relname ?? ''])
+    if (objtype === 'OBJECT_MATVIEW')
+      findings.touch('sql:create', 'view', [into.rel?.schemaname ?? '?', into.rel?.relname ?? ''])
     createdTable(findings, into, columns)
     return undefined
   },
@@ -117,7 +133,13 @@ function constantColumn(name: string): ScopeColumn {
 }
 
 function session(findings: Findings, what: string): void {
-  findings.touch('sql:session', 'session', [what], undefined, findings.origin === 'direct' ? 'baseline' : findings.origin)
+  findings.touch(
+    'sql:session',
+    'session',
+    [what],
+    undefined,
+    findings.origin === 'direct' ? 'baseline' : findings.origin,
+  )
 }
 
 function maintain(findings: Findings, node: Node | undefined): void {
@@ -125,9 +147,17 @@ function maintain(findings: Findings, node: Node | undefined): void {
   else findings.touch('sql:maintain', 'database', ['*'])
 }
 
-function touchRelation(findings: Findings, action: 'sql:lock' | 'sql:maintain' | 'sql:truncate', { RangeVar: range }: Extract<Node, { RangeVar: unknown }>): void {
+function touchRelation(
+  findings: Findings,
+  action: 'sql:lock' | 'sql:maintain' | 'sql:truncate',
+  { RangeVar: range }: Extract<Node, { RangeVar: unknown }>,
+): void {
   const relation = findRelation(findings, range.schemaname, range.relname ?? '')
-  findings.touch(action, 'table', relation ? [relation.schema, relation.name] : [range.schemaname ?? '?', range.relname ?? ''])
+  findings.touch(
+    action,
+    'table',
+    relation ? [relation.schema, relation.name] : [range.schemaname ?? '?', range.relname ?? ''],
+  )
 }
 
 const transactionSteps = {
@@ -141,17 +171,29 @@ const transactionSteps = {
 } as const
 
 function transaction(findings: Findings, { kind }: TransactionStmt): undefined {
-  const step = kind !== undefined && kind in transactionSteps ? transactionSteps[kind as keyof typeof transactionSteps] : undefined
+  const step =
+    kind !== undefined && kind in transactionSteps
+      ? transactionSteps[kind as keyof typeof transactionSteps]
+      : undefined
   if (step === undefined) {
     findings.touch('sql:prepareTransaction', 'transaction', ['prepared'])
     findings.effect({ kind: 'unknown' })
     return
   }
-  findings.touch('sql:transaction', 'transaction', [step], undefined, findings.origin === 'direct' ? 'baseline' : findings.origin)
+  findings.touch(
+    'sql:transaction',
+    'transaction',
+    [step],
+    undefined,
+    findings.origin === 'direct' ? 'baseline' : findings.origin,
+  )
   findings.effect({ kind: 'transaction', step })
 }
 
-function variableSet(findings: Findings, { kind, name = '', args = [], is_local: isLocal }: VariableSetStmt): undefined {
+function variableSet(
+  findings: Findings,
+  { kind, name = '', args = [], is_local: isLocal }: VariableSetStmt,
+): undefined {
   switch (kind) {
     case 'VAR_SET_VALUE': {
       const values = args.map((node) => settingValue(findings, node))
@@ -186,36 +228,72 @@ function settingValue(findings: Findings, node: Node): string | undefined {
 }
 
 /** A prepared statement does again what it was prepared for. */
-function execute(findings: Findings, { name = '', params = [] }: ExecuteStmt, scope: Scope): readonly ScopeColumn[] {
+function execute(
+  findings: Findings,
+  { name = '', params = [] }: ExecuteStmt,
+  scope: Scope,
+): readonly ScopeColumn[] {
   session(findings, 'execute')
   for (const node of params) findings.indirect(expression(findings, node, scope), 'a parameter of EXECUTE')
   findings.contextual = true
-  return rerun(findings, findings.context.statement(name), '26000', `prepared statement "${name}" does not exist`)
+  return rerun(
+    findings,
+    findings.context.statement(name),
+    '26000',
+    `prepared statement "${name}" does not exist`,
+  )
 }
 
 function fetch(findings: Findings, { portalname = '', ismove }: FetchStmt): readonly ScopeColumn[] {
   session(findings, 'fetch')
   findings.contextual = true
-  const columns = rerun(findings, findings.context.cursor(portalname), '34000', `cursor "${portalname}" does not exist`)
+  const columns = rerun(
+    findings,
+    findings.context.cursor(portalname),
+    '34000',
+    `cursor "${portalname}" does not exist`,
+  )
   return ismove ? [] : columns
 }
 
-function rerun(findings: Findings, known: StatementAnalysis | undefined, code: string, message: string): readonly ScopeColumn[] {
+function rerun(
+  findings: Findings,
+  known: StatementAnalysis | undefined,
+  code: string,
+  message: string,
+): readonly ScopeColumn[] {
   if (!known) {
     findings.fails(code, message)
     return []
   }
   findings.adopt(known)
-  return known.command.fields.map((field): ScopeColumn => ({ name: field.label, value: { sources: field.sources, derivation: field.derivation, typeOid: 0 } }))
+  return known.command.fields.map(
+    (field): ScopeColumn => ({
+      name: field.label,
+      value: { sources: field.sources, derivation: field.derivation, typeOid: 0 },
+    }),
+  )
 }
 
 /** EXPLAIN shows estimates made from statistics; with ANALYZE the statement runs. */
-function explain(findings: Findings, { query, options = [] }: ExplainStmt, scope: Scope, text: string): readonly ScopeColumn[] {
+function explain(
+  findings: Findings,
+  { query, options = [] }: ExplainStmt,
+  scope: Scope,
+  text: string,
+): readonly ScopeColumn[] {
   if (!query) return []
-  const analyzes = options.some((node) => is(node, 'DefElem') && node.DefElem.defname?.toLowerCase() === 'analyze' && !isOff(node.DefElem.arg))
+  const analyzes = options.some(
+    (node) =>
+      is(node, 'DefElem') && node.DefElem.defname?.toLowerCase() === 'analyze' && !isOff(node.DefElem.arg),
+  )
   const inner = subStatement(findings, query, text, scope)
   const { copy: _rowsThatAreNotSent, ...plan } = { ...inner, shapeUnknown: false }
-  findings.adopt(analyzes ? plan : { ...plan, effects: [], command: { ...inner.command, touches: inner.command.touches.map(asRead) } })
+  findings.adopt(
+    analyzes
+      ? plan
+      : { ...plan, effects: [], command: { ...inner.command, touches: inner.command.touches.map(asRead) } },
+  )
   findings.contextual ||= inner.contextual
   findings.kind = 'explain'
   return [{ name: 'QUERY PLAN', value: constant }]
@@ -227,6 +305,10 @@ function isOff(node: Node | undefined): boolean {
   return is(node, 'Boolean') && node.Boolean.boolval !== true
 }
 
-function asRead(touch: StatementAnalysis['command']['touches'][number]): StatementAnalysis['command']['touches'][number] {
-  return ['sql:insert', 'sql:update', 'sql:delete'].includes(touch.action) ? { ...touch, action: 'sql:select' } : touch
+function asRead(
+  touch: StatementAnalysis['command']['touches'][number],
+): StatementAnalysis['command']['touches'][number] {
+  return ['sql:insert', 'sql:update', 'sql:delete'].includes(touch.action)
+    ? { ...touch, action: 'sql:select' }
+    : touch
 }

@@ -25,7 +25,9 @@ export function eitherOf(a: Value, b: Value): Value {
   if (a.derivation === 'unproven' || b.derivation === 'unproven') return derived(a, b)
   const copies = [a, b].every((value) => value.derivation === 'copy' || value.sources.length === 0)
   const sources = union([a, b])
-  return copies && sources.length > 0 ? { sources, derivation: 'copy', typeOid: a.typeOid === b.typeOid ? a.typeOid : 0 } : derived(a, b)
+  return copies && sources.length > 0
+    ? { sources, derivation: 'copy', typeOid: a.typeOid === b.typeOid ? a.typeOid : 0 }
+    : derived(a, b)
 }
 
 export function isTraced(value: Value): boolean {

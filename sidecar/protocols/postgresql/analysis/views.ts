@@ -4,13 +4,17 @@ import type { Findings } from './findings.ts'
 import { parseText } from './parse.ts'
 import { query } from './query.ts'
 import { Scope, type ScopeColumn } from './scope.ts'
-import { type Value, unproven } from './value.ts'
+import { unproven, type Value } from './value.ts'
 
 /**
  * A view's columns stand for themselves and for what they are made of, so that a classification can name either. What
  * the view reads is implied: its owner decided that.
  */
-export function viewColumns(findings: Findings, view: Relation, read: (column: string) => void): ScopeColumn[] {
+export function viewColumns(
+  findings: Findings,
+  view: Relation,
+  read: (column: string) => void,
+): ScopeColumn[] {
   const origins = definitionValues(findings, view)
   return view.columns.map(({ name, typeOid }, index) => {
     const own = { path: [view.schema, view.name], part: name }
@@ -18,7 +22,11 @@ export function viewColumns(findings: Findings, view: Relation, read: (column: s
     const value: Value =
       origin.derivation === 'unproven'
         ? { sources: [own, ...origin.sources], derivation: 'unproven', typeOid }
-        : { sources: [own, ...origin.sources], derivation: origin.derivation === 'copy' || origin.sources.length === 0 ? 'copy' : 'derived', typeOid }
+        : {
+            sources: [own, ...origin.sources],
+            derivation: origin.derivation === 'copy' || origin.sources.length === 0 ? 'copy' : 'derived',
+            typeOid,
+          }
     return { name, value, read: () => read(name) }
   })
 }
@@ -30,7 +38,9 @@ function definitionValues(findings: Findings, view: Relation): readonly Value[] 
     const parsed = parseText(view.definition ?? '')
     const statement = parsed.ok ? parsed.statements[0]?.stmt : undefined
     if (!statement) return undefined
-    return findings.within('implied', findings.catalogue.definitionSearchPath, () => query(findings, statement, new Scope()).map((column) => column.value))
+    return findings.within('implied', findings.catalogue.definitionSearchPath, () =>
+      query(findings, statement, new Scope()).map((column) => column.value),
+    )
   } finally {
     findings.views.delete(view.oid)
   }

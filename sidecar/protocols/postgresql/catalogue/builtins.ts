@@ -20,7 +20,11 @@ export type BuiltinEffect =
   | 'replicates'
 
 const { total, ...effects } = readTable('builtin-functions.yaml')
-const effectsByName = new Map(Object.entries(effects).flatMap(([effect, names]) => [...names].map((name) => [name, effect as BuiltinEffect])))
+const effectsByName = new Map(
+  Object.entries(effects).flatMap(([effect, names]) =>
+    [...names].map((name) => [name, effect as BuiltinEffect]),
+  ),
+)
 const relations = readTable('builtin-relations.yaml')
 const settings = readTable('builtin-settings.yaml')
 
@@ -55,7 +59,10 @@ const totalOperators = new Set(['=', '<>', '!=', '<', '>', '<=', '>=', '||', '->
  * - `sensitive`: other sessions, credentials, files; whatever is not known.
  */
 export function systemRelation(schema: string, name: string): 'baseline' | 'statistics' | 'sensitive' {
-  if (schema === 'information_schema') return name.startsWith('_pg_') || relations.sensitiveInformationSchema?.has(name) ? 'sensitive' : 'baseline'
+  if (schema === 'information_schema')
+    return name.startsWith('_pg_') || relations.sensitiveInformationSchema?.has(name)
+      ? 'sensitive'
+      : 'baseline'
   if (relations.baseline?.has(name)) return 'baseline'
   return relations.statistics?.has(name) ? 'statistics' : 'sensitive'
 }
@@ -69,5 +76,11 @@ export function systemRelation(schema: string, name: string): 'baseline' | 'stat
 export function settingEffect(name: string): 'harmless' | 'meaning' | 'guarded' {
   const lower = name.toLowerCase()
   if (settings.meaning?.has(lower)) return 'meaning'
-  return lower.includes('.') ? (settings.guardedCustom?.has(lower.split('.')[0] ?? '') ? 'guarded' : 'harmless') : settings.harmless?.has(lower) ? 'harmless' : 'guarded'
+  return lower.includes('.')
+    ? settings.guardedCustom?.has(lower.split('.')[0] ?? '')
+      ? 'guarded'
+      : 'harmless'
+    : settings.harmless?.has(lower)
+      ? 'harmless'
+      : 'guarded'
 }

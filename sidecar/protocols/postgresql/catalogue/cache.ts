@@ -20,7 +20,11 @@ export class CatalogueCache {
   /** The one reader; asks made meanwhile wait for it. */
   #reading: Promise<void> = Promise.resolve()
 
-  constructor(target: Target, credential: () => Promise<Result<Credential, ConnectFailure>>, database: string) {
+  constructor(
+    target: Target,
+    credential: () => Promise<Result<Credential, ConnectFailure>>,
+    database: string,
+  ) {
     this.#open = async (signal) => {
       const current = await credential()
       return current.ok ? await ControlConnection.open(target, current.value, database, signal) : current
@@ -44,7 +48,9 @@ export class CatalogueCache {
     const read = await this.#serialized(() => this.#read(signal))
     if (read.ok && this.#catalogue) return { ok: true, value: this.#catalogue }
     this.release()
-    return read.ok ? { ok: false, error: { code: '08006', message: 'the catalogue could not be read' } } : read
+    return read.ok
+      ? { ok: false, error: { code: '08006', message: 'the catalogue could not be read' } }
+      : read
   }
 
   release(): void {
@@ -89,7 +95,13 @@ export class CatalogueCache {
     } catch (error) {
       this.#connection?.[Symbol.dispose]()
       this.#connection = undefined
-      return { ok: false, error: { code: '08006', message: `the catalogue could not be read: ${error instanceof Error ? error.message : String(error)}` } }
+      return {
+        ok: false,
+        error: {
+          code: '08006',
+          message: `the catalogue could not be read: ${error instanceof Error ? error.message : String(error)}`,
+        },
+      }
     }
   }
 }

@@ -1,7 +1,15 @@
 /** The catalogue in memory: indexed once, never changed. */
 import { createHash } from 'node:crypto'
 import { type CatalogueRows, parseCatalogueRows } from './query.ts'
-import type { Catalogue, Column, FunctionInfo, OperatorInfo, Relation, RelationKind, TypeInfo } from './types.ts'
+import type {
+  Catalogue,
+  Column,
+  FunctionInfo,
+  OperatorInfo,
+  Relation,
+  RelationKind,
+  TypeInfo,
+} from './types.ts'
 
 /**
  * @param system and user: answers to `catalogueQuery` of that scope.
@@ -105,9 +113,20 @@ function index(rows: CatalogueRows): Part {
   const relations = rows.relations.map(relationBuilder(rows))
   const functions = rows.functions.map(functionInfo)
   const types = rows.types.map(
-    ([oid, schema, name, kind, category, element, base, relation]): TypeInfo => ({ oid, schema, name, kind: typeKinds[kind] ?? 'base', category, element, base, relation }),
+    ([oid, schema, name, kind, category, element, base, relation]): TypeInfo => ({
+      oid,
+      schema,
+      name,
+      kind: typeKinds[kind] ?? 'base',
+      category,
+      element,
+      base,
+      relation,
+    }),
   )
-  const operators = rows.operators.map(([schema, name, functionOid]): OperatorInfo => ({ schema, name, functionOid }))
+  const operators = rows.operators.map(
+    ([schema, name, functionOid]): OperatorInfo => ({ schema, name, functionOid }),
+  )
   return {
     serverVersion: rows.serverVersion,
     schemas: new Set(rows.schemas),
@@ -122,10 +141,35 @@ function index(rows: CatalogueRows): Part {
   }
 }
 
-const relationKinds: Readonly<Record<string, RelationKind>> = { r: 'table', p: 'partitioned', v: 'view', m: 'materialized', f: 'foreign', S: 'sequence', c: 'composite' }
-const typeKinds: Readonly<Record<string, TypeInfo['kind']>> = { b: 'base', c: 'composite', d: 'domain', e: 'enum', p: 'pseudo', r: 'range', m: 'multirange' }
-const functionKinds: Readonly<Record<string, FunctionInfo['kind']>> = { f: 'function', p: 'procedure', a: 'aggregate', w: 'window' }
-const volatilities: Readonly<Record<string, FunctionInfo['volatility']>> = { i: 'immutable', s: 'stable', v: 'volatile' }
+const relationKinds: Readonly<Record<string, RelationKind>> = {
+  r: 'table',
+  p: 'partitioned',
+  v: 'view',
+  m: 'materialized',
+  f: 'foreign',
+  S: 'sequence',
+  c: 'composite',
+}
+const typeKinds: Readonly<Record<string, TypeInfo['kind']>> = {
+  b: 'base',
+  c: 'composite',
+  d: 'domain',
+  e: 'enum',
+  p: 'pseudo',
+  r: 'range',
+  m: 'multirange',
+}
+const functionKinds: Readonly<Record<string, FunctionInfo['kind']>> = {
+  f: 'function',
+  p: 'procedure',
+  a: 'aggregate',
+  w: 'window',
+}
+const volatilities: Readonly<Record<string, FunctionInfo['volatility']>> = {
+  i: 'immutable',
+  s: 'stable',
+  v: 'volatile',
+}
 
 function relationBuilder(rows: CatalogueRows): (row: CatalogueRows['relations'][number]) => Relation {
   const columns = Map.groupBy(rows.columns, ([relation]) => relation)
@@ -140,12 +184,22 @@ function relationBuilder(rows: CatalogueRows): (row: CatalogueRows['relations'][
     kind: relationKinds[kind] ?? 'table',
     temporary: persistence === 't',
     columns: (columns.get(oid) ?? [])
-      .map(([, column, number, typeOid, expression]): Column => ({ name: column, number, typeOid, ...(expression !== null && { expression }) }))
+      .map(
+        ([, column, number, typeOid, expression]): Column => ({
+          name: column,
+          number,
+          typeOid,
+          ...(expression !== null && { expression }),
+        }),
+      )
       .sort((a, b) => a.number - b.number),
     ...(definition !== null && { definition }),
     parents: (parents.get(oid) ?? []).map(([, parent]) => parent),
     children: (children.get(oid) ?? []).map(([child]) => child),
-    triggers: (triggers.get(oid) ?? []).map(([, functionOid, type]) => ({ functionOid, events: triggerEvents(type) })),
+    triggers: (triggers.get(oid) ?? []).map(([, functionOid, type]) => ({
+      functionOid,
+      events: triggerEvents(type),
+    })),
     rules: (rules.get(oid) ?? []).map(([, rule]) => rule),
   })
 }
@@ -162,7 +216,24 @@ function triggerEvents(type: number): Relation['triggers'][number]['events'] {
 }
 
 function functionInfo(row: CatalogueRows['functions'][number]): FunctionInfo {
-  const [oid, schema, name, kind, language, volatility, securityDefiner, types, names, defaults, variadic, returnsSet, returnType, source, settings, modes] = row
+  const [
+    oid,
+    schema,
+    name,
+    kind,
+    language,
+    volatility,
+    securityDefiner,
+    types,
+    names,
+    defaults,
+    variadic,
+    returnsSet,
+    returnType,
+    source,
+    settings,
+    modes,
+  ] = row
   const argumentTypes = types === '' ? [] : types.split(' ').map(Number)
   return {
     oid,

@@ -13,7 +13,12 @@ export class ControlConnection implements Disposable {
   readonly #connection: ServerConnection
   readonly #reader = new FrameReader(serverRules)
 
-  static async open(target: Target, credential: Credential, database: string, signal: AbortSignal): Promise<Result<ControlConnection, ConnectFailure>> {
+  static async open(
+    target: Target,
+    credential: Credential,
+    database: string,
+    signal: AbortSignal,
+  ): Promise<Result<ControlConnection, ConnectFailure>> {
     const parameters = new Map([
       ['database', database],
       ['application_name', 'firebreak'],
@@ -52,7 +57,8 @@ export class ControlConnection implements Disposable {
       if (result === 'error') throw new Error(this.#reader.problem)
       const { buffer, type, start, end } = this.#reader
       if (type === fromServer.dataRow) value = decodeDataRow(buffer, start, end)?.[0]?.toString('utf8') ?? ''
-      if (type === fromServer.error) problem = decodeErrorFields(buffer, start, end)?.get('M') ?? 'the server refused'
+      if (type === fromServer.error)
+        problem = decodeErrorFields(buffer, start, end)?.get('M') ?? 'the server refused'
       if (type === fromServer.ready) break
     }
     if (problem !== undefined) throw new Error(problem)

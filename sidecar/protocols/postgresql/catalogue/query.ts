@@ -9,8 +9,21 @@
 export interface CatalogueRows {
   readonly serverVersion: number
   readonly schemas: readonly string[]
-  readonly relations: readonly [oid: number, schema: string, name: string, kind: string, persistence: string, definition: string | null][]
-  readonly columns: readonly [relation: number, name: string, number: number, type: number, expression: string | null][]
+  readonly relations: readonly [
+    oid: number,
+    schema: string,
+    name: string,
+    kind: string,
+    persistence: string,
+    definition: string | null,
+  ][]
+  readonly columns: readonly [
+    relation: number,
+    name: string,
+    number: number,
+    type: number,
+    expression: string | null,
+  ][]
   readonly inherits: readonly [child: number, parent: number][]
   readonly triggers: readonly [relation: number, functionOid: number, type: number][]
   readonly rules: readonly [relation: number, definition: string][]
@@ -32,7 +45,16 @@ export interface CatalogueRows {
     settings: readonly string[] | null,
     argumentModes: readonly string[] | null,
   ][]
-  readonly types: readonly [oid: number, schema: string, name: string, kind: string, category: string, element: number, base: number, relation: number][]
+  readonly types: readonly [
+    oid: number,
+    schema: string,
+    name: string,
+    kind: string,
+    category: string,
+    element: number,
+    base: number,
+    relation: number,
+  ][]
   readonly operators: readonly [schema: string, name: string, functionOid: number][]
   readonly castFunctions: readonly number[]
 }
@@ -45,33 +67,62 @@ export function catalogueQuery(scope: Scope): string {
   const hidden = `pg_catalog.starts_with(n.nspname::pg_catalog.text, 'pg_toast') OR (pg_catalog.starts_with(n.nspname::pg_catalog.text, 'pg_temp_') AND n.oid OPERATOR(pg_catalog.<>) pg_catalog.pg_my_temp_schema())`
   const visible = scope === 'system' ? system : `NOT (${system} OR ${hidden})`
   const schema = `CASE WHEN n.oid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema() THEN 'pg_temp' ELSE n.nspname END`
-  const join = (table: string, column: string): string => `${table} JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) ${column} AND ${visible}`
+  const join = (table: string, column: string): string =>
+    `${table} JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) ${column} AND ${visible}`
   const relations = join('pg_catalog.pg_class c', 'c.relnamespace')
-  const viewDefinition = scope === 'system' ? 'NULL' : `CASE WHEN c.relkind OPERATOR(pg_catalog.=) ANY ('{v,m}'::"char"[]) THEN pg_catalog.pg_get_viewdef(c.oid) END`
+  const viewDefinition =
+    scope === 'system'
+      ? 'NULL'
+      : `CASE WHEN c.relkind OPERATOR(pg_catalog.=) ANY ('{v,m}'::"char"[]) THEN pg_catalog.pg_get_viewdef(c.oid) END`
   const source =
     scope === 'system'
       ? 'NULL'
       : `CASE WHEN l.lanname OPERATOR(pg_catalog.=) ANY ('{sql,plpgsql}'::pg_catalog.name[]) AND p.prokind OPERATOR(pg_catalog.=) ANY ('{f,p}'::"char"[]) THEN pg_catalog.pg_get_functiondef(p.oid) END`
   const parts: readonly (readonly [name: string, row: string, from: string])[] = [
-    ['relations', `c.oid::pg_catalog.int8, ${schema}, c.relname, c.relkind, c.relpersistence, ${viewDefinition}`, `${relations} WHERE c.relkind OPERATOR(pg_catalog.=) ANY ('{r,p,v,m,f,S,c}'::"char"[])`],
+    [
+      'relations',
+      `c.oid::pg_catalog.int8, ${schema}, c.relname, c.relkind, c.relpersistence, ${viewDefinition}`,
+      `${relations} WHERE c.relkind OPERATOR(pg_catalog.=) ANY ('{r,p,v,m,f,S,c}'::"char"[])`,
+    ],
     [
       'columns',
       `a.attrelid::pg_catalog.int8, a.attname, a.attnum, a.atttypid::pg_catalog.int8, pg_catalog.pg_get_expr(d.adbin, d.adrelid)`,
       `${relations} JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) c.oid AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid OPERATOR(pg_catalog.=) a.attrelid AND d.adnum OPERATOR(pg_catalog.=) a.attnum WHERE c.relkind OPERATOR(pg_catalog.=) ANY ('{r,p,v,m,f,S,c}'::"char"[])`,
     ],
-    ['inherits', 'i.inhrelid::pg_catalog.int8, i.inhparent::pg_catalog.int8', `${relations} JOIN pg_catalog.pg_inherits i ON i.inhrelid OPERATOR(pg_catalog.=) c.oid`],
-    ['triggers', 't.tgrelid::pg_catalog.int8, t.tgfoid::pg_catalog.int8, t.tgtype', `${relations} JOIN pg_catalog.pg_trigger t ON t.tgrelid OPERATOR(pg_catalog.=) c.oid AND NOT t.tgisinternal AND t.tgenabled OPERATOR(pg_catalog.<>) 'D'::"char"`],
-    ['rules', 'r.ev_class::pg_catalog.int8, pg_catalog.pg_get_ruledef(r.oid)', `${relations} JOIN pg_catalog.pg_rewrite r ON r.ev_class OPERATOR(pg_catalog.=) c.oid AND r.rulename OPERATOR(pg_catalog.<>) '_RETURN'::pg_catalog.name WHERE ${scope === 'user'}`],
+    [
+      'inherits',
+      'i.inhrelid::pg_catalog.int8, i.inhparent::pg_catalog.int8',
+      `${relations} JOIN pg_catalog.pg_inherits i ON i.inhrelid OPERATOR(pg_catalog.=) c.oid`,
+    ],
+    [
+      'triggers',
+      't.tgrelid::pg_catalog.int8, t.tgfoid::pg_catalog.int8, t.tgtype',
+      `${relations} JOIN pg_catalog.pg_trigger t ON t.tgrelid OPERATOR(pg_catalog.=) c.oid AND NOT t.tgisinternal AND t.tgenabled OPERATOR(pg_catalog.<>) 'D'::"char"`,
+    ],
+    [
+      'rules',
+      'r.ev_class::pg_catalog.int8, pg_catalog.pg_get_ruledef(r.oid)',
+      `${relations} JOIN pg_catalog.pg_rewrite r ON r.ev_class OPERATOR(pg_catalog.=) c.oid AND r.rulename OPERATOR(pg_catalog.<>) '_RETURN'::pg_catalog.name WHERE ${scope === 'user'}`,
+    ],
     [
       'functions',
       `p.oid::pg_catalog.int8, ${schema}, p.proname, p.prokind, l.lanname, p.provolatile, p.prosecdef, p.proargtypes::pg_catalog.text, p.proargnames, p.pronargdefaults, p.provariadic OPERATOR(pg_catalog.<>) 0::pg_catalog.oid, p.proretset, p.prorettype::pg_catalog.int8, ${source}, p.proconfig, p.proargmodes`,
       `${join('pg_catalog.pg_proc p', 'p.pronamespace')} JOIN pg_catalog.pg_language l ON l.oid OPERATOR(pg_catalog.=) p.prolang`,
     ],
-    ['types', `t.oid::pg_catalog.int8, ${schema}, t.typname, t.typtype, t.typcategory, t.typelem::pg_catalog.int8, t.typbasetype::pg_catalog.int8, t.typrelid::pg_catalog.int8`, join('pg_catalog.pg_type t', 't.typnamespace')],
-    ['operators', `${schema}, o.oprname, o.oprcode::pg_catalog.oid::pg_catalog.int8`, `${join('pg_catalog.pg_operator o', 'o.oprnamespace')} WHERE ${scope === 'user'}`],
+    [
+      'types',
+      `t.oid::pg_catalog.int8, ${schema}, t.typname, t.typtype, t.typcategory, t.typelem::pg_catalog.int8, t.typbasetype::pg_catalog.int8, t.typrelid::pg_catalog.int8`,
+      join('pg_catalog.pg_type t', 't.typnamespace'),
+    ],
+    [
+      'operators',
+      `${schema}, o.oprname, o.oprcode::pg_catalog.oid::pg_catalog.int8`,
+      `${join('pg_catalog.pg_operator o', 'o.oprnamespace')} WHERE ${scope === 'user'}`,
+    ],
   ]
   const arrays = parts.map(
-    ([name, row, from]) => `'${name}', (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(${row})) FROM ${from})`,
+    ([name, row, from]) =>
+      `'${name}', (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(${row})) FROM ${from})`,
   )
   return `SELECT pg_catalog.json_build_object(
     'serverVersion', pg_catalog.current_setting('server_version_num')::pg_catalog.int4,
@@ -81,13 +132,40 @@ export function catalogueQuery(scope: Scope): string {
 }
 
 /** Changes whenever a definition does; far cheaper than reading them. */
-export const fingerprintQuery = `SELECT pg_catalog.concat_ws(',', ${['pg_class', 'pg_attribute', 'pg_proc', 'pg_rewrite', 'pg_inherits', 'pg_trigger', 'pg_type', 'pg_cast', 'pg_operator', 'pg_namespace', 'pg_attrdef']
-  .map((table) => `(SELECT pg_catalog.concat_ws(':', pg_catalog.count(*), pg_catalog.sum(xmin::pg_catalog.text::pg_catalog.int8)) FROM pg_catalog.${table})`)
+export const fingerprintQuery = `SELECT pg_catalog.concat_ws(',', ${[
+  'pg_class',
+  'pg_attribute',
+  'pg_proc',
+  'pg_rewrite',
+  'pg_inherits',
+  'pg_trigger',
+  'pg_type',
+  'pg_cast',
+  'pg_operator',
+  'pg_namespace',
+  'pg_attrdef',
+]
+  .map(
+    (table) =>
+      `(SELECT pg_catalog.concat_ws(':', pg_catalog.count(*), pg_catalog.sum(xmin::pg_catalog.text::pg_catalog.int8)) FROM pg_catalog.${table})`,
+  )
   .join(', ')})`
 
 /** @throws SyntaxError when the server's answer is not what was asked. */
 export function parseCatalogueRows(json: string): CatalogueRows {
   const rows = JSON.parse(json) as Record<string, unknown>
-  for (const name of ['schemas', 'relations', 'columns', 'inherits', 'triggers', 'rules', 'functions', 'types', 'operators', 'castFunctions']) rows[name] ??= []
+  for (const name of [
+    'schemas',
+    'relations',
+    'columns',
+    'inherits',
+    'triggers',
+    'rules',
+    'functions',
+    'types',
+    'operators',
+    'castFunctions',
+  ])
+    rows[name] ??= []
   return rows as unknown as CatalogueRows
 }

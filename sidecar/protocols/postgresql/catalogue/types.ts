@@ -3,7 +3,15 @@
  * follow a value back to the table it comes from. Plain immutable data with indexed lookups.
  */
 
-export type RelationKind = 'table' | 'partitioned' | 'view' | 'materialized' | 'foreign' | 'sequence' | 'composite' | 'index'
+export type RelationKind =
+  | 'table'
+  | 'partitioned'
+  | 'view'
+  | 'materialized'
+  | 'foreign'
+  | 'sequence'
+  | 'composite'
+  | 'index'
 
 export interface Column {
   readonly name: string
@@ -27,7 +35,10 @@ export interface Relation {
   readonly parents: readonly number[]
   readonly children: readonly number[]
   /** Functions of enabled triggers, by OID, with the events that fire them. */
-  readonly triggers: readonly { readonly functionOid: number; readonly events: readonly ('insert' | 'update' | 'delete' | 'truncate')[] }[]
+  readonly triggers: readonly {
+    readonly functionOid: number
+    readonly events: readonly ('insert' | 'update' | 'delete' | 'truncate')[]
+  }[]
   /** Rewrite rules other than a view's own SELECT rule: `pg_get_ruledef`. */
   readonly rules: readonly string[]
 }

@@ -48,7 +48,11 @@ export function decodeParse(buffer: Buffer, start: number, end: number): Parse |
   const cursor = new Cursor(buffer, textEnd + 1, end)
   const parameterTypes = list(cursor, () => cursor.int32())
   if (!cursor.finished) return undefined
-  return { name: buffer.toString('utf8', nameStart, nameEnd), text: buffer.subarray(nameEnd + 1, textEnd), parameterTypes }
+  return {
+    name: buffer.toString('utf8', nameStart, nameEnd),
+    text: buffer.subarray(nameEnd + 1, textEnd),
+    parameterTypes,
+  }
 }
 
 export function decodeBind(buffer: Buffer, start: number, end: number): Bind | undefined {
@@ -119,7 +123,9 @@ export function decodeOpening(packet: Buffer): Opening | undefined {
   if (code === cancelRequest) {
     const processId = cursor.int32()
     const secret = cursor.rest()
-    return !cursor.failed && secret.length >= 4 && secret.length <= 256 ? { kind: 'cancel', processId, secret } : undefined
+    return !cursor.failed && secret.length >= 4 && secret.length <= 256
+      ? { kind: 'cancel', processId, secret }
+      : undefined
   }
   if (code >>> 16 !== 3) return undefined
   const parameters = new Map<string, string>()

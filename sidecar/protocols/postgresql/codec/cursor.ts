@@ -49,7 +49,9 @@ export class Cursor {
 
   /** A view, not a copy. */
   bytes(length: number): Buffer {
-    return length >= 0 && this.#take(length) ? this.#buffer.subarray(this.#position - length, this.#position) : empty
+    return length >= 0 && this.#take(length)
+      ? this.#buffer.subarray(this.#position - length, this.#position)
+      : empty
   }
 
   rest(): Buffer {

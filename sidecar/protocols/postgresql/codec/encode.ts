@@ -6,7 +6,9 @@ import { fromClient, fromServer } from './types.ts'
 
 /** One frame of parts: strings get their NUL, numbers are wrapped by {@link int16} and {@link int32}. */
 function frame(type: number, ...parts: readonly (string | Buffer)[]): Buffer {
-  const payload = Buffer.concat(parts.map((part) => (typeof part === 'string' ? Buffer.from(`${part}\0`) : part)))
+  const payload = Buffer.concat(
+    parts.map((part) => (typeof part === 'string' ? Buffer.from(`${part}\0`) : part)),
+  )
   const header = Buffer.alloc(5)
   header.writeUInt8(type, 0)
   header.writeInt32BE(payload.length + 4, 1)
@@ -55,8 +57,13 @@ export function noticeResponse(message: string): Buffer {
 }
 
 /** An ErrorResponse or NoticeResponse of the given fields; undefined ones are left out. */
-export function encodeFields(type: number, fields: Iterable<readonly [code: string, text: string | undefined]>): Buffer {
-  const parts = [...fields].flatMap(([code, text]) => (text === undefined ? [] : [Buffer.from(`${code}${text.replaceAll('\0', '')}\0`)]))
+export function encodeFields(
+  type: number,
+  fields: Iterable<readonly [code: string, text: string | undefined]>,
+): Buffer {
+  const parts = [...fields].flatMap(([code, text]) =>
+    text === undefined ? [] : [Buffer.from(`${code}${text.replaceAll('\0', '')}\0`)],
+  )
   return frame(type, ...parts, Buffer.from([0]))
 }
 
@@ -76,11 +83,19 @@ export function readyForQuery(status: 'I' | 'T' | 'E'): Buffer {
 }
 
 export function negotiateProtocolVersion(newestMinor: number, unknownOptions: readonly string[]): Buffer {
-  return frame(fromServer.negotiateVersion, int32((3 << 16) | newestMinor), int32(unknownOptions.length), ...unknownOptions)
+  return frame(
+    fromServer.negotiateVersion,
+    int32((3 << 16) | newestMinor),
+    int32(unknownOptions.length),
+    ...unknownOptions,
+  )
 }
 
 export function startupMessage(minor: number, parameters: Iterable<readonly [string, string]>): Buffer {
-  const text = [...parameters].flat().map((part) => `${part}\0`).join('')
+  const text = [...parameters]
+    .flat()
+    .map((part) => `${part}\0`)
+    .join('')
   const payload = Buffer.concat([int32((3 << 16) | minor), Buffer.from(`${text}\0`)])
   return Buffer.concat([int32(payload.length + 4), payload])
 }

@@ -67,10 +67,15 @@ export class FrameReader {
     if (available < headerLength) return this.#wait(headerLength)
     const type = buffer[position] ?? 0
     const length =
-      ((buffer[position + 1] ?? 0) << 24) | ((buffer[position + 2] ?? 0) << 16) | ((buffer[position + 3] ?? 0) << 8) | (buffer[position + 4] ?? 0)
+      ((buffer[position + 1] ?? 0) << 24) |
+      ((buffer[position + 2] ?? 0) << 16) |
+      ((buffer[position + 3] ?? 0) << 8) |
+      (buffer[position + 4] ?? 0)
     const maximum = this.#maximumLength(type)
-    if (maximum === undefined) return this.#fail(`unexpected message type 0x${type.toString(16).padStart(2, '0')}`)
-    if (length < 4 || length > maximum) return this.#fail(`message ${String.fromCharCode(type)} has an impossible length of ${length}`)
+    if (maximum === undefined)
+      return this.#fail(`unexpected message type 0x${type.toString(16).padStart(2, '0')}`)
+    if (length < 4 || length > maximum)
+      return this.#fail(`message ${String.fromCharCode(type)} has an impossible length of ${length}`)
     this.type = type
     const total = length + 1
     if (available >= total) {
@@ -87,7 +92,9 @@ export class FrameReader {
 
   #maximumLength(type: number): number | undefined {
     const maximum = this.#rules.maximumLength(type)
-    return maximum !== undefined && isBulk(type) && !this.streaming ? Math.min(maximum, maximumWhole) : maximum
+    return maximum !== undefined && isBulk(type) && !this.streaming
+      ? Math.min(maximum, maximumWhole)
+      : maximum
   }
 
   /** Makes {@link next} return the current frame again. */

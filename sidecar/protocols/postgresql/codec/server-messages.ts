@@ -58,14 +58,22 @@ export function rowsOfTag(tag: string): number {
   return Number.isSafeInteger(rows) ? rows : 0
 }
 
-export function decodeParameterStatus(buffer: Buffer, start: number, end: number): { name: string; value: string } | undefined {
+export function decodeParameterStatus(
+  buffer: Buffer,
+  start: number,
+  end: number,
+): { name: string; value: string } | undefined {
   const cursor = new Cursor(buffer, start + headerLength, end)
   const name = cursor.string()
   const value = cursor.string()
   return cursor.finished ? { name, value } : undefined
 }
 
-export function decodeBackendKey(buffer: Buffer, start: number, end: number): { processId: number; secret: Buffer } | undefined {
+export function decodeBackendKey(
+  buffer: Buffer,
+  start: number,
+  end: number,
+): { processId: number; secret: Buffer } | undefined {
   const cursor = new Cursor(buffer, start + headerLength, end)
   const processId = cursor.int32()
   const secret = Buffer.from(cursor.rest())

@@ -26,7 +26,11 @@ const newestMinor = 2
 /** Room for a signed token. */
 const maximumTokenLength = 32 * 1024
 
-export async function acceptClient(socket: Socket, gateway: Gateway, signal: AbortSignal): Promise<AcceptedClient> {
+export async function acceptClient(
+  socket: Socket,
+  gateway: Gateway,
+  signal: AbortSignal,
+): Promise<AcceptedClient> {
   let current = socket
   for (let encryptionAsked = 0; encryptionAsked < 3; encryptionAsked++) {
     const opening = await readOpening(current, signal)
@@ -46,7 +50,13 @@ export async function acceptClient(socket: Socket, gateway: Gateway, signal: Abo
     const minor = negotiate(current, opening.minor, opening.parameters)
     const token = gateway.clientAuthentication === 'token' ? await askForToken(current, signal) : undefined
     if (gateway.clientAuthentication === 'token' && token === undefined) return { kind: 'closed' }
-    return { kind: 'started', socket: current, minor, parameters: opening.parameters, ...(token !== undefined && { token }) }
+    return {
+      kind: 'started',
+      socket: current,
+      minor,
+      parameters: opening.parameters,
+      ...(token !== undefined && { token }),
+    }
   }
   refuse(current, '08P01', 'encryption was asked for too often')
   return { kind: 'closed' }
@@ -80,7 +90,8 @@ async function answerSslRequest(socket: Socket, gateway: Gateway, signal: AbortS
 function negotiate(socket: Socket, minor: number, parameters: ReadonlyMap<string, string>): 0 | 2 {
   const unknownOptions = [...parameters.keys()].filter((name) => name.startsWith('_pq_.'))
   const spoken = minor >= newestMinor ? newestMinor : 0
-  if (minor !== spoken || unknownOptions.length > 0) socket.write(negotiateProtocolVersion(spoken, unknownOptions))
+  if (minor !== spoken || unknownOptions.length > 0)
+    socket.write(negotiateProtocolVersion(spoken, unknownOptions))
   return spoken
 }
 
@@ -97,7 +108,12 @@ async function askForToken(socket: Socket, signal: AbortSignal): Promise<string 
 }
 
 function isLoopback(address: string | undefined): boolean {
-  return address === undefined || address === '::1' || address.startsWith('127.') || address.startsWith('::ffff:127.')
+  return (
+    address === undefined ||
+    address === '::1' ||
+    address.startsWith('127.') ||
+    address.startsWith('::ffff:127.')
+  )
 }
 
 function refuse(socket: Socket, code: string, message: string): void {

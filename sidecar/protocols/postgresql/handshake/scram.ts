@@ -26,8 +26,10 @@ export class Scram {
   static start(socket: Socket, password: string, mechanisms: Buffer): Scram {
     const offered = mechanisms.toString('utf8').split('\0')
     const certificateHash = endPointHash(socket)
-    if (offered.includes('SCRAM-SHA-256-PLUS') && certificateHash) return new Scram('SCRAM-SHA-256-PLUS', 'p=tls-server-end-point,,', certificateHash, password)
-    if (!offered.includes('SCRAM-SHA-256')) throw new HandshakeError('the server offers no SASL mechanism that is supported')
+    if (offered.includes('SCRAM-SHA-256-PLUS') && certificateHash)
+      return new Scram('SCRAM-SHA-256-PLUS', 'p=tls-server-end-point,,', certificateHash, password)
+    if (!offered.includes('SCRAM-SHA-256'))
+      throw new HandshakeError('the server offers no SASL mechanism that is supported')
     // `y`: we could bind, but the server did not offer it. A man in the middle who hid the offer is found out by this.
     return new Scram('SCRAM-SHA-256', certificateHash ? 'y,,' : 'n,,', Buffer.alloc(0), password)
   }
@@ -46,8 +48,10 @@ export class Scram {
     const nonce = attributes.get('r') ?? ''
     const salt = Buffer.from(attributes.get('s') ?? '', 'base64')
     const iterations = Number(attributes.get('i'))
-    const sane = nonce.startsWith(this.#clientNonce) && nonce.length > this.#clientNonce.length && salt.length > 0
-    if (!sane || !Number.isInteger(iterations) || iterations < 1 || iterations > maximumIterations) throw new HandshakeError("the server's SCRAM message is not valid")
+    const sane =
+      nonce.startsWith(this.#clientNonce) && nonce.length > this.#clientNonce.length && salt.length > 0
+    if (!sane || !Number.isInteger(iterations) || iterations < 1 || iterations > maximumIterations)
+      throw new HandshakeError("the server's SCRAM message is not valid")
     const salted = await derive(this.#password, salt, iterations, 32, 'sha256')
     const withoutProof = `c=${this.#binding.toString('base64')},r=${nonce}`
     const authMessage = `${this.#clientFirstBare},${serverFirst},${withoutProof}`
@@ -62,7 +66,8 @@ export class Scram {
   verify(serverFinal: string): boolean {
     const signature = Buffer.from(parseAttributes(serverFinal).get('v') ?? '', 'base64')
     const expected = this.#serverSignature
-    this.verified = expected !== undefined && signature.length === expected.length && timingSafeEqual(signature, expected)
+    this.verified =
+      expected !== undefined && signature.length === expected.length && timingSafeEqual(signature, expected)
     return this.verified
   }
 }
@@ -89,6 +94,7 @@ function endPointHash(socket: Socket): Buffer | undefined {
   const raw = 'getPeerCertificate' in socket ? (socket as TLSSocket).getPeerCertificate()?.raw : undefined
   if (!raw) return undefined
   const algorithm = new X509Certificate(raw).signatureAlgorithm?.toLowerCase() ?? ''
-  const hash = /sha-?(224|256|384|512)/.exec(algorithm)?.[1] ?? (/md5|sha-?1/.test(algorithm) ? '256' : undefined)
+  const hash =
+    /sha-?(224|256|384|512)/.exec(algorithm)?.[1] ?? (/md5|sha-?1/.test(algorithm) ? '256' : undefined)
   return hash === undefined ? undefined : createHash(`sha${hash}`).update(raw).digest()
 }

@@ -47,8 +47,18 @@ export async function connectServer(
 
 /** Sends one packet on a connection of its own and waits for the server to close it, as cancel requests are sent. */
 export async function sendPacket(target: Target, packet: Buffer, signal: AbortSignal): Promise<void> {
-  const socket = await openSocket(target, undefined, AbortSignal.any([signal, AbortSignal.timeout(connectTimeout)]))
-  await new Promise<void>((resolve) => socket.on('close', resolve).on('error', () => {}).resume().end(packet))
+  const socket = await openSocket(
+    target,
+    undefined,
+    AbortSignal.any([signal, AbortSignal.timeout(connectTimeout)]),
+  )
+  await new Promise<void>((resolve) =>
+    socket
+      .on('close', resolve)
+      .on('error', () => {})
+      .resume()
+      .end(packet),
+  )
 }
 
 class ServerRefusal extends Error {
@@ -59,7 +69,11 @@ class ServerRefusal extends Error {
   }
 }
 
-async function openSocket(target: Target, credential: Credential | undefined, signal: AbortSignal): Promise<Socket> {
+async function openSocket(
+  target: Target,
+  credential: Credential | undefined,
+  signal: AbortSignal,
+): Promise<Socket> {
   const plain = target.host.startsWith('/')
     ? connectTcp({ path: `${target.host}/.s.PGSQL.${target.port}` })
     : connectTcp({ host: target.host, port: target.port, noDelay: true, keepAlive: true })
@@ -74,13 +88,19 @@ async function openSocket(target: Target, credential: Credential | undefined, si
   }
 }
 
-async function encrypt(plain: Socket, target: Target, credential: Credential | undefined, signal: AbortSignal): Promise<Socket> {
+async function encrypt(
+  plain: Socket,
+  target: Target,
+  credential: Credential | undefined,
+  signal: AbortSignal,
+): Promise<Socket> {
   const { tls } = target
   if (tls.mode === 'disable') return plain
   plain.write(sslRequest)
   const answer = await readExactly(plain, 1, signal)
   if (answer[0] !== 0x53) throw new ServerRefusal('08001', 'the server does not offer TLS')
-  if (plain.readableLength > 0) throw new HandshakeError('the server sent unencrypted data before TLS started')
+  if (plain.readableLength > 0)
+    throw new HandshakeError('the server sent unencrypted data before TLS started')
   const serverName = tls.serverName ?? target.host
   const certificate = credential?.clientCertificate
   const secure = connectTls({
@@ -91,7 +111,8 @@ async function encrypt(plain: Socket, target: Target, credential: Credential | u
     minVersion: 'TLSv1.2',
     ALPNProtocols: ['postgresql'],
     rejectUnauthorized: tls.mode !== 'require',
-    checkServerIdentity: (_host: string, peer: PeerCertificate) => (tls.mode === 'verify-full' ? checkServerIdentity(serverName, peer) : undefined),
+    checkServerIdentity: (_host: string, peer: PeerCertificate) =>
+      tls.mode === 'verify-full' ? checkServerIdentity(serverName, peer) : undefined,
   })
   secure.on('error', () => {})
   await opened(secure, 'secureConnect', signal)
@@ -123,15 +144,21 @@ async function authenticate(socket: Socket, credential: Credential, signal: Abor
     const type = message[0]
     if (type === fromServer.error) throw refusal(message)
     if (type === fromServer.notice || type === fromServer.negotiateVersion) continue
-    if (type !== fromServer.authentication || message.length < 9) throw new HandshakeError('the server does not speak the PostgreSQL protocol')
+    if (type !== fromServer.authentication || message.length < 9)
+      throw new HandshakeError('the server does not speak the PostgreSQL protocol')
     const payload = message.subarray(9)
     switch (message.readInt32BE(5)) {
       case 0:
         // a server that took part in SCRAM must have proven that it knows the password too
-        if (scram && !scram.verified) throw new HandshakeError('the server did not prove that it knows the password')
+        if (scram && !scram.verified)
+          throw new HandshakeError('the server did not prove that it knows the password')
         return
       case 3:
-        if (!('getPeerCertificate' in socket)) throw new ServerRefusal('08001', 'the server asks for the password in clear text on an unencrypted connection')
+        if (!('getPeerCertificate' in socket))
+          throw new ServerRefusal(
+            '08001',
+            'the server asks for the password in clear text on an unencrypted connection',
+          )
         socket.write(passwordMessage(password(credential)))
         break
       case 5:
@@ -146,7 +173,8 @@ async function authenticate(socket: Socket, credential: Credential, signal: Abor
         socket.write(await scram.respond(payload.toString('utf8')))
         break
       case 12:
-        if (!scram?.verify(payload.toString('utf8'))) throw new HandshakeError('the server did not prove that it knows the password')
+        if (!scram?.verify(payload.toString('utf8')))
+          throw new HandshakeError('the server did not prove that it knows the password')
         break
       default:
         throw new ServerRefusal('08001', 'the server asks for an authentication method that is not supported')
@@ -155,7 +183,8 @@ async function authenticate(socket: Socket, credential: Credential, signal: Abor
 }
 
 function password({ password: value }: Credential): string {
-  if (value === undefined) throw new ServerRefusal('28000', 'the server asks for a password, but the role has none')
+  if (value === undefined)
+    throw new ServerRefusal('28000', 'the server asks for a password, but the role has none')
   return value
 }
 
@@ -188,24 +217,39 @@ async function readyServer(socket: Socket, signal: AbortSignal): Promise<ServerC
 
 function refusal(message: Buffer): ServerRefusal {
   const fields = decodeErrorFields(message, 0, message.length)
-  return new ServerRefusal(fields?.get('C') ?? '08006', fields?.get('M') ?? 'the server refused the connection')
+  return new ServerRefusal(
+    fields?.get('C') ?? '08006',
+    fields?.get('M') ?? 'the server refused the connection',
+  )
 }
 
 function failure(error: unknown, target: Target): ConnectFailure {
   const where = `${target.host}:${target.port}`
   if (error instanceof ServerRefusal) {
     if (error.code.startsWith('28')) {
-      const hint = "The role's credential in the ProtectedResource is not valid any more, or its Secret is not the right one."
-      return { code: error.code, message: `the server at ${where} did not accept the role's credential`, hint }
+      const hint =
+        "The role's credential in the ProtectedResource is not valid any more, or its Secret is not the right one."
+      return {
+        code: error.code,
+        message: `the server at ${where} did not accept the role's credential`,
+        hint,
+      }
     }
     return { code: error.code, message: `the server at ${where} refused the connection: ${error.message}` }
   }
   const code = (error as NodeJS.ErrnoException | undefined)?.code
-  const reason = error instanceof Error ? (error.name === 'TimeoutError' ? 'no answer in time' : error.message || String(code)) : 'unknown'
+  const reason =
+    error instanceof Error
+      ? error.name === 'TimeoutError'
+        ? 'no answer in time'
+        : error.message || String(code)
+      : 'unknown'
   const certificate = code !== undefined && /CERT|SELF_SIGNED|ISSUER|ALTNAME/.test(code)
   return {
     code: '08001',
     message: `the server at ${where} can't be reached: ${reason}`,
-    hint: certificate ? 'Check spec.tls of the ProtectedResource: ca, serverName and mode.' : 'Check spec.address of the ProtectedResource, and that the server runs.',
+    hint: certificate
+      ? 'Check spec.tls of the ProtectedResource: ca, serverName and mode.'
+      : 'Check spec.address of the ProtectedResource, and that the server runs.',
   }
 }

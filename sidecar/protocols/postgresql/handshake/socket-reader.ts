@@ -34,10 +34,15 @@ export function readable(socket: Socket, signal: AbortSignal): Promise<void> {
 }
 
 /** One whole typed message. @throws HandshakeError when it is too long or not one at all. */
-export async function readMessage(socket: Socket, signal: AbortSignal, maximumLength?: number): Promise<Buffer> {
+export async function readMessage(
+  socket: Socket,
+  signal: AbortSignal,
+  maximumLength?: number,
+): Promise<Buffer> {
   const header = await readExactly(socket, 5, signal)
   const length = header.readInt32BE(1)
   const maximum = maximumLength ?? serverRules.maximumLength(header.readUInt8(0)) ?? 0
-  if (length < 4 || length > Math.min(maximum, 1 << 20)) throw new HandshakeError('the other side does not speak the PostgreSQL protocol')
+  if (length < 4 || length > Math.min(maximum, 1 << 20))
+    throw new HandshakeError('the other side does not speak the PostgreSQL protocol')
   return Buffer.concat([header, await readExactly(socket, length - 4, signal)])
 }

@@ -24,7 +24,12 @@ export function isTextual(typeOid: number, catalogue: Catalogue): boolean {
   return textual.has(oid) || catalogue.typeByOid(oid)?.name === 'citext'
 }
 
-export function cellMask(strategy: MaskStrategy, type: CellType, key: Uint8Array, catalogue: Catalogue): CellMask {
+export function cellMask(
+  strategy: MaskStrategy,
+  type: CellType,
+  key: Uint8Array,
+  catalogue: Catalogue,
+): CellMask {
   if (strategy.kind === 'null') return () => null
   const oid = baseType(type.typeOid, catalogue)
   if (isTextual(oid, catalogue)) return textMask(strategy, type, oid, key)
@@ -44,7 +49,12 @@ function baseType(typeOid: number, catalogue: Catalogue): number {
   return oid
 }
 
-function textMask(strategy: MaskStrategy, { typeModifier }: CellType, oid: number, key: Uint8Array): CellMask {
+function textMask(
+  strategy: MaskStrategy,
+  { typeModifier }: CellType,
+  oid: number,
+  key: Uint8Array,
+): CellMask {
   const limit = oid === 18 ? 1 : oid === 19 ? 63 : typeModifier > 4 ? typeModifier - 4 : undefined
   const fit = (text: string): string => {
     if (limit === undefined) return text
@@ -62,12 +72,15 @@ function textMask(strategy: MaskStrategy, { typeModifier }: CellType, oid: numbe
 
 /** A keyed hash in the range of the type: equal values stay equal, so that they can be joined. */
 function hashMask(oid: number, binary: boolean, key: Uint8Array): CellMask | undefined {
-  const digest = (buffer: Buffer, start: number, end: number): Buffer => createHmac('sha256', key).update(buffer.subarray(start, end)).digest()
+  const digest = (buffer: Buffer, start: number, end: number): Buffer =>
+    createHmac('sha256', key).update(buffer.subarray(start, end)).digest()
   const integerBytes = { 21: 2, 23: 4, 20: 8 }[oid]
   if (integerBytes !== undefined) {
     return (buffer, start, end) => {
       // the canonical text, so that both formats of a value hash alike
-      const canonical = binary ? Buffer.from(String(readInteger(buffer, start, integerBytes))) : buffer.subarray(start, end)
+      const canonical = binary
+        ? Buffer.from(String(readInteger(buffer, start, integerBytes)))
+        : buffer.subarray(start, end)
       const bytes = digest(canonical, 0, canonical.length).subarray(0, integerBytes)
       bytes.writeUInt8(bytes.readUInt8(0) & 0x7f, 0)
       return binary ? bytes : Buffer.from(String(readInteger(bytes, 0, integerBytes)))
@@ -75,7 +88,9 @@ function hashMask(oid: number, binary: boolean, key: Uint8Array): CellMask | und
   }
   if (oid !== 2950) return undefined
   return (buffer, start, end) => {
-    const canonical = binary ? Buffer.from(uuidText(buffer.subarray(start, end))) : buffer.subarray(start, end)
+    const canonical = binary
+      ? Buffer.from(uuidText(buffer.subarray(start, end)))
+      : buffer.subarray(start, end)
     const bytes = digest(canonical, 0, canonical.length).subarray(0, 16)
     return binary ? bytes : Buffer.from(uuidText(bytes))
   }

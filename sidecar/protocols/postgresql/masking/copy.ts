@@ -22,7 +22,13 @@ export class CopyMasker {
   readonly #escape: number
   #first = true
 
-  constructor(options: CopyOptions, analysis: StatementAnalysis, masks: readonly (FieldMask | undefined)[], key: Uint8Array, catalogue: Catalogue) {
+  constructor(
+    options: CopyOptions,
+    analysis: StatementAnalysis,
+    masks: readonly (FieldMask | undefined)[],
+    key: Uint8Array,
+    catalogue: Catalogue,
+  ) {
     this.#options = options
     this.#null = Buffer.from(options.null)
     this.#delimiter = options.delimiter.charCodeAt(0)
@@ -34,7 +40,12 @@ export class CopyMasker {
       // COPY doesn't tell types: only a copied column's is known, anything else becomes NULL, which fits every type
       const typeOid = field?.derivation === 'copy' ? columnType(field.sources[0], catalogue) : 0
       if (typeOid === 0) return () => null
-      return cellMask(mask.strategy, { typeOid, typeModifier: -1, binary: options.format === 'binary' }, key, catalogue)
+      return cellMask(
+        mask.strategy,
+        { typeOid, typeModifier: -1, binary: options.format === 'binary' },
+        key,
+        catalogue,
+      )
     })
   }
 
@@ -87,7 +98,12 @@ export class CopyMasker {
     let quoted = false
     for (let index = 0; index < end; index++) {
       const byte = row[index]
-      if (quoted && byte === this.#escape && (row[index + 1] === this.#quote || row[index + 1] === this.#escape)) index++
+      if (
+        quoted &&
+        byte === this.#escape &&
+        (row[index + 1] === this.#quote || row[index + 1] === this.#escape)
+      )
+        index++
       else if (byte === this.#quote) quoted = !quoted
       else if (!quoted && byte === this.#delimiter) {
         fields.push([start, index])
@@ -102,7 +118,12 @@ export class CopyMasker {
     const value: number[] = []
     for (let index = 1; index < field.length - 1; index++) {
       const next = field[index + 1]
-      if (field[index] === this.#escape && (next === this.#quote || next === this.#escape) && index + 1 < field.length - 1) index++
+      if (
+        field[index] === this.#escape &&
+        (next === this.#quote || next === this.#escape) &&
+        index + 1 < field.length - 1
+      )
+        index++
       value.push(field[index] ?? 0)
     }
     return Buffer.from(value)
@@ -150,7 +171,10 @@ function encodeBinary(value: Buffer | null): Buffer[] {
   return value === null ? [length] : [length, value]
 }
 
-function columnType(source: { readonly path: readonly string[]; readonly part: string } | undefined, catalogue: Catalogue): number {
+function columnType(
+  source: { readonly path: readonly string[]; readonly part: string } | undefined,
+  catalogue: Catalogue,
+): number {
   const relation = source && catalogue.relation(source.path[0] ?? '', source.path[1] ?? '')
   return relation?.columns.find((column) => column.name === source?.part)?.typeOid ?? 0
 }

@@ -5,7 +5,11 @@ import type { Catalogue } from '../catalogue/types.ts'
 import type { ResultColumn } from '../codec/server-messages.ts'
 
 /** @returns undefined when the result has another number of columns than was analysed. */
-export function spreadMasks(masks: readonly (FieldMask | undefined)[], columns: number, shapeUnknown: boolean): readonly (FieldMask | undefined)[] | undefined {
+export function spreadMasks(
+  masks: readonly (FieldMask | undefined)[],
+  columns: number,
+  shapeUnknown: boolean,
+): readonly (FieldMask | undefined)[] | undefined {
   if (shapeUnknown) return Array.from({ length: columns }, () => masks[0])
   if (masks.length === 0) return Array.from({ length: columns }, () => undefined)
   return masks.length === columns ? masks : undefined
@@ -17,7 +21,11 @@ export function spreadMasks(masks: readonly (FieldMask | undefined)[], columns: 
  *
  * @returns the contradiction in words.
  */
-export function originProblem(columns: readonly ResultColumn[], { command, shapeUnknown }: StatementAnalysis, catalogue: Catalogue): string | undefined {
+export function originProblem(
+  columns: readonly ResultColumn[],
+  { command, shapeUnknown }: StatementAnalysis,
+  catalogue: Catalogue,
+): string | undefined {
   if (shapeUnknown || !command.touches.length) return undefined
   for (const [index, column] of columns.entries()) {
     if (column.tableOid === 0 || column.columnNumber <= 0) continue
@@ -31,8 +39,12 @@ export function originProblem(columns: readonly ResultColumn[], { command, shape
     if (relation.schema === 'pg_catalog' || relation.schema === 'information_schema') continue
     const part = relation.columns.find((candidate) => candidate.number === column.columnNumber)?.name
     if (field?.derivation === 'unproven') continue
-    const listed = field?.sources.some((source) => source.part === part && source.path[0] === relation.schema && source.path[1] === relation.name)
-    if (!listed) return `the column ${column.name} comes from ${relation.schema}.${relation.name}, which the analysis did not expect`
+    const listed = field?.sources.some(
+      (source) =>
+        source.part === part && source.path[0] === relation.schema && source.path[1] === relation.name,
+    )
+    if (!listed)
+      return `the column ${column.name} comes from ${relation.schema}.${relation.name}, which the analysis did not expect`
   }
   return undefined
 }

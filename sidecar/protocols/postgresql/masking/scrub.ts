@@ -31,5 +31,9 @@ export function scrub(type: number, fields: ErrorFields): Buffer {
   const code = fields.get('C') ?? ''
   if (beforeData.has(code.slice(0, 2)) && code !== '57014') return encodeFields(type, fields)
   const kept = [...fields].filter(([name]) => harmless.has(name))
-  return encodeFields(type, [...kept, ['M', wordings[code] ?? `the server reported condition ${code}`], ['D', 'Its text is withheld because it could quote masked data.']])
+  return encodeFields(type, [
+    ...kept,
+    ['M', wordings[code] ?? `the server reported condition ${code}`],
+    ['D', 'Its text is withheld because it could quote masked data.'],
+  ])
 }

@@ -2,7 +2,13 @@
 import type { Decision } from '@firebreak/policy'
 import type { Analysed } from '../analysis/analyser.ts'
 import type { StatementAnalysis } from '../analysis/types.ts'
-import { decodeBind, decodeExecute, decodeParse, decodeQuery, decodeTarget } from '../codec/client-messages.ts'
+import {
+  decodeBind,
+  decodeExecute,
+  decodeParse,
+  decodeQuery,
+  decodeTarget,
+} from '../codec/client-messages.ts'
 import * as encode from '../codec/encode.ts'
 import { FrameReader } from '../codec/frame-reader.ts'
 import { clientRules, fromClient } from '../codec/types.ts'
@@ -192,8 +198,11 @@ export class ClientSide {
   /** An unknown name may be new: the catalogue is read again, once per text. */
   #mayBeNew(statements: readonly StatementAnalysis[], text: Buffer): Verdict | undefined {
     const session = this.#session
-    const unknown = statements.some((statement) => statement.serverError?.code.startsWith('42') && statement.serverError.code !== '42601')
-    if (!unknown || this.#refreshedFor?.equals(text) || session.operations.length > 0 || session.groupOpen) return undefined
+    const unknown = statements.some(
+      (statement) => statement.serverError?.code.startsWith('42') && statement.serverError.code !== '42601',
+    )
+    if (!unknown || this.#refreshedFor?.equals(text) || session.operations.length > 0 || session.groupOpen)
+      return undefined
     this.#refreshedFor = Buffer.from(text)
     session.state.catalogueInDoubt()
     return this.#wait(session.settle())
@@ -215,7 +224,9 @@ export class ClientSide {
       if (again) return again
     }
     session.groupOpen = false
-    const runs = statements.map((statement, index) => this.#run(statement, decisions[index], analysed.byForm ? text : undefined))
+    const runs = statements.map((statement, index) =>
+      this.#run(statement, decisions[index], analysed.byForm ? text : undefined),
+    )
     const refusal = this.#refuse(runs)
     if (refusal) {
       this.#send(encode.query(placeholder(refusal.reference)))
@@ -230,12 +241,28 @@ export class ClientSide {
       undoPrepared.push(session.prepared.apply(statement.effects, Buffer.from(statement.command.text)))
       session.state.predict(statement.effects)
     }
-    session.expect({ kind: 'query', runs, hasEffects, ...(undoPrepared.length > 0 && { undo: () => undoPrepared.reverse().forEach((undo) => void undo()) }) })
+    session.expect({
+      kind: 'query',
+      runs,
+      hasEffects,
+      ...(undoPrepared.length > 0 && { undo: () => undoPrepared.reverse().forEach((undo) => void undo()) }),
+    })
     return 'forward'
   }
 
-  #run(analysis: StatementAnalysis, decision: Decision | undefined, text: Buffer | undefined, portal?: Portal): CommandRun {
-    return new CommandRun(this.#session.guarded, analysis, decision ?? this.#decide(analysis), portal ? portal.text : text?.toString('utf8'), portal?.parameters)
+  #run(
+    analysis: StatementAnalysis,
+    decision: Decision | undefined,
+    text: Buffer | undefined,
+    portal?: Portal,
+  ): CommandRun {
+    return new CommandRun(
+      this.#session.guarded,
+      analysis,
+      decision ?? this.#decide(analysis),
+      portal ? portal.text : text?.toString('utf8'),
+      portal?.parameters,
+    )
   }
 
   /** @returns what to say when not all of the commands may run; each then has its audit line. */
@@ -244,8 +271,16 @@ export class ClientSide {
     const denied = runs.find((run) => run.decision.effect !== 'allow')
     if (denied) {
       const code = denied.analysis.serverError?.code ?? '42501'
-      for (const run of runs) run.finish(run === denied ? { code, message: run.analysis.serverError?.message ?? run.decision.reason } : { code: '25P02', message: 'not run, because another command of the same message was refused' })
-      return { message: refusedCommand(denied.decision, denied.analysis, denied.reference), reference: denied.reference }
+      for (const run of runs)
+        run.finish(
+          run === denied
+            ? { code, message: run.analysis.serverError?.message ?? run.decision.reason }
+            : { code: '25P02', message: 'not run, because another command of the same message was refused' },
+        )
+      return {
+        message: refusedCommand(denied.decision, denied.analysis, denied.reference),
+        reference: denied.reference,
+      }
     }
     for (const run of runs) {
       const limit = guarded.admit()
@@ -289,7 +324,12 @@ export class ClientSide {
     }
     session.groupOpen = true
     const text = Buffer.from(parse.text)
-    const undo = session.prepared.set(parse.name, { text, bySql: false, analysed, stateKey: session.state.key })
+    const undo = session.prepared.set(parse.name, {
+      text,
+      bySql: false,
+      analysed,
+      stateKey: session.state.key,
+    })
     session.expect({ kind: 'parse', undo })
     return 'forward'
   }
@@ -324,7 +364,10 @@ export class ClientSide {
     const { portals } = session.prepared
     const before = portals.get(bind.portal)
     portals.set(bind.portal, portal)
-    session.expect({ kind: 'bind', undo: () => (before ? portals.set(bind.portal, before) : portals.delete(bind.portal)) })
+    session.expect({
+      kind: 'bind',
+      undo: () => (before ? portals.set(bind.portal, before) : portals.delete(bind.portal)),
+    })
     return 'forward'
   }
 
@@ -335,7 +378,8 @@ export class ClientSide {
     if (!target) return this.#malformed()
     if (target.name.startsWith(ownPrefix)) return this.#reserved()
     session.groupOpen = true
-    const described = target.kind === 'portal' ? session.prepared.portals.get(target.name) : session.prepared.get(target.name)
+    const described =
+      target.kind === 'portal' ? session.prepared.portals.get(target.name) : session.prepared.get(target.name)
     session.expect({ kind: 'describe', ...(described && { describes: described }) })
     return 'forward'
   }
@@ -369,16 +413,29 @@ export class ClientSide {
       session.expect({ kind: 'describe', hidden: true, describes: portal })
     }
     const { effects } = portal.analysis
-    const undo = effects.length > 0 ? session.prepared.apply(effects, Buffer.from(portal.analysis.command.text)) : undefined
+    const undo =
+      effects.length > 0
+        ? session.prepared.apply(effects, Buffer.from(portal.analysis.command.text))
+        : undefined
     session.state.predict(effects)
-    session.expect({ kind: 'execute', runs: [run], describes: portal, hasEffects: effects.length > 0, ...(undo && { undo }) })
+    session.expect({
+      kind: 'execute',
+      runs: [run],
+      describes: portal,
+      hasEffects: effects.length > 0,
+      ...(undo && { undo }),
+    })
     return 'forward'
   }
 
   /** Rows can only be held against the analysis when their columns are known, and clients need not ask for them. */
   #needsColumns(run: CommandRun): boolean {
     const { terms } = this.#session.guarded
-    return run.analysis.returnsRows && !run.analysis.copy && (run.masks || terms.masks || terms.detectors.length > 0)
+    return (
+      run.analysis.returnsRows &&
+      !run.analysis.copy &&
+      (run.masks || terms.masks || terms.detectors.length > 0)
+    )
   }
 
   #close(): Verdict {

@@ -1,6 +1,7 @@
 /** What has been sent to the server and is still to be answered, in order. */
-import type { CommandRun } from './run.ts'
+
 import type { Portal, Prepared } from './prepared.ts'
+import type { CommandRun } from './run.ts'
 
 export interface Operation {
   readonly kind: 'query' | 'parse' | 'bind' | 'describe' | 'execute' | 'close' | 'sync' | 'function'

@@ -1,5 +1,5 @@
 /** Prepared statements and portals of a session: PREPARE and Parse share one name space, DECLARE and Bind another. */
-import type { Analyser, Analysed } from '../analysis/analyser.ts'
+import type { Analysed, Analyser } from '../analysis/analyser.ts'
 import type { SessionEffect, StatementAnalysis } from '../analysis/types.ts'
 import type { ResultColumn } from '../codec/server-messages.ts'
 import type { CommandRun } from './run.ts'
@@ -85,14 +85,28 @@ export class PreparedStatements {
     for (const effect of effects) {
       switch (effect.kind) {
         case 'prepare':
-          undo.push(this.set(effect.name, { text, bySql: true, analysed: { statements: [effect.statement], byForm: false }, stateKey: '' }))
+          undo.push(
+            this.set(effect.name, {
+              text,
+              bySql: true,
+              analysed: { statements: [effect.statement], byForm: false },
+              stateKey: '',
+            }),
+          )
           break
         case 'deallocate':
           if (effect.name === undefined) this.#byName.clear()
           else undo.push(this.remove(effect.name))
           break
         case 'declareCursor':
-          undo.push(setting(this.portals, effect.name, { analysis: effect.statement, text: undefined, resultFormats: [], parameters: [] }))
+          undo.push(
+            setting(this.portals, effect.name, {
+              analysis: effect.statement,
+              text: undefined,
+              resultFormats: [],
+              parameters: [],
+            }),
+          )
           break
         case 'closeCursor':
           if (effect.name === undefined) this.portals.clear()

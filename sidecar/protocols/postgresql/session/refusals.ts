@@ -1,8 +1,8 @@
 /** What a client hears when the gateway answers instead of the server. */
 import { type Decision, describeDecision } from '@firebreak/policy'
 import type { LimitReached, Refusal } from '../../../session.ts'
-import { errorResponse } from '../codec/encode.ts'
 import type { StatementAnalysis } from '../analysis/types.ts'
+import { errorResponse } from '../codec/encode.ts'
 
 /** The text that stands in a refused command's place. The server is certain to refuse it as a syntax error, and logs it with the reference. */
 export function placeholder(reference: string): string {
@@ -34,7 +34,12 @@ export function limitReached({ message }: LimitReached, reference: string): Buff
 }
 
 export function commandTooLong(secondsAllowed: number, reference: string): Buffer {
-  return errorResponse({ severity: 'ERROR', code: '57014', message: `canceled: the command ran longer than the ${secondsAllowed} s that policy allows`, hint: hint(undefined, reference) })
+  return errorResponse({
+    severity: 'ERROR',
+    code: '57014',
+    message: `canceled: the command ran longer than the ${secondsAllowed} s that policy allows`,
+    hint: hint(undefined, reference),
+  })
 }
 
 export function unmaskable(problem: string, reference: string): Buffer {
@@ -47,7 +52,12 @@ export function unmaskable(problem: string, reference: string): Buffer {
   })
 }
 
-const refusalCodes = { unauthenticated: '28000', forbidden: '42501', unavailable: '08001', expired: '57P01' } as const
+const refusalCodes = {
+  unauthenticated: '28000',
+  forbidden: '42501',
+  unavailable: '08001',
+  expired: '57P01',
+} as const
 
 export function refusedSession({ code, message, hint: help, reference }: Refusal): Buffer {
   return errorResponse({ severity: 'FATAL', code: refusalCodes[code], message, hint: hint(help, reference) })

@@ -5,8 +5,8 @@ import type { StatementAnalysis } from '../analysis/types.ts'
 import type { Catalogue } from '../catalogue/types.ts'
 import type { ResultColumn } from '../codec/server-messages.ts'
 import { CopyMasker } from '../masking/copy.ts'
-import { RowMasker } from '../masking/rows.ts'
 import { originProblem, spreadMasks } from '../masking/plan.ts'
+import { RowMasker } from '../masking/rows.ts'
 
 export interface RunError {
   readonly code: string
@@ -36,7 +36,13 @@ export class CommandRun {
   #audited = false
 
   /** @param text where the analysis stands for another text of the same form. */
-  constructor(session: GuardedSession, analysis: StatementAnalysis, decision: Decision, text: string | undefined, parameters?: CommandAudit['parameters']) {
+  constructor(
+    session: GuardedSession,
+    analysis: StatementAnalysis,
+    decision: Decision,
+    text: string | undefined,
+    parameters?: CommandAudit['parameters'],
+  ) {
     this.#session = session
     this.analysis = analysis
     this.decision = decision
@@ -62,14 +68,18 @@ export class CommandRun {
   begin(columns: readonly ResultColumn[], catalogue: Catalogue): string | undefined {
     const { decision, analysis } = this
     if (decision.effect === 'deny') return 'the command was refused'
-    if (!this.#session.terms.masks && !this.masks && this.#session.terms.detectors.length === 0) return undefined
+    if (!this.#session.terms.masks && !this.masks && this.#session.terms.detectors.length === 0)
+      return undefined
     const problem = originProblem(columns, analysis, catalogue)
     if (problem !== undefined) return problem
     const masks = spreadMasks(decision.masks, columns.length, analysis.shapeUnknown)
     if (masks === undefined) return 'the result has other columns than the analysis expected'
     const { detectors } = this.#session.terms
-    const copies = columns.map((_, index) => analysis.command.fields[analysis.shapeUnknown ? 0 : index]?.derivation === 'copy')
-    if (masks.some((mask) => mask !== undefined) || detectors.length > 0) this.rowMasker = new RowMasker(columns, masks, copies, this.#session.maskKey, detectors, catalogue)
+    const copies = columns.map(
+      (_, index) => analysis.command.fields[analysis.shapeUnknown ? 0 : index]?.derivation === 'copy',
+    )
+    if (masks.some((mask) => mask !== undefined) || detectors.length > 0)
+      this.rowMasker = new RowMasker(columns, masks, copies, this.#session.maskKey, detectors, catalogue)
     this.#masked = columns.flatMap((column, index) => (masks[index] ? [column.name] : []))
     return undefined
   }
@@ -77,11 +87,13 @@ export class CommandRun {
   /** COPY sends rows without describing them. */
   beginCopy(columnCount: number, binary: boolean, catalogue: Catalogue): string | undefined {
     const { decision, analysis } = this
-    if (decision.effect === 'deny' || analysis.copy?.direction !== 'out') return 'the server sends rows that the analysis did not expect'
+    if (decision.effect === 'deny' || analysis.copy?.direction !== 'out')
+      return 'the server sends rows that the analysis did not expect'
     if (!this.masks) return undefined
     const masks = spreadMasks(decision.masks, columnCount, analysis.shapeUnknown)
     if (masks === undefined) return 'the result has other columns than the analysis expected'
-    if (binary !== (analysis.copy.format === 'binary')) return 'the rows come in another format than the analysis expected'
+    if (binary !== (analysis.copy.format === 'binary'))
+      return 'the rows come in another format than the analysis expected'
     this.copyMasker = new CopyMasker(analysis.copy, analysis, masks, this.#session.maskKey, catalogue)
     this.#masked = analysis.command.fields.flatMap((field, index) => (masks[index] ? [field.label] : []))
     return undefined

@@ -39,16 +39,27 @@ async function startSession(started: StartedClient, gateway: Gateway, deadline: 
   const { socket: client, parameters, token } = started
   client.on('error', () => {})
   const role = parameters.get('user')
-  const claim: Claim = { remoteAddress: client.remoteAddress ?? 'unix', ...(role !== undefined && { role }), ...(token !== undefined && { token }) }
+  const claim: Claim = {
+    remoteAddress: client.remoteAddress ?? 'unix',
+    ...(role !== undefined && { role }),
+    ...(token !== undefined && { token }),
+  }
   const opened = await gateway.open(claim)
   if (!opened.ok) return refuse(client, refusedSession(opened.error))
   using guarded = opened.value
   const database = databaseOf(parameters, gateway)
-  if (database === undefined) return refuse(client, wrongDatabase(parameters.get('database') ?? '', gateway, guarded))
+  if (database === undefined)
+    return refuse(client, wrongDatabase(parameters.get('database') ?? '', gateway, guarded))
   await withServer(started, gateway, guarded, database, deadline)
 }
 
-async function withServer(started: StartedClient, gateway: Gateway, guarded: GuardedSession, database: string, deadline: AbortSignal): Promise<void> {
+async function withServer(
+  started: StartedClient,
+  gateway: Gateway,
+  guarded: GuardedSession,
+  database: string,
+  deadline: AbortSignal,
+): Promise<void> {
   const { socket: client, parameters, minor } = started
   const cache = catalogueOf(gateway, guarded, database)
   const catalogue = await cache.acquire(deadline)
@@ -59,7 +70,12 @@ async function withServer(started: StartedClient, gateway: Gateway, guarded: Gua
     if (refusal) return refuse(client, refusal)
     const credential = await guarded.credential()
     if (!credential.ok) return refuse(client, refusedSession(credential.error))
-    const connected = await connectServer(gateway.target, credential.value, serverParameters(parameters, database), deadline)
+    const connected = await connectServer(
+      gateway.target,
+      credential.value,
+      serverParameters(parameters, database),
+      deadline,
+    )
     if (!connected.ok) return refuse(client, failedConnection(connected.error, guarded))
     const server = connected.value
     key = server.key && issueKey(gateway.target, server.key, minor)
@@ -93,14 +109,27 @@ function wrongDatabase(asked: string, { target, resource }: Gateway, guarded: Gu
 }
 
 /** The startup packet's settings pass the policy like those of SET. */
-function decideStartup(guarded: GuardedSession, command: Parameters<GuardedSession['decide']>[0]): Buffer | undefined {
+function decideStartup(
+  guarded: GuardedSession,
+  command: Parameters<GuardedSession['decide']>[0],
+): Buffer | undefined {
   const decision = guarded.decide(command)
   if (decision.effect === 'allow') return undefined
   const reference = guarded.reference()
   const error = { code: '42501', message: decision.reason }
-  guarded.audit({ reference, command, decision, outcome: { rows: 0, bytes: 0, maskedFields: [], milliseconds: 0, error } })
+  guarded.audit({
+    reference,
+    command,
+    decision,
+    outcome: { rows: 0, bytes: 0, maskedFields: [], milliseconds: 0, error },
+  })
   const { hint } = decision
-  const refusal: Refusal = { code: 'forbidden', message: `the connection was refused: ${decision.reason}`, reference, ...(hint !== undefined && { hint }) }
+  const refusal: Refusal = {
+    code: 'forbidden',
+    message: `the connection was refused: ${decision.reason}`,
+    reference,
+    ...(hint !== undefined && { hint }),
+  }
   return refusedSession(refusal)
 }
 
@@ -113,7 +142,12 @@ function serverParameters(parameters: ReadonlyMap<string, string>, database: str
 
 function failedConnection({ code, message, hint }: ConnectFailure, guarded: GuardedSession): Buffer {
   const reference = guarded.reference()
-  return encode.errorResponse({ severity: 'FATAL', code, message, hint: `${hint === undefined ? '' : `${hint} `}Reference ${reference}.` })
+  return encode.errorResponse({
+    severity: 'FATAL',
+    code,
+    message,
+    hint: `${hint === undefined ? '' : `${hint} `}Reference ${reference}.`,
+  })
 }
 
 function refuse(client: Socket, message: Buffer): void {

@@ -1,6 +1,15 @@
 /** Messages from the server: held against what is expected, masked, counted and passed on. */
-import { decodeCommandTag, decodeCopyResponse, decodeDataRow, decodeErrorFields, decodeParameterStatus, decodeRowDescription, rowsOfTag } from '../codec/server-messages.ts'
+
 import { FrameReader } from '../codec/frame-reader.ts'
+import {
+  decodeCommandTag,
+  decodeCopyResponse,
+  decodeDataRow,
+  decodeErrorFields,
+  decodeParameterStatus,
+  decodeRowDescription,
+  rowsOfTag,
+} from '../codec/server-messages.ts'
 import { fromServer, serverRules } from '../codec/types.ts'
 import { Output } from '../masking/output.ts'
 import { scrub } from '../masking/scrub.ts'
@@ -97,7 +106,12 @@ export class ServerSide {
   #mustSeeRows(): boolean {
     const head = this.#head
     const run = this.#currentRun(head)
-    return head?.hidden === true || run?.rowMasker !== undefined || run?.copyMasker !== undefined || (head?.kind === 'execute' && run?.begun === false && this.#watchesResults())
+    return (
+      head?.hidden === true ||
+      run?.rowMasker !== undefined ||
+      run?.copyMasker !== undefined ||
+      (head?.kind === 'execute' && run?.begun === false && this.#watchesResults())
+    )
   }
 
   #fail(message: string): Verdict {
@@ -199,7 +213,10 @@ export class ServerSide {
     if (problem !== undefined) return this.#withhold(run, problem)
     const { rowsPerCommand } = this.#session.guarded.terms.limits
     if (rowsPerCommand !== undefined && run.rows >= rowsPerCommand) {
-      return this.#cut(run, { limit: 'rowsPerCommand', message: `the limit of ${rowsPerCommand} rows per command is reached` })
+      return this.#cut(run, {
+        limit: 'rowsPerCommand',
+        message: `the limit of ${rowsPerCommand} rows per command is reached`,
+      })
     }
     run.rows++
     this.#rows++
@@ -210,7 +227,8 @@ export class ServerSide {
     this.#flush(start)
     this.#output ??= new Output(buffer.length + 1024)
     const before = this.#output.length
-    if (!run.rowMasker.rewrite(buffer, start, end, this.#output)) return this.#fail('the server sent a row that is not as it was described')
+    if (!run.rowMasker.rewrite(buffer, start, end, this.#output))
+      return this.#fail('the server sent a row that is not as it was described')
     run.bytes += this.#output.length - before
     return 'drop'
   }
@@ -259,7 +277,8 @@ export class ServerSide {
     const formats = decodeCopyResponse(buffer, start, end)
     if (!formats || !run || (head?.kind !== 'query' && head?.kind !== 'execute')) return this.#unexpected()
     if (isIn) {
-      if (run.analysis.copy?.direction !== 'in') return this.#fail('the server asks for data that the analysis did not expect')
+      if (run.analysis.copy?.direction !== 'in')
+        return this.#fail('the server asks for data that the analysis did not expect')
       session.copyingIn = true
       // the server ignores a Sync that was sent before it began to copy
       session.operations.dropLeadingSyncs()
@@ -278,7 +297,10 @@ export class ServerSide {
     this.#rows++
     const { rowsPerCommand } = this.#session.guarded.terms.limits
     if (rowsPerCommand !== undefined && run.rows > rowsPerCommand + 1) {
-      return this.#cut(run, { limit: 'rowsPerCommand', message: `the limit of ${rowsPerCommand} rows per command is reached` })
+      return this.#cut(run, {
+        limit: 'rowsPerCommand',
+        message: `the limit of ${rowsPerCommand} rows per command is reached`,
+      })
     }
     if (!run.copyMasker) {
       run.bytes += end - start
@@ -334,10 +356,13 @@ export class ServerSide {
     const { buffer, start } = this.#reader
     const session = this.#session
     const head = this.#head
-    if (head?.kind !== 'query' && head?.kind !== 'sync' && head?.kind !== 'function') return this.#unexpected()
+    if (head?.kind !== 'query' && head?.kind !== 'sync' && head?.kind !== 'function')
+      return this.#unexpected()
     const status = String.fromCharCode(buffer[start + 5] ?? 0)
-    if (status !== 'I' && status !== 'T' && status !== 'E') return this.#fail('the server sent an unknown transaction status')
-    for (const run of head.runs ?? []) run.finish({ code: '25P02', message: 'not run, because an earlier command of the same message failed' })
+    if (status !== 'I' && status !== 'T' && status !== 'E')
+      return this.#fail('the server sent an unknown transaction status')
+    for (const run of head.runs ?? [])
+      run.finish({ code: '25P02', message: 'not run, because an earlier command of the same message failed' })
     session.copyingIn = false
     this.#muted = false
     this.#done()
@@ -365,9 +390,15 @@ export class ServerSide {
     }
     const run = this.#currentRun(head)
     const muted = this.#muted
-    const answer = head.refusal ?? run?.ended ?? (run?.mayQuote && !run.ended ? scrub(fromServer.error, fields) : undefined)
+    const answer =
+      head.refusal ??
+      run?.ended ??
+      (run?.mayQuote && !run.ended ? scrub(fromServer.error, fields) : undefined)
     if (run) {
-      run.error ??= { code: fields.get('C') ?? '', message: run.mayQuote ? 'withheld' : (fields.get('M') ?? '') }
+      run.error ??= {
+        code: fields.get('C') ?? '',
+        message: run.mayQuote ? 'withheld' : (fields.get('M') ?? ''),
+      }
       run.finish()
     }
     session.copyingIn = false
@@ -391,7 +422,8 @@ export class ServerSide {
       const operation = session.operations.head
       if (!operation || operation.kind === 'sync' || operation.kind === 'query') break
       if (operation.undo) undo.push(operation.undo)
-      for (const run of operation.runs ?? []) run.finish({ code: '25P02', message: 'not run, because an earlier message of the pipeline failed' })
+      for (const run of operation.runs ?? [])
+        run.finish({ code: '25P02', message: 'not run, because an earlier message of the pipeline failed' })
       this.#done()
     }
     for (const step of undo.reverse()) step()
@@ -404,7 +436,9 @@ export class ServerSide {
     if (head?.hidden) return 'drop'
     if (!this.#currentRun(head)?.mayQuote) return 'forward'
     const fields = decodeErrorFields(buffer, start, end)
-    return fields ? this.#instead(scrub(fromServer.notice, fields)) : this.#fail('the server sent an invalid NoticeResponse')
+    return fields
+      ? this.#instead(scrub(fromServer.notice, fields))
+      : this.#fail('the server sent an invalid NoticeResponse')
   }
 
   #parameterStatus(): Verdict {

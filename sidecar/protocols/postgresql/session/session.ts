@@ -38,7 +38,14 @@ export class Session {
   readonly #ended = Promise.withResolvers<void>()
   #closed = false
 
-  constructor(client: Socket, server: ServerConnection, gateway: Gateway, guarded: GuardedSession, analyser: Analyser, state: SessionState) {
+  constructor(
+    client: Socket,
+    server: ServerConnection,
+    gateway: Gateway,
+    guarded: GuardedSession,
+    analyser: Analyser,
+    state: SessionState,
+  ) {
     this.client = client
     this.server = server
     this.gateway = gateway
@@ -70,7 +77,9 @@ export class Session {
       await this.#ended.promise
     } finally {
       guarded.signal.removeEventListener('abort', expired)
-      for (const operation of this.operations) for (const run of operation.runs ?? []) run.finish({ code: '08006', message: 'the connection ended before the command did' })
+      for (const operation of this.operations)
+        for (const run of operation.runs ?? [])
+          run.finish({ code: '08006', message: 'the connection ended before the command did' })
       for (const portal of this.prepared.portals.values()) portal.run?.finish()
     }
   }
@@ -141,7 +150,14 @@ export class Session {
     this.expect({ kind: 'close', ...hidden })
     this.expect({ kind: 'sync', ...hidden, settled: (failed) => resolve(failed ? undefined : value) })
     this.server.socket.write(
-      Buffer.concat([encode.parse(ownName, text), encode.bind(ownName, ownName), encode.execute(ownName), encode.close('portal', ownName), encode.close('statement', ownName), encode.sync]),
+      Buffer.concat([
+        encode.parse(ownName, text),
+        encode.bind(ownName, ownName),
+        encode.execute(ownName),
+        encode.close('portal', ownName),
+        encode.close('statement', ownName),
+        encode.sync,
+      ]),
     )
     void this.#ended.promise.then(() => resolve(undefined))
     return promise

@@ -1,10 +1,11 @@
 /** The state of a server session that changes what text means, as far as the gateway knows it. */
+
+import { resolveSearchPath } from '../analysis/analyse.ts'
+import type { SessionContext, SessionEffect, StatementAnalysis } from '../analysis/types.ts'
 import type { CatalogueCache } from '../catalogue/cache.ts'
 import { buildCatalogue } from '../catalogue/catalogue.ts'
 import { catalogueQuery } from '../catalogue/query.ts'
 import type { Catalogue } from '../catalogue/types.ts'
-import { resolveSearchPath } from '../analysis/analyse.ts'
-import type { SessionContext, SessionEffect, StatementAnalysis } from '../analysis/types.ts'
 
 export type TransactionStatus = 'I' | 'T' | 'E'
 
@@ -56,7 +57,13 @@ export class SessionState implements SessionContext {
 
   /** Tells apart all states in which a text could mean different things. */
   get key(): string {
-    this.#key ??= [this.searchPath?.join(',') ?? '?', this.currentUser, this.standardConformingStrings, this.clientEncoding, ''].join('\0')
+    this.#key ??= [
+      this.searchPath?.join(',') ?? '?',
+      this.currentUser,
+      this.standardConformingStrings,
+      this.clientEncoding,
+      '',
+    ].join('\0')
     return `${this.catalogue.version}\0${this.#key}`
   }
 
@@ -75,7 +82,8 @@ export class SessionState implements SessionContext {
         this.#uncertain = true
         break
       case 'transaction':
-        if (effect.step !== 'begin' && effect.step !== 'savepoint' && effect.step !== 'release') this.#transactionEnds()
+        if (effect.step !== 'begin' && effect.step !== 'savepoint' && effect.step !== 'release')
+          this.#transactionEnds()
         break
       case 'definition':
         this.#definitionsChanged = true
@@ -139,7 +147,12 @@ export class SessionState implements SessionContext {
   }
 
   answerState(json: string): void {
-    const answer = JSON.parse(json) as { path: string[] | null; user: string; strings: string; encoding: string }
+    const answer = JSON.parse(json) as {
+      path: string[] | null
+      user: string
+      strings: string
+      encoding: string
+    }
     this.searchPath = answer.path ?? []
     this.currentUser = answer.user
     this.standardConformingStrings = answer.strings === 'on'
