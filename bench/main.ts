@@ -1,0 +1,12 @@
+/** `npm run bench -- NAME`: benchmarks that compare in one run with the direct connection and with a peer. */
+import { benchPostgresql } from './postgresql.ts'
+
+const benches: Readonly<Record<string, (seconds: number) => Promise<void>>> = { postgresql: benchPostgresql }
+
+const [name = '', seconds = '6'] = process.argv.slice(2)
+const bench = benches[name]
+if (!bench || !(Number(seconds) > 0)) {
+  console.error(`Usage: npm run bench -- ${Object.keys(benches).join('|')} [SECONDS PER MEASUREMENT]`)
+  process.exit(2)
+}
+await bench(Number(seconds))
