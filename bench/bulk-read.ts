@@ -6,10 +6,18 @@ import { query, startupMessage } from '@firebreak/sidecar/protocols/postgresql/c
 import { FrameReader } from '@firebreak/sidecar/protocols/postgresql/codec/frame-reader.ts'
 import { fromServer, serverRules } from '@firebreak/sidecar/protocols/postgresql/codec/types.ts'
 
-export async function bulkRead({ host, port }: Address, sql: string): Promise<{ rows: number; milliseconds: number }> {
+export async function bulkRead(
+  { host, port }: Address,
+  sql: string,
+): Promise<{ rows: number; milliseconds: number }> {
   const socket = connect({ host, port })
   await once(socket, 'connect')
-  socket.write(startupMessage(0, [['user', 'postgres'], ['database', 'postgres']]))
+  socket.write(
+    startupMessage(0, [
+      ['user', 'postgres'],
+      ['database', 'postgres'],
+    ]),
+  )
   const reader = new FrameReader(serverRules)
   let rows = 0
   let startedAt = 0
@@ -19,7 +27,8 @@ export async function bulkRead({ host, port }: Address, sql: string): Promise<{ 
     reader.push(chunk)
     for (let result = reader.next(); result === 'frame'; result = reader.next()) {
       if (reader.type === fromServer.dataRow) rows++
-      else if (reader.type === fromServer.error) done.reject(new Error(reader.buffer.toString('utf8', reader.start, reader.end)))
+      else if (reader.type === fromServer.error)
+        done.reject(new Error(reader.buffer.toString('utf8', reader.start, reader.end)))
       else if (reader.type === fromServer.ready) {
         if (startedAt !== 0) return done.resolve(performance.now() - startedAt)
         startedAt = performance.now()

@@ -40,7 +40,9 @@ ignore_startup_parameters = extra_float_digits
   const asUser = process.getuid?.() === 0 ? { uid: 65534, gid: 65534 } : {}
   const child = spawn('pgbouncer', ['-q', join(directory, 'pgbouncer.ini')], { stdio: 'ignore', ...asUser })
   child.on('error', (error) => {
-    console.error(`pgbouncer can't be started (${error.message}); it is the peer of this comparison: install it with your package manager`)
+    console.error(
+      `pgbouncer can't be started (${error.message}); it is the peer of this comparison: install it with your package manager`,
+    )
     process.exit(1)
   })
   await new Promise((resolve) => setTimeout(resolve, 500))
@@ -67,10 +69,24 @@ export async function startFirebreak(server: Address): Promise<Firebreak> {
   const audit = join(directory, 'audit.jsonl')
   writeFileSync(join(directory, 'firebreak.yaml'), policy(server))
   const main = fileURLToPath(new URL('../cli/main.ts', import.meta.url))
-  const child = spawn(process.execPath, [main, 'run', '--config', directory, '--listen', `bench=127.0.0.1:${port}`, '--audit', audit], {
-    stdio: ['ignore', 'inherit', 'pipe'],
-    env: { ...process.env, BENCH_PASSWORD: 'none' },
-  })
+  const child = spawn(
+    process.execPath,
+    [
+      ...(process.env.FLAGS ?? '').split(' ').filter(Boolean),
+      main,
+      'run',
+      '--config',
+      directory,
+      '--listen',
+      `bench=127.0.0.1:${port}`,
+      '--audit',
+      audit,
+    ],
+    {
+      stdio: ['ignore', 'inherit', 'pipe'],
+      env: { ...process.env, BENCH_PASSWORD: 'none' },
+    },
+  )
   let messages = ''
   for await (const chunk of child.stderr) {
     messages += String(chunk)
@@ -87,7 +103,9 @@ export async function startFirebreak(server: Address): Promise<Firebreak> {
     },
     commandsSent: () => sent,
     auditLines() {
-      const commands = readFileSync(audit, 'latin1').split('\n').filter((line) => line.includes('"event":"command"')).length
+      const commands = readFileSync(audit, 'latin1')
+        .split('\n')
+        .filter((line) => line.includes('"event":"command"')).length
       return { commands, gaps: Math.max(0, sent - commands) }
     },
     async [Symbol.asyncDispose]() {

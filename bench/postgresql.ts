@@ -1,7 +1,7 @@
 /** PostgreSQL: direct, pgbouncer (session pooling) and Firebreak (policy with analysis, audit on) side by side. */
 import { execFileSync } from 'node:child_process'
 import { readdirSync, readFileSync, rmSync } from 'node:fs'
-import { type Address } from '@firebreak/sidecar'
+import type { Address } from '@firebreak/sidecar'
 import pg from 'pg'
 import { startPostgres } from '../tools/postgres.ts'
 import { bulkRead } from './bulk-read.ts'
@@ -18,7 +18,10 @@ interface Measured {
 }
 
 export async function benchPostgresql(seconds: number): Promise<void> {
-  await using postgres = await startPostgres({ hba: ['host all all 127.0.0.1/32 trust'], settings: { max_connections: 500 } })
+  await using postgres = await startPostgres({
+    hba: ['host all all 127.0.0.1/32 trust'],
+    settings: { max_connections: 500 },
+  })
   console.log('Filling a database with pgbench (scale 10) and a table of a million rows …')
   pgbench(postgres, ['-i', '-s', '10', '-q'])
   await fill(postgres)
@@ -30,28 +33,46 @@ export async function benchPostgresql(seconds: number): Promise<void> {
   await compareBulk(contenders, 'SELECT id, email, note FROM bulk', 'one column masked by Firebreak')
   await memory(firebreak.address, firebreak.processId)
   const lines = firebreak.auditLines()
-  console.log(`\naudit: ${lines.commands} command lines, ${lines.gaps} of ${firebreak.commandsSent()} transactions without one`)
+  console.log(
+    `\naudit: ${lines.commands} command lines, ${lines.gaps} of ${firebreak.commandsSent()} transactions without one`,
+  )
 }
 
 function pgbench({ host, port }: Address, options: readonly string[], directory?: string): string {
-  return execFileSync('pgbench', ['-h', host, '-p', String(port), '-U', 'postgres', ...options, 'postgres'], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'], cwd: directory })
+  return execFileSync('pgbench', ['-h', host, '-p', String(port), '-U', 'postgres', ...options, 'postgres'], {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'pipe'],
+    cwd: directory,
+  })
 }
 
 async function fill({ host, port }: Address): Promise<void> {
   const client = new pg.Client({ host, port, user: 'postgres', database: 'postgres' })
   await client.connect()
-  await client.query(`CREATE TABLE bulk AS SELECT n AS id, 'person ' || n AS name, 'person' || n || '@shop.example' AS email, repeat('x', 40) AS note FROM generate_series(1, ${bulkRows}) n`)
+  await client.query(
+    `CREATE TABLE bulk AS SELECT n AS id, 'person ' || n AS name, 'person' || n || '@shop.example' AS email, repeat('x', 40) AS note FROM generate_series(1, ${bulkRows}) n`,
+  )
   await client.query('VACUUM ANALYZE')
   await client.end()
 }
 
 /** One setting, every contender in turn, twice, so that a drift of the machine meets all alike. */
-async function compare(contenders: readonly Contender[], mode: (typeof modes)[number], count: number, seconds: number): Promise<void> {
+async function compare(
+  contenders: readonly Contender[],
+  mode: (typeof modes)[number],
+  count: number,
+  seconds: number,
+): Promise<void> {
   const results = new Map<string, Measured[]>()
   for (let turn = 0; turn < 2; turn++) {
-    for (const contender of contenders) results.set(contender.name, [...(results.get(contender.name) ?? []), measure(contender, mode, count, seconds / 2)])
+    for (const contender of contenders)
+      results.set(contender.name, [
+        ...(results.get(contender.name) ?? []),
+        measure(contender, mode, count, Math.max(1, Math.round(seconds / 2))),
+      ])
   }
-  const best = (name: string): Measured => (results.get(name) ?? []).reduce((a, b) => (b.transactionsPerSecond > a.transactionsPerSecond ? b : a))
+  const best = (name: string): Measured =>
+    (results.get(name) ?? []).reduce((a, b) => (b.transactionsPerSecond > a.transactionsPerSecond ? b : a))
   const direct = best('direct')
   const bouncer = best('pgbouncer')
   console.log(`\npgbench -S, ${mode}, ${count} client${count > 1 ? 's' : ''}`)
@@ -71,7 +92,24 @@ function ratio(a: number, b: number): string {
 function measure(contender: Contender, mode: string, count: number, seconds: number): Measured {
   const directory = execFileSync('mktemp', ['-d'], { encoding: 'utf8' }).trim()
   try {
-    const output = pgbench(contender.address, ['-S', '-n', '-M', mode, '-c', String(count), '-j', '1', '-T', String(seconds), '-l', '--sampling-rate=1'], directory)
+    const output = pgbench(
+      contender.address,
+      [
+        '-S',
+        '-n',
+        '-M',
+        mode,
+        '-c',
+        String(count),
+        '-j',
+        '1',
+        '-T',
+        String(seconds),
+        '-l',
+        '--sampling-rate=1',
+      ],
+      directory,
+    )
     const transactions = Number(/transactions actually processed: (\d+)/.exec(output)?.[1])
     contender.sent?.(transactions)
     const latencies = readdirSync(directory)
@@ -98,7 +136,9 @@ async function compareBulk(contenders: readonly Contender[], sql: string, what: 
     }
   }
   for (const [name, milliseconds] of best) {
-    console.log(`  ${name.padEnd(10)} ${milliseconds.toFixed(0).padStart(6)} ms  ${ratio(best.get('direct') ?? 0, milliseconds)} of direct  ${ratio(best.get('pgbouncer') ?? 0, milliseconds)} of pgbouncer`)
+    console.log(
+      `  ${name.padEnd(10)} ${milliseconds.toFixed(0).padStart(6)} ms  ${ratio(best.get('direct') ?? 0, milliseconds)} of direct  ${ratio(best.get('pgbouncer') ?? 0, milliseconds)} of pgbouncer`,
+    )
   }
 }
 
@@ -112,9 +152,16 @@ async function memory({ host, port }: Address, processId: number): Promise<void>
     }),
   )
   for (let turn = 0; turn < 3; turn++) {
-    for (let round = 0; round < 20; round++) await Promise.all(connections.map((client) => client.query('SELECT abalance FROM pgbench_accounts WHERE aid = $1', [round])))
+    for (let round = 0; round < 20; round++)
+      await Promise.all(
+        connections.map((client) =>
+          client.query('SELECT abalance FROM pgbench_accounts WHERE aid = $1', [round]),
+        ),
+      )
     const resident = /VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${processId}/status`, 'utf8'))?.[1]
-    console.log(`${turn === 0 ? '\n' : ''}200 connections, after ${(turn + 1) * 4000} commands: ${(Number(resident) / 1024).toFixed(0)} MB resident`)
+    console.log(
+      `${turn === 0 ? '\n' : ''}200 connections, after ${(turn + 1) * 4000} commands: ${(Number(resident) / 1024).toFixed(0)} MB resident`,
+    )
   }
   await Promise.all(connections.map((client) => client.end()))
 }

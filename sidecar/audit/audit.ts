@@ -1,12 +1,6 @@
 /** The audit trail: one JSON line per command, per session and per refusal. The fields are described in docs/audit.md. */
 import { hash } from 'node:crypto'
-import {
-  type Command,
-  type Decision,
-  describeTouch,
-  type SessionTerms,
-  type Subject,
-} from '@firebreak/policy'
+import { type Command, describeTouch, type SessionTerms, type Subject } from '@firebreak/policy'
 import { type Logger, pino } from 'pino'
 import type { CommandAudit } from '../session.ts'
 import { AuditWriter } from './writer.ts'
@@ -48,26 +42,40 @@ export class Audit {
     const { command, decision, outcome, reference } = entry
     const text = entry.text ?? command.text
     const { actions, objects } = this.#describe(command)
+    const { chain, resource, role } = who.subject
+    // undefined fields are not written; one literal is far cheaper than joining parts
     this.#log.info({
       time: new Date().toISOString(),
       event: 'command',
       reference,
-      ...subjectFields(who),
-      ...(policy.text === 'full' && {
-        text,
-        ...(entry.parameters && entry.parameters.length > 0 && { parameters: entry.parameters }),
-      }),
-      ...(policy.text === 'normalized' && { text: this.#normalize(text) }),
+      session: who.session,
+      identity: (chain.at(-1) ?? chain[0]).identity,
+      chain: chain.length > 1 ? chain.map((link) => link.identity) : undefined,
+      resource,
+      role,
+      text: policy.text === 'full' ? text : policy.text === 'normalized' ? this.#normalize(text) : undefined,
+      parameters:
+        policy.text === 'full' && entry.parameters && entry.parameters.length > 0
+          ? entry.parameters
+          : undefined,
       digest: hash('sha256', text),
       actions,
       objects,
-      ...(command.opaque.length > 0 && { opaque: command.opaque }),
-      ...decisionFields(decision),
+      opaque: command.opaque.length > 0 ? command.opaque : undefined,
+      decision: decision.effect,
+      policy: decision.rule?.policy,
+      rule: decision.rule?.rule,
+      reason: decision.effect === 'allow' ? undefined : decision.reason,
+      alerts:
+        decision.alerts.length > 0
+          ? decision.alerts.map((alert) => `${alert.policy}/${alert.rule}`)
+          : undefined,
+      revision: decision.revision,
       rows: outcome.rows,
       bytes: outcome.bytes,
-      ...(outcome.maskedFields.length > 0 && { masked: outcome.maskedFields }),
+      masked: outcome.maskedFields.length > 0 ? outcome.maskedFields : undefined,
       milliseconds: Math.round(outcome.milliseconds * 1000) / 1000,
-      ...(outcome.error && { error: outcome.error }),
+      error: outcome.error,
     })
   }
 
@@ -122,21 +130,5 @@ function subjectFields({ session, subject }: SessionIdentity): Readonly<Record<s
     ...(chain.length > 1 && { chain: chain.map((link) => link.identity) }),
     resource,
     role,
-  }
-}
-
-function decisionFields({
-  effect,
-  rule,
-  reason,
-  alerts,
-  revision,
-}: Decision): Readonly<Record<string, unknown>> {
-  return {
-    decision: effect,
-    ...(rule && { policy: rule.policy, rule: rule.rule }),
-    ...(effect !== 'allow' && { reason }),
-    ...(alerts.length > 0 && { alerts: alerts.map((alert) => `${alert.policy}/${alert.rule}`) }),
-    revision,
   }
 }

@@ -4,6 +4,9 @@ import { closeSync, existsSync, openSync, write, writeSync } from 'node:fs'
 /** Lines that wait to be written may take this much memory before sessions have to wait. */
 const maximumPending = 4 * 1024 * 1024
 const retryAfter = 250
+/** Lines are written together: a write per line would cost more than all the rest. In milliseconds. */
+const flushAfter = 10
+const flushBeyond = 64 * 1024
 
 export class AuditWriter {
   readonly #path: string | undefined
@@ -28,7 +31,8 @@ export class AuditWriter {
   write(line: string): void {
     this.#pending.push(line)
     this.#pendingLength += line.length
-    if (this.#pending.length === 1) setImmediate(() => this.#flush())
+    if (this.#pending.length === 1) setTimeout(() => this.#flush(), flushAfter)
+    else if (this.#pendingLength > flushBeyond) this.#flush()
   }
 
   /** @returns undefined while more can be taken. */

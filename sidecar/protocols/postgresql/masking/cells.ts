@@ -64,9 +64,26 @@ function textMask(
     const fixed = Buffer.from(fit(applyMask(strategy, '', key) ?? ''))
     return () => fixed
   }
-  return (buffer, start, end) => {
+  const general: CellMask = (buffer, start, end) => {
     const masked = applyMask(strategy, buffer.toString('utf8', start, end), key)
     return masked === undefined ? null : Buffer.from(fit(masked))
+  }
+  return strategy.kind === 'partial' ? partialMask(strategy.keepLast, general) : general
+}
+
+/** The same as `applyMask` on bytes, for the values where a byte is a character, which are nearly all. */
+function partialMask(keepLast: number, general: CellMask): CellMask {
+  let scratch = Buffer.alloc(256)
+  return (buffer, start, end) => {
+    for (let index = start; index < end; index++)
+      if ((buffer[index] ?? 0) > 0x7f) return general(buffer, start, end)
+    const length = end - start
+    const hidden = length - Math.min(keepLast, length >> 1)
+    if (length > scratch.length) scratch = Buffer.alloc(length * 2)
+    // the caller copies what it gets before it asks again
+    for (let index = 0; index < hidden; index++) scratch[index] = 0x2a
+    for (let index = hidden; index < length; index++) scratch[index] = buffer[start + index] ?? 0
+    return scratch.subarray(0, length)
   }
 }
 

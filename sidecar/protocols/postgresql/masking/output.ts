@@ -12,9 +12,14 @@ export class Output {
   }
 
   copy(source: Buffer, start: number, end: number): void {
-    this.#reserve(end - start)
-    source.copy(this.#bytes, this.#length, start, end)
-    this.#length += end - start
+    const length = end - start
+    this.#reserve(length)
+    const bytes = this.#bytes
+    // a call into the runtime costs more than a short loop
+    if (length < 48)
+      for (let index = 0; index < length; index++) bytes[this.#length + index] = source[start + index] ?? 0
+    else source.copy(bytes, this.#length, start, end)
+    this.#length += length
   }
 
   int32(value: number): void {

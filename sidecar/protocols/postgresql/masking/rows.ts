@@ -42,7 +42,11 @@ export class RowMasker {
     let unchanged = position
     for (let index = 0; index < columns.length; index++) {
       if (position + 4 > end) return false
-      const length = buffer.readInt32BE(position)
+      const length =
+        ((buffer[position] ?? 0) << 24) |
+        ((buffer[position + 1] ?? 0) << 16) |
+        ((buffer[position + 2] ?? 0) << 8) |
+        (buffer[position + 3] ?? 0)
       const valueStart = position + 4
       const valueEnd = length < 0 ? valueStart : valueStart + length
       if (valueEnd > end || length < -1) return false

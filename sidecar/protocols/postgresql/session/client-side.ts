@@ -428,14 +428,10 @@ export class ClientSide {
     return 'forward'
   }
 
-  /** Rows can only be held against the analysis when their columns are known, and clients need not ask for them. */
+  /** Values are masked by their type and format, and clients need not ask for them. */
   #needsColumns(run: CommandRun): boolean {
-    const { terms } = this.#session.guarded
-    return (
-      run.analysis.returnsRows &&
-      !run.analysis.copy &&
-      (run.masks || terms.masks || terms.detectors.length > 0)
-    )
+    const detects = this.#session.guarded.terms.detectors.length > 0
+    return run.analysis.returnsRows && !run.analysis.copy && (run.masks || detects)
   }
 
   #close(): Verdict {
