@@ -7,9 +7,12 @@ const quietPeriod = 150
 /** Calls back after each burst of changes until it is disposed. */
 export function watchDirectory(directory: string, changed: () => void): Disposable {
   let timer: NodeJS.Timeout | undefined
-  const watcher = watch(directory, { persistent: false }, () => {
-    clearTimeout(timer)
-    timer = setTimeout(changed, quietPeriod)
+  const watcher = watch(directory, { persistent: false }, (_event, name) => {
+    if (timer || !mayBeManifest(name)) return
+    timer = setTimeout(() => {
+      timer = undefined
+      changed()
+    }, quietPeriod)
   })
   // the directory itself may be replaced; what was loaded stays in force
   watcher.on('error', () => {})
@@ -19,4 +22,9 @@ export function watchDirectory(directory: string, changed: () => void): Disposab
       watcher.close()
     },
   }
+}
+
+/** Not the audit trail or a password beside them, but also the links that a mounted ConfigMap is swapped by. */
+function mayBeManifest(name: string | null): boolean {
+  return name === null || /\.ya?ml$/.test(name) || name.startsWith('..')
 }
