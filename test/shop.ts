@@ -23,9 +23,15 @@ const plainValues: ShopValues = Object.fromEntries(
 export class Shop implements AsyncDisposable {
   readonly postgres: Postgres
 
-  static async start(): Promise<Shop> {
+  /** @param binaries of another version than the locked one. */
+  static async start(binaries?: string): Promise<Shop> {
     // raw clients don't do SCRAM, and the server is for this test alone
-    return new Shop(await startPostgres({ hba: ['host direct postgres 127.0.0.1/32 trust'] }))
+    return new Shop(
+      await startPostgres({
+        ...(binaries !== undefined && { binaries }),
+        hba: ['host direct postgres 127.0.0.1/32 trust'],
+      }),
+    )
   }
 
   constructor(postgres: Postgres) {

@@ -21,6 +21,8 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 export interface PostgresOptions {
+  /** Directory of the binaries of another version. */
+  readonly binaries?: string
   /** Lines for postgresql.conf. */
   readonly settings?: Readonly<Record<string, string | number>>
   /** Lines of pg_hba.conf before the standard one. */
@@ -42,7 +44,7 @@ const unprivileged = 65534
 const password = 'postgres-password'
 
 export async function startPostgres(options: PostgresOptions = {}): Promise<Postgres> {
-  const binaries = findBinaries()
+  const binaries = options.binaries ?? findBinaries()
   const home = mkdtempSync(join(tmpdir(), 'firebreak-postgres-'))
   const dataDirectory = join(home, 'data')
   copyTemplate(binaries, dataDirectory)

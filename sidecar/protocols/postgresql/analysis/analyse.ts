@@ -13,8 +13,12 @@ export function analyseText(text: Buffer, context: SessionContext): TextAnalysis
   const shown = text.toString('utf8')
   if (unread !== undefined) return [opaqueStatement(context, shown, unread)]
   const parsed = parseText(shown)
-  if (!parsed.ok)
-    return [opaqueStatement(context, shown, parsed.message, { code: '42601', message: parsed.message })]
+  if (!parsed.ok) {
+    // what PostgreSQL's own parser refuses, the server refuses in the same words
+    const { message, position } = parsed
+    const asServer = position === undefined ? undefined : { code: '42601', message, position: position + 1 }
+    return [opaqueStatement(context, shown, message, asServer)]
+  }
   const several = parsed.statements.length > 1
   const draft = several ? new DraftCatalogue(context.catalogue) : undefined
   const prepared = new Map<string, StatementAnalysis | undefined>()
@@ -41,7 +45,7 @@ export function analyseText(text: Buffer, context: SessionContext): TextAnalysis
       context.definitionsPending || (draft?.uncertain ?? false),
     )
     findings.searchPath = searchPath
-    const analysis = analyseStatement(findings, stmt, own)
+    const analysis = placed(analyseStatement(findings, stmt, own), text)
     for (const effect of analysis.effects) {
       if (effect.kind === 'prepare') prepared.set(effect.name, effect.statement)
       if (effect.kind === 'declareCursor') cursors.set(effect.name, effect.statement)
@@ -52,6 +56,14 @@ export function analyseText(text: Buffer, context: SessionContext): TextAnalysis
     }
     return analysis
   })
+}
+
+/** The parser counts bytes from 0, clients characters from 1. */
+function placed(analysis: StatementAnalysis, text: Buffer): StatementAnalysis {
+  const { serverError } = analysis
+  if (serverError?.position === undefined) return analysis
+  const position = text.subarray(0, serverError.position).toString('utf8').length + 1
+  return { ...analysis, serverError: { ...serverError, position } }
 }
 
 function analyseStatement(

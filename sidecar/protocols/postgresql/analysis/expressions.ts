@@ -22,7 +22,8 @@ const handlers: { readonly [Name in Tag]?: Handler<Name> } = {
   SQLValueFunction: () => constant,
   MergeSupportFunc: () => constant,
   GroupingFunc: (findings, { args }, scope) => all(findings, args, scope) && constant,
-  ColumnRef: (findings, { fields }, scope) => columnReference(findings, strings(fields), scope) ?? unproven,
+  ColumnRef: (findings, { fields, location }, scope) =>
+    columnReference(findings, strings(fields), scope, false, location) ?? unproven,
   A_Expr: (findings, body, scope) => operatorExpression(findings, body, scope),
   BoolExpr: (findings, body, scope) => booleanExpression(findings, body, scope),
   NullTest: (findings, { arg }, scope) => derived(optional(findings, arg, scope)),
@@ -257,6 +258,7 @@ export function columnReference(
   fields: readonly string[],
   scope: Scope,
   quiet = false,
+  location?: number,
 ): Value | undefined {
   const value = resolve(findings, fields, scope)
   if (value) {
@@ -267,7 +269,7 @@ export function columnReference(
   const [first] = fields
   if (first !== undefined && scope.hasVariable(first)) return constant
   const shown = fields.join('.')
-  findings.fails('42703', `column ${fields.length > 1 ? shown : `"${shown}"`} does not exist`)
+  findings.fails('42703', `column ${fields.length > 1 ? shown : `"${shown}"`} does not exist`, location)
   return unproven
 }
 

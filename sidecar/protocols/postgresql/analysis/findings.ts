@@ -85,9 +85,11 @@ export class Findings {
     if (this.origin !== 'implied') this.#opaque.add(reason)
   }
 
-  fails(code: string, message: string): void {
+  /** @param location where in the text, in bytes from 0, as the parser tells it. */
+  fails(code: string, message: string, location?: number): void {
     this.opaque(message)
-    if (this.origin === 'direct') this.serverError ??= { code, message }
+    if (this.origin === 'direct')
+      this.serverError ??= { code, message, ...(location !== undefined && { position: location }) }
   }
 
   /** Data is used in a way that masking the result can't cover. The owner's own code may. */

@@ -56,7 +56,7 @@ function rangeVar(findings: Findings, range: RangeVar, scope: Scope): RangeItem 
   const name = range.relname ?? ''
   const common = range.schemaname === undefined ? scope.commonTable(name) : undefined
   if (common) return renamed({ name, schema: undefined, ...common }, range.alias)
-  const relation = findRelation(findings, range.schemaname, name)
+  const relation = findRelation(findings, range.schemaname, name, range.location)
   if (!relation) return renamed({ name, schema: undefined, columns: [], open: unproven }, range.alias)
   return renamed(relationItem(findings, relation, range.inh !== false), range.alias)
 }

@@ -41,7 +41,15 @@ export function callFunction(findings: Findings, call: FuncCall, scope: Scope): 
     return { value: unproven, arguments: input, columns: undefined, scalar: false }
   }
   if (candidates.length === 0) return withoutCandidates(findings, schema, name, nodes, input)
-  return { ...runCandidates(findings, candidates, nodes, input), arguments: input }
+  const known = nodes.map((node) => pinnedConstant(node, scope) ?? node)
+  return { ...runCandidates(findings, candidates, known, input), arguments: input }
+}
+
+/** The constant that a column is held to, as `set_config(name, …) FROM pg_settings WHERE name = 'x'` does. */
+function pinnedConstant(node: Node, scope: Scope): Node | undefined {
+  const fields = is(node, 'ColumnRef') ? strings(node.ColumnRef.fields) : []
+  const text = fields.length === 1 ? scope.pinned.get(fields[0] ?? '') : undefined
+  return text === undefined ? undefined : { A_Const: { sval: { sval: text } } }
 }
 
 /** `type(x)` is a cast and `column(row)` a field; anything else is no function at all. */

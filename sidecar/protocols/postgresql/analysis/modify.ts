@@ -43,7 +43,7 @@ interface Written {
 function written(findings: Findings, range: RangeVar | undefined): Written {
   const table = range?.relname ?? ''
   const name = range?.alias?.aliasname ?? table
-  const relation = findRelation(findings, range?.schemaname, table)
+  const relation = findRelation(findings, range?.schemaname, table, range?.location)
   if (!relation)
     return {
       relation,

@@ -20,6 +20,7 @@ export function findRelation(
   findings: Findings,
   schema: string | undefined,
   name: string,
+  location?: number,
 ): Relation | undefined {
   const { catalogue, searchPath } = findings
   const shown = schema === undefined ? name : `${schema}.${name}`
@@ -36,7 +37,7 @@ export function findRelation(
     const relation = catalogue.relation(candidate, name)
     if (relation) return relation
   }
-  findings.fails('42P01', `relation "${shown}" does not exist`)
+  findings.fails('42P01', `relation "${shown}" does not exist`, location)
   return undefined
 }
 

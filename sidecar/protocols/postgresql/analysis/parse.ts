@@ -12,14 +12,16 @@ await loadModule()
 
 export type Parsed =
   | { readonly ok: true; readonly statements: readonly RawStmt[] }
-  | { readonly ok: false; readonly message: string }
+  /** @property position in characters from 0. */
+  | { readonly ok: false; readonly message: string; readonly position?: number }
 
 export function parseText(text: string): Parsed {
   try {
     const result = parseSync(text) as ParseResult
     return { ok: true, statements: result.stmts ?? [] }
   } catch (error) {
-    if (error instanceof SqlError) return { ok: false, message: error.message }
+    if (error instanceof SqlError)
+      return { ok: false, message: error.message, position: error.sqlDetails?.cursorPosition ?? 0 }
     return {
       ok: false,
       message:

@@ -86,7 +86,10 @@ function valuesLists(findings: Findings, lists: readonly Node[], scope: Scope): 
 
 function plainSelect(findings: Findings, statement: SelectStmt, scope: Scope): ScopeColumn[] {
   for (const node of statement.fromClause ?? []) addFrom(findings, node, scope)
-  if (statement.whereClause) findings.indirect(expression(findings, statement.whereClause, scope), 'WHERE')
+  if (statement.whereClause) {
+    findings.indirect(expression(findings, statement.whereClause, scope), 'WHERE')
+    pin(statement.whereClause, scope)
+  }
   const columns = targetList(findings, statement.targetList ?? [], scope)
   for (const node of statement.groupClause ?? []) groupBy(findings, node, columns, scope)
   if (statement.havingClause) findings.indirect(expression(findings, statement.havingClause, scope), 'HAVING')
@@ -95,6 +98,16 @@ function plainSelect(findings: Findings, statement: SelectStmt, scope: Scope): S
   distinct(findings, statement.distinctClause, columns, scope)
   for (const node of statement.lockingClause ?? []) lockRows(findings, node, scope)
   return columns
+}
+
+/** Rows that reach the SELECT list have passed WHERE, so what it says of a column holds there. */
+function pin(condition: Node, scope: Scope): void {
+  if (!is(condition, 'A_Expr') || condition.A_Expr.kind !== 'AEXPR_OP') return
+  const { name, lexpr, rexpr } = condition.A_Expr
+  const fields = is(lexpr, 'ColumnRef') ? strings(lexpr.ColumnRef.fields) : []
+  const text = is(rexpr, 'A_Const') ? rexpr.A_Const.sval?.sval : undefined
+  if (strings(name).join() === '=' && fields.length === 1 && text !== undefined)
+    scope.pinned.set(fields[0] ?? '', text)
 }
 
 /** The output columns of a SELECT list or a RETURNING list. */

@@ -35,6 +35,8 @@ export class Scope {
   readonly items: RangeItem[] = []
   readonly parent: Scope | undefined
   readonly commonTables = new Map<string, CommonTable>()
+  /** Columns that WHERE holds to one string, by their bare name: `name = 'x'`. */
+  readonly pinned = new Map<string, string>()
   /** Names of parameters and variables of the code around. */
   readonly variables = new Set<string>()
   /** For the right side of a join: the scope of the same query that it was opened in. */

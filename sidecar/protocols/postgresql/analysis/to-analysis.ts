@@ -20,7 +20,8 @@ export function toAnalysis(
     effects: findings.effects,
     returnsRows: columns.length > 0,
     shapeUnknown: findings.shapeUnknown,
-    contextual: findings.contextual,
+    // what does not exist now may exist in a moment
+    contextual: findings.contextual || findings.serverError !== undefined,
     consultedConstants: findings.consultedConstants,
     ...(findings.copy && { copy: findings.copy }),
     ...(findings.serverError && { serverError: findings.serverError }),

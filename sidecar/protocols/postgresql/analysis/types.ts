@@ -53,7 +53,7 @@ export interface StatementAnalysis {
    * The error that the server is certain to answer with (a name that doesn't exist, bad syntax); such a statement is
    * opaque, and this is what its client should hear.
    */
-  readonly serverError?: { readonly code: string; readonly message: string }
+  readonly serverError?: { readonly code: string; readonly message: string; readonly position?: number }
   /** The number of result columns can't be told: {@link Command.fields} is one unproven field that stands for all. */
   readonly shapeUnknown: boolean
   /** True if the statement sends rows (or COPY data) to the client. */

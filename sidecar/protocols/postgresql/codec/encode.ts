@@ -34,9 +34,11 @@ export interface ErrorMessage {
   readonly message: string
   readonly detail?: string | undefined
   readonly hint?: string | undefined
+  /** Where in the statement, in characters from 1. */
+  readonly position?: number | undefined
 }
 
-export function errorResponse({ severity, code, message, detail, hint }: ErrorMessage): Buffer {
+export function errorResponse({ severity, code, message, detail, hint, position }: ErrorMessage): Buffer {
   return encodeFields(fromServer.error, [
     ['S', severity],
     ['V', severity],
@@ -44,6 +46,7 @@ export function errorResponse({ severity, code, message, detail, hint }: ErrorMe
     ['M', message],
     ['D', detail],
     ['H', hint],
+    ['P', position?.toString()],
   ])
 }
 
