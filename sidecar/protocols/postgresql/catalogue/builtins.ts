@@ -19,7 +19,7 @@ export type BuiltinEffect =
   | 'administers'
   | 'replicates'
 
-const { total, ...effects } = readTable('builtin-functions.yaml')
+const { total, refused, ...effects } = readTable('builtin-functions.yaml')
 const effectsByName = new Map(
   Object.entries(effects).flatMap(([effect, names]) =>
     [...names].map((name) => [name, effect as BuiltinEffect]),
@@ -33,7 +33,12 @@ function readTable(file: string): Readonly<Record<string, ReadonlySet<string>>> 
   return Object.fromEntries(Object.entries(table).map(([name, words]) => [name, new Set(words.split(/\s+/))]))
 }
 
-/** @returns undefined for a function that nobody has looked at. */
+/** Whether somebody has looked at a builtin and found that nobody needs it. */
+export function isRefusedBuiltin(name: string): boolean {
+  return refused?.has(name) ?? false
+}
+
+/** @returns undefined for a function that nobody has looked at, or that is refused. */
 export function builtinEffect(info: FunctionInfo): BuiltinEffect | undefined {
   const known = effectsByName.get(info.name)
   if (known) return known

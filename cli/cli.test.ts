@@ -1,0 +1,125 @@
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { manifests } from '../test/policies.ts'
+import { Shop } from '../test/shop.ts'
+
+const main = fileURLToPath(new URL('main.ts', import.meta.url))
+
+function firebreak(...words: string[]): { status: number | null; out: string; err: string } {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [main, ...words], {
+    encoding: 'utf8',
+    timeout: 60_000,
+  })
+  return { status, out: stdout, err: stderr }
+}
+
+describe('firebreak', function () {
+  this.timeout(60_000)
+  const directory = mkdtempSync(join(tmpdir(), 'firebreak-cli-'))
+  after(() => rmSync(directory, { recursive: true, force: true }))
+
+  it('shows help for itself and for every command', () => {
+    const { status, out } = firebreak('--help')
+    assert.equal(status, 0)
+    for (const command of ['run', 'check', 'explain', 'demo', 'completion']) {
+      assert.match(out, new RegExp(`^  ${command} `, 'm'))
+      assert.match(firebreak(command, '--help').out, /^Usage: firebreak/m)
+    }
+  })
+
+  it('ends with 2 when it is used wrongly, and says how', () => {
+    for (const words of [
+      [],
+      ['frobnicate'],
+      ['check'],
+      ['run'],
+      ['run', '--nonsense'],
+      ['run', '--config', 'x', '--listen', 'y'],
+      ['explain', 'a'],
+      ['completion', 'tcsh'],
+    ]) {
+      const { status, err } = firebreak(...words)
+      assert.equal(status, 2, words.join(' '))
+      if (words.length > 0) assert.match(err, /^error: .+\nTry firebreak --help\.$/m)
+    }
+  })
+
+  it('checks a directory, with the place of each problem', () => {
+    writeFileSync(join(directory, 'a.yaml'), manifests({ address: 'h:1' }))
+    assert.match(
+      firebreak('check', directory).out,
+      /^valid: 1 identities, 1 resources, 1 policies, revision [0-9a-f]{12}$/m,
+    )
+    writeFileSync(
+      join(directory, 'a.yaml'),
+      manifests({ address: 'h:1' }).replace('effect: allow', 'efect: allow'),
+    )
+    const { status, out } = firebreak('check', directory)
+    assert.equal(status, 1)
+    assert.match(
+      out,
+      /^a\.yaml:\d+:\d+: error: GuardrailPolicy default\/guard spec\.rules\[0\]\.efect: unknown field efect; did you mean effect\?\n {4}.+\n +\^/m,
+    )
+    assert.equal(JSON.parse(firebreak('check', '--json', directory).out).valid, false)
+    const run = firebreak('run', '--config', directory)
+    assert.equal(run.status, 1)
+    assert.match(run.err, /nothing is served/)
+    assert.doesNotMatch(out, /\x1b\[/, 'colours are for terminals')
+  })
+
+  it('explains a decision without running the command', async () => {
+    await using shop = await Shop.start()
+    await shop.create('shop')
+    const rules =
+      '    - {name: read, match: {actions: ["sql:select"], objects: ["public.*"]}, effect: allow}\n    - {name: hide, match: {tags: ["pii/*"]}, effect: mask, mask: {strategy: redact}}\n    - {name: keep, match: {actions: ["sql:delete"]}, effect: deny, message: Ask a person.}\n'
+    writeFileSync(
+      join(directory, 'a.yaml'),
+      manifests({
+        address: `127.0.0.1:${shop.postgres.port}`,
+        database: 'shop',
+        rules,
+        classification: '[{tags: [pii/ssn], columns: [public.customers.ssn]}]',
+      }),
+    )
+    process.env.SHOP_PASSWORD = shop.postgres.password
+    const allowed = firebreak(
+      'explain',
+      '--config',
+      directory,
+      'tester',
+      'shop',
+      '--',
+      'select name, ssn as x from customers',
+    )
+    assert.equal(allowed.status, 0, allowed.err)
+    assert.match(allowed.out, /^allow {2}policy default\/guard, rule read$/m)
+    assert.match(
+      allowed.out,
+      /masked: x \(redact, policy default\/guard, rule hide\) from public\.customers\.ssn/,
+    )
+    const denied = firebreak('explain', '--config', directory, 'tester', 'shop', '--', 'delete from orders')
+    assert.equal(denied.status, 1)
+    assert.match(
+      denied.out,
+      /^deny {3}policy default\/guard, rule keep\n {7}sql:delete on table public\.orders is denied\n {7}"Ask a person\."$/m,
+    )
+    assert.equal((await shop.admin('shop', 'SELECT count(*) FROM orders')).rows[0].count, '3')
+  })
+
+  it('shows the demo, in which every guard holds', () => {
+    const { status, out, err } = firebreak('demo', '--no-wait')
+    assert.equal(status, 0, out + err)
+    assert.match(out, /ERROR: denied by policy default\/orders-guardrails, rule no-schema-changes/)
+    assert.match(out, /\*{7}6789/)
+    assert.match(out, /The audit trail has a line for every command/)
+  })
+
+  it('completes its commands in bash', () => {
+    const script = `${firebreak('completion', 'bash').out}\nCOMP_WORDS=(firebreak ex); COMP_CWORD=1; _firebreak; echo "\${COMPREPLY[@]}"`
+    assert.equal(spawnSync('bash', ['-c', script], { encoding: 'utf8' }).stdout.trim(), 'explain')
+  })
+})
