@@ -159,7 +159,9 @@ describe('policy', () => {
         const after = compile([{ rules: [...rules, mask] }]).decide(subject, build(parts))
         assert.ok(severity[after.effect] >= severity[before.effect])
         if (after.effect !== 'deny')
-          masked(before).forEach((was, index) => assert.ok(!was || masked(after)[index]))
+          masked(before).forEach((was, index) => {
+            assert.ok(!was || masked(after)[index])
+          })
       }),
       { numRuns: 150 },
     )
@@ -213,7 +215,9 @@ describe('policy', () => {
         for (const decision of alone) {
           assert.ok(severity[together.effect] >= severity[decision.effect])
           if (together.effect !== 'deny')
-            masked(decision).forEach((was, index) => assert.ok(!was || masked(together)[index]))
+            masked(decision).forEach((was, index) => {
+              assert.ok(!was || masked(together)[index])
+            })
         }
       }),
       { numRuns: 150 },

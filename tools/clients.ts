@@ -29,7 +29,8 @@ async function unpacked(name: string): Promise<string> {
   const root = join(cache, 'postgresql-client')
   const wrapper = join(root, `run-${name}`)
   if (existsSync(wrapper)) return wrapper
-  const downloads = (mkdirSync(cache, { recursive: true }), mkdtempSync(join(cache, 'apt-')))
+  mkdirSync(cache, { recursive: true })
+  const downloads = mkdtempSync(join(cache, 'apt-'))
   const state = [
     '-o',
     `Dir::State=${downloads}/state`,

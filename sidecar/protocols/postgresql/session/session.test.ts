@@ -138,7 +138,12 @@ describe('PostgreSQL sessions', function () {
     let out = ''
     await pipeline(
       await sql`COPY (SELECT id, note FROM carts WHERE id >= 1000 ORDER BY id) TO STDOUT`.readable(),
-      new Writable({ write: (chunk, _, done) => ((out += chunk), done()) }),
+      new Writable({
+        write(chunk, _, done) {
+          out += String(chunk)
+          done()
+        },
+      }),
     )
     assert.equal(out.split('\n').length - 1, 5_000)
     assert.ok(out.startsWith('1000\tnote 0\n'))
