@@ -48,6 +48,7 @@ export async function explainSql(
     standardConformingStrings: true,
     clientEncoding: 'UTF8',
     definitionsPending: false,
+    searchPathMayRevert: false,
     statement: () => undefined,
     cursor: () => undefined,
   }

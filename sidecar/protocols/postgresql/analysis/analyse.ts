@@ -31,6 +31,7 @@ export function analyseText(text: Buffer, context: SessionContext): TextAnalysis
       }
     : context
   let searchPath = context.searchPath
+  let mayRevert = context.searchPathMayRevert
   return parsed.statements.map(({ stmt, stmt_location: start = 0, stmt_len: length }) => {
     const own = several
       ? text
@@ -49,14 +50,41 @@ export function analyseText(text: Buffer, context: SessionContext): TextAnalysis
     for (const effect of analysis.effects) {
       if (effect.kind === 'prepare') prepared.set(effect.name, effect.statement)
       if (effect.kind === 'declareCursor') cursors.set(effect.name, effect.statement)
-      if (effect.kind === 'searchPath')
+      if (effect.kind === 'searchPath') {
         searchPath = effect.schemas && resolveSearchPath(effect.schemas, context)
-      if (effect.kind === 'unknown' || (effect.kind === 'transaction' && effect.step.startsWith('rollback')))
-        searchPath = undefined
+        mayRevert = true
+      }
+      const reverts = effect.kind === 'transaction' && endsTransaction.has(effect.step) && mayRevert
+      if (effect.kind === 'unknown' || reverts) searchPath = undefined
     }
     return analysis
   })
 }
+
+/** Nodes that run something: each of them must have been looked at. */
+const running: ReadonlySet<string> = new Set([
+  'FuncCall',
+  'SubLink',
+  'A_Expr',
+  'InsertStmt',
+  'UpdateStmt',
+  'DeleteStmt',
+  'MergeStmt',
+  'JsonFuncExpr',
+])
+
+/** A second look by form alone: whatever the analysis forgot to go into, now or in a later grammar, is found here. */
+function hasUnvisited(value: unknown, visited: WeakSet<object>): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  return Object.entries(value).some(
+    ([key, inner]) =>
+      (running.has(key) && typeof inner === 'object' && !visited.has(inner as object)) ||
+      hasUnvisited(inner, visited),
+  )
+}
+
+/** Steps that undo SET LOCAL, or SET as well. */
+const endsTransaction: ReadonlySet<string> = new Set(['commit', 'rollback', 'rollbackTo'])
 
 /** The parser counts bytes from 0, clients characters from 1. */
 function placed(analysis: StatementAnalysis, text: Buffer): StatementAnalysis {
@@ -72,7 +100,10 @@ function analyseStatement(
   text: string,
 ): StatementAnalysis {
   try {
-    return toAnalysis(findings, statement(findings, node, new Scope(), text), text)
+    const columns = statement(findings, node, new Scope(), text)
+    if (hasUnvisited(node, findings.visited))
+      findings.opaque('a part of the statement stands where it is not analysed')
+    return toAnalysis(findings, columns, text)
   } catch (error) {
     // deep trees exhaust the stack; whatever else is thrown must not let a statement through either
     const reason =

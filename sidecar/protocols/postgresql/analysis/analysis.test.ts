@@ -49,6 +49,7 @@ describe('analysis of SQL', function () {
       standardConformingStrings: true,
       clientEncoding: 'UTF8',
       definitionsPending: false,
+      searchPathMayRevert: false,
       statement: () => undefined,
       cursor: () => undefined,
     }

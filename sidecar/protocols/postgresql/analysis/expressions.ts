@@ -94,6 +94,7 @@ export function expression(findings: Findings, node: Node, scope: Scope): Value 
     findings.opaque(`the expression holds ${tag}, which is not analysed`)
     return unproven
   }
+  findings.visited.add(bodyOf(node, tag) as object)
   if (++findings.depth > maximumDepth) throw new RangeError('the statement is nested too deeply')
   try {
     return handler(findings, bodyOf(node, tag), scope)

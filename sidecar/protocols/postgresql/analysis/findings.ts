@@ -32,6 +32,8 @@ export class Findings {
   /** Functions whose bodies are being analysed, to stop at recursion. */
   readonly bodies = new Set<number>()
   readonly views = new Set<number>()
+  /** Nodes that have been analysed; what is left over at the end makes the statement opaque. */
+  visited = new WeakSet<object>()
   /** Everything that was read, wherever the value went. */
   readonly reads = new Map<string, Source>()
   restricted = true

@@ -241,6 +241,9 @@ function jsonTable(findings: Findings, table: JsonTable, scope: Scope): RangeIte
     for (const node of nodes) {
       if (!is(node, 'JsonTableColumn')) continue
       const column = node.JsonTableColumn
+      for (const behavior of [column.on_empty, column.on_error]) {
+        if (behavior?.expr) findings.indirect(expression(findings, behavior.expr, scope), 'JSON_TABLE')
+      }
       if (column.columns && column.columns.length > 0) collect(column.columns)
       else columns.push({ name: column.name ?? '', value })
     }

@@ -24,6 +24,7 @@ export interface CallResult {
 }
 
 export function callFunction(findings: Findings, call: FuncCall, scope: Scope): CallResult {
+  findings.visited.add(call)
   const { schema, name } = splitName(strings(call.funcname))
   const nodes = [...(call.args ?? [])]
   const values = nodes.map((node) => expression(findings, node, scope))

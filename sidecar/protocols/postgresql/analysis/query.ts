@@ -18,6 +18,7 @@ import { constant, derived, eitherOf, unproven, type Value } from './value.ts'
 /** Analyses a query or a data-modifying statement. @returns its output columns. */
 export function query(findings: Findings, node: Node, outer: Scope): ScopeColumn[] {
   const tag = tagOf(node)
+  if (tag !== undefined) findings.visited.add(bodyOf(node, tag) as object)
   switch (tag) {
     case 'SelectStmt':
       return select(findings, bodyOf(node, tag), outer)
@@ -266,6 +267,13 @@ function lockRows(findings: Findings, node: Node, scope: Scope): void {
 
 /** WITH: each common table with its columns, a recursive one until nothing new flows into it. */
 export function commonTables(findings: Findings, clause: WithClause, scope: Scope): void {
+  // under RECURSIVE a table may use one that comes after it, whatever real table has the same name
+  if (clause.recursive) {
+    for (const node of clause.ctes ?? []) {
+      if (is(node, 'CommonTableExpr'))
+        scope.commonTables.set(node.CommonTableExpr.ctename ?? '', { columns: [], open: unproven })
+    }
+  }
   for (const node of clause.ctes ?? []) {
     if (!is(node, 'CommonTableExpr')) continue
     const table = node.CommonTableExpr

@@ -16,6 +16,7 @@ export function analyseStartup(parameters: ReadonlyMap<string, string>, catalogu
     standardConformingStrings: true,
     clientEncoding: 'UTF8',
     definitionsPending: false,
+    searchPathMayRevert: false,
     statement: () => undefined,
     cursor: () => undefined,
   }

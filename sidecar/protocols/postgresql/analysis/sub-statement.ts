@@ -13,6 +13,7 @@ export function subStatement(
   scope: Scope = new Scope(),
 ): StatementAnalysis {
   const findings = new Findings(outer.context, outer.catalogue, outer.definitionsPending)
+  findings.visited = outer.visited
   const columns = statement(findings, node, scope, text)
   outer.consultedConstants ||= findings.consultedConstants
   outer.contextual ||= findings.contextual

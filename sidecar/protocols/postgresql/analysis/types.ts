@@ -10,6 +10,8 @@ export interface SessionContext {
    * included unless named); undefined when it is not known, which makes unqualified names opaque.
    */
   readonly searchPath: readonly string[] | undefined
+  /** The search path was changed in the open transaction: its end brings another one back. */
+  readonly searchPathMayRevert: boolean
   /** `current_user`; what `"$user"` stands for. */
   readonly currentUser: string
   /** False (or unknown = false) makes every statement with a plain string constant that holds a backslash opaque. */

@@ -16,6 +16,8 @@ export class CatalogueCache {
   #system = ''
   #fingerprint = ''
   #users = 0
+  /** Sessions whose definitions may be committed at any moment. */
+  #doubts = 0
   #poll: NodeJS.Timeout | undefined
   /** The one reader; asks made meanwhile wait for it. */
   #reading: Promise<void> = Promise.resolve()
@@ -39,6 +41,21 @@ export class CatalogueCache {
   /** The system part, for a session that reads the rest by itself. */
   get system(): string {
     return this.#system
+  }
+
+  /** Somebody may be changing definitions: what is known has to be confirmed before it is used. */
+  get inDoubt(): boolean {
+    return this.#doubts > 0
+  }
+
+  /** A session sends something that changes definitions. @returns how it says that they are settled. */
+  doubt(): () => void {
+    this.#doubts++
+    let open = true
+    return () => {
+      if (open) this.#doubts--
+      open = false
+    }
   }
 
   /** Keeps the catalogue fresh until {@link release}. */

@@ -9,7 +9,7 @@ import {
   decodeTarget,
 } from './client-messages.ts'
 import * as encode from './encode.ts'
-import { FrameReader } from './frame-reader.ts'
+import { FrameReader, type FrameRules } from './frame-reader.ts'
 import {
   decodeBackendKey,
   decodeCommandTag,
@@ -47,42 +47,68 @@ function read(chunks: readonly Buffer[], rules = serverRules, streaming = false)
   return seen
 }
 
-const frames = fc.array(
-  fc.tuple(fc.constantFrom(...'123ACDEINSTZdn'), fc.uint8Array({ maxLength: 40 })).map(([type, payload]) => {
-    const fixed: Record<string, number> = { '1': 0, '2': 0, '3': 0, I: 0, n: 0, Z: 1 }
-    const body = payload.subarray(0, fixed[type] ?? payload.length)
-    const padded = Buffer.concat([body, Buffer.alloc(Math.max(0, (fixed[type] ?? 0) - body.length))])
-    const header = Buffer.alloc(5)
-    header.write(type, 'latin1')
-    header.writeInt32BE(padded.length + 4, 1)
-    return Buffer.concat([header, padded])
-  }),
-  { maxLength: 12 },
-)
+/** Any sequence of frames that one side may send; types of a fixed length have it. */
+function framesOf(rules: FrameRules): fc.Arbitrary<Buffer[]> {
+  const types = Array.from({ length: 256 }, (_, type) => type).filter((type) => rules.maximumLength(type))
+  return fc.array(
+    fc.tuple(fc.constantFrom(...types), fc.uint8Array({ maxLength: 40 })).map(([type, payload]) => {
+      const maximum = (rules.maximumLength(type) ?? 4) - 4
+      const header = Buffer.from([type, 0, 0, 0, 4 + Math.min(payload.length, maximum)])
+      return Buffer.concat([header, payload.subarray(0, maximum)])
+    }),
+    { maxLength: 12 },
+  )
+}
+
+function cutUp(bytes: Buffer, cuts: readonly number[]): Buffer[] {
+  const chunks: Buffer[] = []
+  let position = 0
+  for (const cut of [...cuts, bytes.length]) {
+    if (position < bytes.length) chunks.push(bytes.subarray(position, position + cut))
+    position += cut
+  }
+  return chunks
+}
 
 describe('PostgreSQL codec', () => {
-  it('sees the same frames however the bytes are cut', () => {
-    fc.assert(
-      fc.property(
-        frames,
-        fc.array(fc.integer({ min: 1, max: 30 })),
-        fc.boolean(),
-        (messages, cuts, streaming) => {
-          const bytes = Buffer.concat(messages)
-          const chunks: Buffer[] = []
-          let position = 0
-          for (const cut of [...cuts, bytes.length]) {
-            if (position < bytes.length)
-              chunks.push(bytes.subarray(position, Math.min(bytes.length, position + cut)))
-            position += cut
-          }
-          assert.deepEqual(
-            read(chunks, serverRules, streaming),
-            messages.map((message) => message.toString('hex')),
-          )
-        },
-      ),
-    )
+  for (const [side, rules] of [
+    ['server', serverRules],
+    ['client', clientRules],
+  ] as const) {
+    it(`sees the same frames of a ${side} however the bytes are cut`, () => {
+      fc.assert(
+        fc.property(
+          framesOf(rules),
+          fc.array(fc.integer({ min: 1, max: 30 })),
+          fc.boolean(),
+          (messages, cuts, streaming) => {
+            assert.deepEqual(
+              read(cutUp(Buffer.concat(messages), cuts), rules, streaming),
+              messages.map((message) => message.toString('hex')),
+            )
+          },
+        ),
+      )
+    })
+  }
+
+  it('hands out pieces of rows and COPY data of servers only, and says when one is open', () => {
+    for (const type of 'Dd') {
+      const server = new FrameReader(serverRules)
+      server.streaming = true
+      server.push(Buffer.from(`${type}\0\0\0\x08ab`, 'latin1'))
+      assert.equal(server.next(), 'piece')
+      assert.deepEqual([server.first, server.last, server.inPieces], [true, false, true])
+      assert.equal(server.next(), 'more')
+      server.push(Buffer.from('cd'))
+      assert.equal(server.next(), 'piece')
+      assert.deepEqual([server.first, server.last, server.inPieces], [false, true, false])
+
+      const client = new FrameReader(clientRules)
+      client.streaming = true
+      client.push(Buffer.from(`${type}\0\0\0\x08ab`, 'latin1'))
+      assert.equal(client.next(), 'more')
+    }
   })
 
   it('never throws and never reads past a frame, whatever the bytes', () => {

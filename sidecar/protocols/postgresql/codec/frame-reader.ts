@@ -4,8 +4,10 @@
  */
 
 export interface FrameRules {
-  /** Largest payload length by type byte; undefined = a type that this side never sends. */
+  /** Largest length by type byte, as in the length field; undefined = a type that this side never sends. */
   maximumLength(type: number): number | undefined
+  /** Whether an incomplete frame of the type may be handed out in pieces. */
+  mayStream(type: number): boolean
 }
 
 /**
@@ -17,7 +19,7 @@ export interface FrameRules {
 export type ReadResult = 'frame' | 'piece' | 'more' | 'error'
 
 const headerLength = 5
-/** Largest DataRow or CopyData that somebody has to see whole. */
+/** Largest streamable frame that somebody has to see whole. */
 const maximumWhole = 64 * 1024 * 1024
 
 /** Iterates over frames. Its public fields describe the current one, so that a frame costs no allocation. */
@@ -29,7 +31,7 @@ export class FrameReader {
   first = false
   last = false
   problem = ''
-  /** Whether an incomplete DataRow or CopyData may be handed out in pieces. Changes take effect with the next frame. */
+  /** Whether frames that may be streamed are. Changes take effect with the next frame. */
   streaming = false
 
   readonly #rules: FrameRules
@@ -83,7 +85,7 @@ export class FrameReader {
       this.end = this.#position = position + total
       return 'frame'
     }
-    if (this.streaming && isBulk(type)) {
+    if (this.streaming && this.#rules.mayStream(type)) {
       this.#open = total
       return this.#piece(position, available, true)
     }
@@ -92,9 +94,14 @@ export class FrameReader {
 
   #maximumLength(type: number): number | undefined {
     const maximum = this.#rules.maximumLength(type)
-    return maximum !== undefined && isBulk(type) && !this.streaming
+    return maximum !== undefined && !(this.streaming && this.#rules.mayStream(type))
       ? Math.min(maximum, maximumWhole)
       : maximum
+  }
+
+  /** Whether the end of a frame whose beginning was handed out is still to come: nothing else can be said in between. */
+  get inPieces(): boolean {
+    return this.#open > 0
   }
 
   /** Makes {@link next} return the current frame again. */
@@ -127,8 +134,3 @@ export class FrameReader {
 }
 
 const empty = Buffer.alloc(0)
-
-/** DataRow and CopyData. */
-function isBulk(type: number): boolean {
-  return type === 0x44 || type === 0x64
-}

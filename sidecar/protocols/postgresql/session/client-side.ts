@@ -188,7 +188,9 @@ export class ClientSide {
 
   #analyse(text: Buffer): Analysed {
     const { analyser, state } = this.#session
-    return analyser.analyse(text, state, state.key)
+    const analysed = analyser.analyse(text, state, state.key)
+    state.used()
+    return analysed
   }
 
   #decide(analysis: StatementAnalysis): Decision {

@@ -77,6 +77,7 @@ export class Session {
       await this.#ended.promise
     } finally {
       guarded.signal.removeEventListener('abort', expired)
+      this.state.close()
       for (const operation of this.operations)
         for (const run of operation.runs ?? [])
           run.finish({ code: '08006', message: 'the connection ended before the command did' })

@@ -43,6 +43,10 @@ export class SessionState implements SessionContext {
   #changedInTransaction = false
   #hasTemporary = false
   #key: string | undefined
+  /** Says that this session's definitions are settled, while they are not. */
+  #settleDoubt: (() => void) | undefined
+  /** What is known was confirmed while it was in doubt; good for one analysis. */
+  #confirmed = false
 
   constructor(shared: CatalogueCache) {
     this.#shared = shared
@@ -55,6 +59,10 @@ export class SessionState implements SessionContext {
     return catalogue
   }
 
+  get searchPathMayRevert(): boolean {
+    return this.#changedInTransaction
+  }
+
   /** Tells apart all states in which a text could mean different things. */
   get key(): string {
     this.#key ??= [
@@ -62,6 +70,7 @@ export class SessionState implements SessionContext {
       this.currentUser,
       this.standardConformingStrings,
       this.clientEncoding,
+      this.#changedInTransaction,
       '',
     ].join('\0')
     return `${this.catalogue.version}\0${this.#key}`
@@ -89,6 +98,7 @@ export class SessionState implements SessionContext {
         this.#definitionsChanged = true
         this.definitionsPending = true
         this.#hasTemporary ||= effect.temporary
+        if (!effect.temporary) this.#settleDoubt ??= this.#shared.doubt()
         break
       case 'unknown':
         this.searchPath = undefined
@@ -127,6 +137,23 @@ export class SessionState implements SessionContext {
     this.status = status
     if (ended || (status === 'I' && this.#changedInTransaction)) this.#transactionEnds()
     if (status === 'I') this.#changedInTransaction = false
+    if (status === 'I' && this.#settleDoubt) this.#confirmDefinitions(this.#settleDoubt)
+  }
+
+  /** What this session has changed is committed: every other session is to see it. */
+  #confirmDefinitions(settled: () => void): void {
+    this.#settleDoubt = undefined
+    void this.#shared.refresh().finally(settled)
+  }
+
+  /** The session is over, and with it whatever it had not committed. */
+  close(): void {
+    if (this.#settleDoubt) this.#confirmDefinitions(this.#settleDoubt)
+  }
+
+  /** A text has been analysed by what is known now. */
+  used(): void {
+    this.#confirmed = false
   }
 
   parameter(name: string, value: string): void {
@@ -142,6 +169,7 @@ export class SessionState implements SessionContext {
     if (this.#uncertain) return 'state'
     const own = this.#hasTemporary || this.status === 'T'
     if (this.#definitionsChanged) return own ? 'ownCatalogue' : 'sharedCatalogue'
+    if (this.#shared.inDoubt && !this.#confirmed) return this.#own ? 'ownCatalogue' : 'sharedCatalogue'
     if (this.#own && this.#ownBasis !== this.#shared.current) return 'ownCatalogue'
     return undefined
   }
@@ -180,6 +208,7 @@ export class SessionState implements SessionContext {
   }
 
   #definitionsSettled(): void {
+    this.#confirmed = true
     this.#definitionsChanged = false
     this.definitionsPending = false
     this.#key = undefined
