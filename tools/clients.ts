@@ -106,3 +106,25 @@ export async function python(packages: readonly string[]): Promise<string> {
   writeFileSync(join(directory, 'ready'), '')
   return program
 }
+
+/** @returns the path of PostgreSQL's JDBC driver; it runs on the machine's JDK. */
+export async function jdbcDriver(version = '42.7.4'): Promise<string> {
+  const directory = join(cache, 'jdbc')
+  const jar = join(directory, `postgresql-${version}.jar`)
+  if (existsSync(jar)) return jar
+  const copy = 'org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy'
+  try {
+    await run('mvn', [
+      '-q',
+      '-B',
+      copy,
+      `-Dartifact=org.postgresql:postgresql:${version}`,
+      `-DoutputDirectory=${directory}`,
+    ])
+  } catch (error) {
+    throw new Error(
+      `The JDBC driver is needed and could not be fetched (${error instanceof Error ? error.message : String(error)}). It takes a JDK and Maven, in Debian default-jdk-headless and maven.`,
+    )
+  }
+  return jar
+}

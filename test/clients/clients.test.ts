@@ -1,11 +1,12 @@
 /** Real clients, unchanged: what they see through the gateway is what they see of the server. */
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import type { Address } from '@firebreak/sidecar'
 import type pg from 'pg'
 import postgresJs from 'postgres'
-import { findClient, python } from '../../tools/clients.ts'
+import { findClient, jdbcDriver, python } from '../../tools/clients.ts'
 import { manifests } from '../policies.ts'
 import { Guard, Shop } from '../shop.ts'
 
@@ -279,6 +280,20 @@ print("done")
       `host=${host} port=${port} user=postgres password=${shop.postgres.password} dbname=${database} sslmode=disable`,
     ])
     assert.match(output, /done/)
+  })
+
+  it('JDBC: prepared and binary, batches, fetch size, savepoints, COPY, metadata', async () => {
+    const driver = await jdbcDriver()
+    const program = fileURLToPath(new URL('Jdbc.java', import.meta.url))
+    const output = await same('java', ({ host, port }, database) => [
+      '-cp',
+      driver,
+      program,
+      `jdbc:postgresql://${host}:${port}/${database}`,
+      'postgres',
+      shop.postgres.password,
+    ])
+    assert.match(output, /placed timestamptz/)
   })
 
   async function both<Result>(
