@@ -338,6 +338,37 @@ describe('PostgreSQL sessions', function () {
     assert.equal(frames.filter((frame) => frame.type === 'D').length, 200_000)
   })
 
+  it('sees at once what another session has defined', async () => {
+    await shop.copy('shop', 'shared_definitions')
+    await using masking = await start({
+      database: 'shared_definitions',
+      classification: '[{tags: [pii/ssn], columns: [public.customers.ssn]}]',
+      rules: `    - {name: anything, match: {actions: ["sql:*"]}, effect: allow}
+    - {name: hide, match: {tags: ["pii/*"]}, effect: mask, mask: {strategy: redact}}
+`,
+    })
+    const [definer, reader] = [
+      await shop.connect(masking.address, 'shared_definitions'),
+      await shop.connect(masking.address, 'shared_definitions'),
+    ]
+    const names = async (): Promise<unknown[]> =>
+      (await reader.query('SELECT name FROM directory ORDER BY id')).rows.map(
+        (row: { name: string }) => row.name,
+      )
+    for (let turn = 0; turn < 10; turn++) {
+      await definer.query(
+        'CREATE OR REPLACE VIEW directory AS SELECT id, name, email AS contact FROM customers',
+      )
+      assert.deepEqual(await names(), ['Ada Okafor', 'Ben Castillo', 'Chen Wei'])
+      await definer.query(
+        'BEGIN; CREATE OR REPLACE VIEW directory AS SELECT id, ssn AS name, email AS contact FROM customers',
+      )
+      await definer.query('COMMIT')
+      assert.deepEqual(await names(), ['********', '********', '********'])
+    }
+    await Promise.all([definer.end(), reader.end()])
+  })
+
   it('answers nonsense with an error and closes, whatever the bytes', async () => {
     for (const bytes of [
       '51000000ff',
