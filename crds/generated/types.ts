@@ -49,7 +49,7 @@ export interface AgentIdentitySpec {
     }
     /** By a token of an OpenID provider. */
     oidc?: {
-      /** Issuer URL; its discovery document names the keys. */
+      /** Issuer URL; its discovery document names the keys. Plain http only on this host. */
       issuer: string
       /** The audience that the token must have. */
       audience: string
@@ -110,7 +110,7 @@ export interface AgentIdentitySpec {
   egress?: ({
     /** Host name, known by the TLS server name. */
     host?: string
-    /** Address range. */
+    /** Address range, as 10.2.0.0/16. */
     cidr?: string
     /** TCP port. */
     port: number
