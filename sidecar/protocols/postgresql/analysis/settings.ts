@@ -2,12 +2,22 @@
 import { settingEffect } from '../catalogue/builtins.ts'
 import type { Findings } from './findings.ts'
 
-/** Encodings in which no byte of a multi-byte character can be taken for ASCII, so that quotes are where they seem to be. */
-const safeEncodings =
-  /^(utf-?8|unicode|sql_?ascii|latin-?([1-9]|10)|iso[-_]?8859[-_]?([5-8])|win(dows)?-?(125[0-8]|866|874)|koi8(-?[ru])?|euc_(jp|cn|kr|tw|jis_2004)|mule_internal|default)$/i
+/**
+ * Encodings in which no byte of a multi-byte character can be taken for ASCII, so that quotes are where they seem to be.
+ * Named as the server knows them: https://www.postgresql.org/docs/current/multibyte.html#MULTIBYTE-CHARSET-SUPPORTED
+ */
+const safeEncodings: ReadonlySet<string> = new Set([
+  ...['utf8', 'unicode', 'sqlascii', 'muleinternal', 'koi8', 'koi8r', 'koi8u', 'win866', 'win874'],
+  ...['euccn', 'eucjis2004', 'eucjp', 'euckr', 'euctw', 'windows866', 'windows874'],
+  ...['iso88591', 'iso88592', 'iso88593', 'iso88594', 'iso88595', 'iso88596', 'iso88597', 'iso88598'],
+  ...['iso88599', 'iso885910', 'iso885913', 'iso885914', 'iso885915', 'iso885916'],
+  ...Array.from({ length: 10 }, (_, index) => `latin${index + 1}`),
+  ...Array.from({ length: 9 }, (_, index) => [`win125${index}`, `windows125${index}`]).flat(),
+])
 
+/** The server looks at nothing but letters and digits of the name: drivers send `utf-8`, `'utf-8'`, `UTF_8`. */
 export function isSafeEncoding(name: string): boolean {
-  return safeEncodings.test(name.trim())
+  return safeEncodings.has(name.toLowerCase().replaceAll(/[^a-z0-9]/g, ''))
 }
 
 /**

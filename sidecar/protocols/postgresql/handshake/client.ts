@@ -34,6 +34,10 @@ export async function acceptClient(
   let current = socket
   for (let encryptionAsked = 0; encryptionAsked < 3; encryptionAsked++) {
     const opening = await readOpening(current, signal)
+    if (opening === 'noise') {
+      current.end()
+      return { kind: 'closed' }
+    }
     if (opening === undefined) {
       refuse(current, '08P01', 'this is not a startup message of PostgreSQL protocol 3')
       return { kind: 'closed' }
@@ -62,10 +66,14 @@ export async function acceptClient(
   return { kind: 'closed' }
 }
 
-async function readOpening(socket: Socket, signal: AbortSignal): Promise<ReturnType<typeof decodeOpening>> {
+/** @returns `noise` when the length can't be one: whoever sent it is not ready for an answer, and the server gives none. */
+async function readOpening(
+  socket: Socket,
+  signal: AbortSignal,
+): Promise<ReturnType<typeof decodeOpening> | 'noise'> {
   const head = await readExactly(socket, 4, signal)
   const length = head.readInt32BE(0)
-  if (length < 8 || length > maximumOpeningLength) return undefined
+  if (length < 8 || length > maximumOpeningLength) return 'noise'
   return decodeOpening(Buffer.concat([head, await readExactly(socket, length - 4, signal)]))
 }
 
