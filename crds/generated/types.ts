@@ -46,6 +46,28 @@ export interface AgentIdentitySpec {
     kubernetes?: {
       /** The audience that the token must have. */
       audience: string
+      /** Issuer URL of the cluster's tokens. Absent means the cluster that the operator runs in. */
+      issuer?: string
+      /** Authorities that the issuer's certificate is verified with. Absent means those of the system. */
+      ca?: {
+        /** A key of a Secret in the same namespace. */
+        secret?: {
+          /** Name of the Secret. */
+          name: string
+          /** Key in its data. */
+          key: string
+        }
+        /** A file that the sidecar can read. */
+        file?: {
+          /** Path of the file, relative to the manifest's directory. */
+          path: string
+        }
+        /** A variable of the sidecar's environment. */
+        env?: {
+          /** Name of the variable. */
+          name: string
+        }
+      }
     }
     /** By a token of an OpenID provider. */
     oidc?: {
@@ -55,10 +77,79 @@ export interface AgentIdentitySpec {
       audience: string
       /** The subject that the token must have. */
       subject?: string
-      /** The claim that holds the groups. */
+      /** The claim that holds the groups; a dot leads into it, as in realm_access.roles. */
       groupsClaim: string
       /** Further claims that the token must have. */
       claims?: Record<string, string>
+      /** Authorities that the issuer's certificate is verified with. Absent means those of the system. */
+      ca?: {
+        /** A key of a Secret in the same namespace. */
+        secret?: {
+          /** Name of the Secret. */
+          name: string
+          /** Key in its data. */
+          key: string
+        }
+        /** A file that the sidecar can read. */
+        file?: {
+          /** Path of the file, relative to the manifest's directory. */
+          path: string
+        }
+        /** A variable of the sidecar's environment. */
+        env?: {
+          /** Name of the variable. */
+          name: string
+        }
+      }
+      /** The sidecar gets the token itself and keeps it fresh, for agents that can present none. Whoever reaches its loopback listener is then this agent. */
+      obtain?: {
+        /** clientCredentials: with the secret of the client. tokenExchange: a token for another token, as a projected one (RFC 8693). */
+        grant: 'clientCredentials' | 'tokenExchange'
+        /** The client at the provider. */
+        clientId: string
+        /** The client's secret. */
+        clientSecret?: {
+          /** A key of a Secret in the same namespace. */
+          secret?: {
+            /** Name of the Secret. */
+            name: string
+            /** Key in its data. */
+            key: string
+          }
+          /** A file that the sidecar can read. */
+          file?: {
+            /** Path of the file, relative to the manifest's directory. */
+            path: string
+          }
+          /** A variable of the sidecar's environment. */
+          env?: {
+            /** Name of the variable. */
+            name: string
+          }
+        }
+        /** The token to exchange. */
+        subjectToken?: {
+          /** A key of a Secret in the same namespace. */
+          secret?: {
+            /** Name of the Secret. */
+            name: string
+            /** Key in its data. */
+            key: string
+          }
+          /** A file that the sidecar can read. */
+          file?: {
+            /** Path of the file, relative to the manifest's directory. */
+            path: string
+          }
+          /** A variable of the sidecar's environment. */
+          env?: {
+            /** Name of the variable. */
+            name: string
+          }
+        }
+        /** Scopes to ask for. */
+        scopes?: string[]
+      }
     }
     /** By a fixed token (standalone). */
     token?: {
@@ -195,27 +286,31 @@ export interface ApprovalRequestSpec {
     role?: string
     /** Actions that are allowed meanwhile. */
     actions?: string[]
+    /** What the actions are allowed on. Absent means everything. */
+    objects?: string[]
+    /** Granted at once for an emergency. */
+    breakGlass: boolean
     /** How long from the approval on. */
     duration: string
   }
-  /** Policy that asks. */
-  policy: string
-  /** Its rule. */
-  rule: string
   /** The agent's own words. */
   justification?: string
-  /** Who has to agree. */
-  approval: {
+  /** Who has to agree; every rule that asks must be satisfied. */
+  requirements: ({
+    /** namespace/name of the policy. */
+    policy: string
+    /** Its rule, or its elevation. */
+    rule: string
     /** Groups of which an approver must have one. */
     groups?: string[]
     /** How many must agree. */
     quorum: number
-  }
+  })[]
   /** When it was asked. */
   requestedAt: string
   /** When it lapses. */
   expiresAt: string
-  /** Set by an approver. */
+  /** Set by an approver, with the reason. Where more have to agree it moves to the status until all have. */
   decision?: 'Approved' | 'Denied'
   /** The approver's reason. */
   reason?: string
@@ -240,6 +335,8 @@ export interface ApprovalRequestStatus {
     /** When. */
     at: string
   })[]
+  /** When the window of an elevation ends. */
+  grantedUntil?: string
   /** When the approved command ran. */
   usedAt?: string
   /** Standard conditions; Ready sums them up. */
@@ -321,12 +418,38 @@ export interface GuardrailPolicySpec {
       expiresAfter: string
       /** wait: the client waits. fail: it is told at once to come back. */
       whileWaiting: 'wait' | 'fail'
+      /** identity: whoever of the same chain and role runs the same command may use the approval. session: only the session that asked. */
+      boundTo: 'identity' | 'session'
     }
     /** How loud the alert is. */
     alert?: {
       /** Severity of the alert. */
       severity: 'info' | 'warning' | 'critical'
     }
+  })[]
+  /** What may be asked for, for a while. Granted actions need no allow rule and no approval of their own; a deny stays a deny. */
+  elevations?: ({
+    /** Name of the elevation; it stands in requests and audit. */
+    name: string
+    /** Roles of the resource that may be asked for. */
+    roles?: string[]
+    /** Actions that may be asked for, as sql:delete. */
+    actions?: string[]
+    /** What the actions may be done to. Absent means everything. */
+    objects?: string[]
+    /** The longest window, from the approval on. */
+    maxDuration: string
+    /** Who has to agree. */
+    approval?: {
+      /** Groups of which an approver must have one. Absent means whoever has the right. */
+      groups?: string[]
+      /** How many must agree. */
+      quorum: number
+      /** How long the request stands. */
+      expiresAfter: string
+    }
+    /** For emergencies: granted at once to whoever gives a reason, and as loud as can be in audit and signals. */
+    breakGlass: boolean
   })[]
   /** The strictest of all policies that apply wins. */
   limits?: {
@@ -479,6 +602,71 @@ export interface ProtectedResourceSpec {
         /** Name of the variable that holds the password. */
         password: string
       }
+      /** A program that prints the password, or a JSON object with username, password and expiresAt (standalone). */
+      command?: {
+        /** The program and its arguments; no shell is between. */
+        arguments: string[]
+      }
+      /** A vault that answers a GET with JSON. */
+      http?: {
+        /** URL of the secret. Plain http only on this host. */
+        url: string
+        /** Where a PEM text comes from. */
+        ca?: {
+          /** A key of a Secret in the same namespace. */
+          secret?: {
+            /** Name of the Secret. */
+            name: string
+            /** Key in its data. */
+            key: string
+          }
+          /** A file that the sidecar can read (standalone). */
+          file?: {
+            /** Path of the file, relative to the manifest's directory. */
+            path: string
+          }
+          /** A variable of the sidecar's environment (standalone). */
+          env?: {
+            /** Name of the variable. */
+            name: string
+          }
+        }
+        /** Header that the token is sent in; with Authorization it is sent as a bearer token. */
+        header: string
+        /** Where a PEM text comes from. */
+        token?: {
+          /** A key of a Secret in the same namespace. */
+          secret?: {
+            /** Name of the Secret. */
+            name: string
+            /** Key in its data. */
+            key: string
+          }
+          /** A file that the sidecar can read (standalone). */
+          file?: {
+            /** Path of the file, relative to the manifest's directory. */
+            path: string
+          }
+          /** A variable of the sidecar's environment (standalone). */
+          env?: {
+            /** Name of the variable. */
+            name: string
+          }
+        }
+        /** Where the account's name is in the answer, as in data.username. */
+        usernameField: string
+        /** Where the password is in the answer, as in data.password. */
+        passwordField: string
+      }
+      /** What happens with running sessions when the password has changed. keep: they go on. end: they end. */
+      onRotation: 'keep' | 'end'
+    }
+    /** Every session gets an account of its own, made with the credential and dropped at the session's end. The account of the credential needs the right to make accounts (PostgreSQL: CREATEROLE, and ADMIN OPTION on what is given on). */
+    shortLived?: {
+      /** What the account is a member of, which is where its rights come from. */
+      memberOf: string[]
+      /** How long its password lets in, should the account not be dropped. */
+      validFor: string
     }
     /** A TLS client certificate to present as well. */
     clientCertificate?: {
