@@ -3,10 +3,37 @@ import type { Command } from './command.ts'
 /** `namespace/name` of a resource of the API. */
 export type QualifiedName = `${string}/${string}`
 
-/** One link of a delegation chain: who, and the groups that were proven for it. */
+/** One link of a delegation chain: who, the groups that were proven for it, and what was taken from or added to its rights. */
 export interface Principal {
   readonly identity: QualifiedName
   readonly groups: readonly string[]
+  /** What the link before passed on, where that is less than the identity's own rights. */
+  readonly scope?: Scope
+  /** What people granted to this link, for as long as this principal stands. */
+  readonly elevations?: readonly Elevation[]
+}
+
+/** Narrows rights when they are delegated. An absent list narrows nothing. */
+export interface Scope {
+  readonly resources?: readonly QualifiedName[]
+  readonly roles?: readonly string[]
+  /** Patterns as in a rule's match: `sql:select`, `sql:*`. */
+  readonly actions?: readonly string[]
+  /** Patterns as in a rule's match: `public.orders`. Together with `actions`, both must fit. */
+  readonly objects?: readonly string[]
+  readonly limits?: Limits
+}
+
+/** A window of more rights. Its actions need no allow rule and no approval; a deny stays a deny. */
+export interface Elevation {
+  /** Name of the ApprovalRequest. */
+  readonly request: string
+  /** The policy's elevation that it was granted by. */
+  readonly rule: RuleReference
+  readonly role?: string
+  readonly actions?: readonly string[]
+  /** Absent: everything. */
+  readonly objects?: readonly string[]
 }
 
 /** Who asks, on whose behalf, for what. Fixed for the life of a session. */
@@ -35,12 +62,22 @@ export interface FieldMask {
   readonly rule: RuleReference
 }
 
-export interface ApprovalTerms {
+/** Who has to agree for one rule that holds a command. */
+export interface ApprovalRequirement {
+  readonly rule: RuleReference
+  /** An approver must have one of them. Empty: whoever has the right to approve. */
   readonly groups: readonly string[]
   readonly quorum: number
+}
+
+export interface ApprovalTerms {
+  /** All of them must be satisfied; never empty. */
+  readonly requirements: readonly ApprovalRequirement[]
   readonly expiresAfterSeconds: number
   /** `wait`: the client waits. `fail`: it is told at once that a request is pending. */
   readonly whileWaiting: 'wait' | 'fail'
+  /** Who may use the approval: any session of the same chain and role, or only the one that asked. */
+  readonly boundTo: 'identity' | 'session'
 }
 
 interface Explained {
@@ -103,6 +140,8 @@ export interface SessionTerms {
 export interface PolicySnapshot {
   /** Short digest of everything that went into it. */
   readonly revision: string
+  /** Why this subject may have no session at all: someone of its chain is gone, suspended or has no such access. */
+  refusal(subject: Subject): string | undefined
   decide(subject: Subject, command: Command): Decision
   termsFor(subject: Subject): SessionTerms
 }

@@ -224,6 +224,83 @@ describe('policy', () => {
     )
   })
 
+  const scopes = fc.record(
+    {
+      actions: fc.subarray([...actions, 'sql:*'], { minLength: 1 }),
+      objects: fc.subarray(['public.*', 'public.customers', 'public.customers.email'], { minLength: 1 }),
+    },
+    { requiredKeys: [] },
+  )
+
+  it('never gives a link more for a scope, nor anything outside of it', () => {
+    fc.assert(
+      fc.property(ruleLists, scopes, commands, fc.boolean(), (rules, scope, parts, opaque) => {
+        const snapshot = compile([{ rules }])
+        const asked = { ...build(parts), opaque: opaque ? ['something'] : [] }
+        const [principal] = subject.chain
+        const whole = snapshot.decide(subject, asked)
+        const scoped = snapshot.decide({ ...subject, chain: [{ ...principal, scope }] }, asked)
+        assert.ok(severity[scoped.effect] >= severity[whole.effect])
+        const inScope = ({ action, origin }: Touch): boolean =>
+          origin === 'baseline' ||
+          (scope.actions ?? ['sql:*']).some((allowed) => allowed === 'sql:*' || allowed === action)
+        if (scoped.effect !== 'deny' && !opaque) assert.ok(asked.touches.every(inScope))
+      }),
+      { numRuns: 200 },
+    )
+  })
+
+  it('lets an elevation lift what is not allowed or held, never a deny rule or a mask', () => {
+    fc.assert(
+      fc.property(ruleLists, scopes, commands, (rules, grant, parts) => {
+        const [principal] = subject.chain
+        const elevation = { request: 'a', rule: { policy: 'default/p0', rule: 'e' }, ...grant } as const
+        const elevated = { ...subject, chain: [{ ...principal, elevations: [elevation] }] } as const
+        const before = compile([{ rules }]).decide(subject, build(parts))
+        const after = compile([{ rules }]).decide(elevated, build(parts))
+        if (grant.actions === undefined) assert.equal(after.effect, before.effect)
+        assert.ok(severity[after.effect] <= severity[before.effect])
+        const ruleDenies = before.effect === 'deny' && before.rule !== undefined
+        if (ruleDenies) assert.equal(after.effect, 'deny')
+        if (after.effect !== 'deny' && before.effect !== 'deny')
+          assert.deepEqual(masked(after), masked(before))
+      }),
+      { numRuns: 200 },
+    )
+  })
+
+  it('asks the people of every rule and of every link that holds a command', () => {
+    const hold = (name: string): Rule => ({
+      name,
+      effect: 'requireApproval',
+      match: { actions: ['sql:delete'] },
+    })
+    const allow: Rule = { name: 'a', effect: 'allow', match: {} }
+    const snapshot = compile([
+      { rules: [allow, hold('x'), hold('y')], groups: ['a'] },
+      { rules: [allow, hold('z')], groups: ['b'] },
+    ])
+    const decision = snapshot.decide(
+      {
+        ...subject,
+        chain: [
+          { identity: 'default/one', groups: ['a'] },
+          { identity: 'default/two', groups: ['b'] },
+        ],
+      },
+      command({
+        touches: [
+          { action: 'sql:delete', origin: 'direct', object: { kind: 'table', path: ['public', 'carts'] } },
+        ],
+      }),
+    )
+    assert.ok(decision.effect === 'hold')
+    assert.deepEqual(
+      decision.approval.requirements.map(({ rule }) => rule.rule),
+      ['x-1', 'y-2', 'z-1'],
+    )
+  })
+
   const read = (parts?: string[], table = 'customers'): Command =>
     command({
       touches: [

@@ -2,18 +2,19 @@
 import type { Classification } from './classification.ts'
 import type { Command, Field, Touch } from './command.ts'
 import type { ConditionInput } from './condition.ts'
-import type {
-  ApprovalTerms,
-  Decision,
-  FieldMask,
-  MaskStrategy,
-  Principal,
-  RuleReference,
-  Subject,
-} from './decision.ts'
+import type { Decision, FieldMask, MaskStrategy, Principal, RuleReference, Subject } from './decision.ts'
 import { describeSource, describeTouch } from './describe.ts'
-import { seconds } from './duration.ts'
-import { type CompiledRule, coversTouch, matchesInWords, matchesSource, touchesRule } from './rule.ts'
+import { approvalTerms } from './holding.ts'
+import {
+  type CompiledRule,
+  compileGrant,
+  coversTouch,
+  matchesInWords,
+  matchesSource,
+  matchTouch,
+  touchesRule,
+} from './rule.ts'
+import { CompiledScope } from './scope.ts'
 
 export class RuleSet {
   readonly #principal: Principal
@@ -21,6 +22,9 @@ export class RuleSet {
   readonly #classification: Classification
   readonly #revision: string
   readonly #rules: Readonly<Record<CompiledRule['spec']['effect'], readonly CompiledRule[]>>
+  /** The elevations in force, as allow rules. */
+  readonly #elevations: readonly CompiledRule[]
+  readonly #scope: CompiledScope | undefined
 
   /** @param rules sorted by their key, so that the deciding rule never depends on the order of writing. */
   constructor(
@@ -36,8 +40,12 @@ export class RuleSet {
     this.#subject = subject
     this.#classification = classification
     this.#revision = revision
+    this.#elevations = (principal.elevations ?? []).flatMap(({ rule, actions, objects }) =>
+      actions ? [compileGrant(rule, actions, objects)] : [],
+    )
+    this.#scope = principal.scope && new CompiledScope(principal)
     this.#rules = {
-      allow: withEffect('allow'),
+      allow: [...withEffect('allow'), ...this.#elevations],
       deny: withEffect('deny'),
       requireApproval: withEffect('requireApproval'),
       mask: withEffect('mask').filter((rule) => canMask(rule, classification)),
@@ -62,14 +70,16 @@ export class RuleSet {
     const deny = this.#denied(command, input)
     if (deny) return { effect: 'deny', ...deny, ...common }
     const masks = this.#masksFor(command, input)
-    const held = this.#matching(this.#rules.requireApproval, input)
+    const held = this.#matching(this.#rules.requireApproval, input).filter(
+      ({ rule }) => !this.#elevated(rule, command),
+    )
     const [first] = held
     if (first) {
-      const { rule, words } = held.reduce((a, b) => (quorumOf(b.rule) > quorumOf(a.rule) ? b : a), first)
+      const { rule, words } = first
       return {
         effect: 'hold',
         ...explain(rule, reasonFor(rule, command, words, 'needs approval'), words),
-        approval: approvalTerms(rule),
+        approval: approvalTerms(held.map((match) => match.rule)),
         masks,
         ...common,
       }
@@ -99,7 +109,20 @@ export class RuleSet {
     const [match] = this.#matching(this.#rules.deny, input)
     if (match)
       return explain(match.rule, reasonFor(match.rule, command, match.words, 'is denied'), match.words)
-    return this.#deniedByMask(command, input) ?? this.#notAllowed(command, input)
+    return this.#deniedByMask(command, input) ?? this.#outOfScope(command) ?? this.#notAllowed(command, input)
+  }
+
+  #outOfScope(command: Command): Explanation | undefined {
+    const reason = this.#scope?.excludes(command, this.#classification)
+    return reason === undefined ? undefined : { reason, matched: [reason] }
+  }
+
+  /** Whether people have granted for a while all that a rule wants to ask them about. */
+  #elevated(rule: CompiledRule, command: Command): boolean {
+    if (this.#elevations.some((elevation) => elevation.unrestricted)) return true
+    if (command.opaque.length > 0) return false
+    const asked = command.touches.filter((touch) => matchTouch(rule, touch, this.#classification) !== 'none')
+    return asked.length > 0 && asked.every((touch) => this.#covered(touch, this.#elevations))
   }
 
   /** What a mask rule stands for but masking can't keep: opaque results and indirect uses. */
@@ -248,18 +271,4 @@ function strictness(strategy: MaskStrategy): number {
   return strategy.kind === 'partial'
     ? 1 / (strategy.keepLast + 1)
     : { null: 5, redact: 4, hash: 3, format: 2 }[strategy.kind]
-}
-
-function quorumOf({ spec: { approval } }: CompiledRule): number {
-  return approval?.quorum ?? 1
-}
-
-function approvalTerms(rule: CompiledRule): ApprovalTerms {
-  const { approval } = rule.spec
-  return {
-    groups: approval?.groups ?? [],
-    quorum: quorumOf(rule),
-    expiresAfterSeconds: seconds(approval?.expiresAfter ?? '15m'),
-    whileWaiting: approval?.whileWaiting ?? 'wait',
-  }
 }

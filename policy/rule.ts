@@ -40,6 +40,16 @@ export function compileRule(policy: QualifiedName, spec: RuleSpec): CompiledRule
   }
 }
 
+/** What was granted beside the rules, as an allow rule. */
+export function compileGrant(
+  { policy, rule }: RuleReference,
+  actions: readonly string[] | undefined,
+  objects: readonly string[] | undefined,
+): CompiledRule {
+  const match = { ...(actions && { actions: [...actions] }), ...(objects && { objects: [...objects] }) }
+  return compileRule(policy, { name: rule, effect: 'allow', match })
+}
+
 /** How a touch is matched: all of it, some of its parts, or not at all. */
 type Match = 'all' | 'none' | readonly string[]
 

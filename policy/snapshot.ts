@@ -12,6 +12,7 @@ import type {
   SessionTerms,
   Subject,
 } from './decision.ts'
+import { mergeApprovals } from './holding.ts'
 import { type CompiledRule, compileRule } from './rule.ts'
 import { RuleSet } from './rule-set.ts'
 import { combineTerms } from './terms.ts'
@@ -82,6 +83,14 @@ class Snapshot implements PolicySnapshot {
     this.revision = digest([...manifests.identities, ...manifests.resources, ...manifests.policies])
   }
 
+  refusal(subject: Subject): string | undefined {
+    for (const principal of subject.chain) {
+      const refusal = this.#refusal(principal, subject)
+      if (refusal !== undefined) return refusal
+    }
+    return undefined
+  }
+
   decide(subject: Subject, command: Command): Decision {
     const grant = this.#grant(subject)
     if ('refusal' in grant)
@@ -102,7 +111,7 @@ class Snapshot implements PolicySnapshot {
 
   termsFor(subject: Subject): SessionTerms {
     const grant = this.#grant(subject)
-    return 'refusal' in grant ? combineTerms([], false, this.revision) : grant.terms
+    return 'refusal' in grant ? combineTerms([], [], false, this.revision) : grant.terms
   }
 
   #grant(subject: Subject): Grant {
@@ -137,6 +146,7 @@ class Snapshot implements PolicySnapshot {
       links,
       terms: combineTerms(
         [...applied].map(({ manifest }) => manifest.spec),
+        subject.chain.flatMap(({ scope }) => scope?.limits ?? []),
         masks,
         this.revision,
       ),
@@ -149,11 +159,17 @@ class Snapshot implements PolicySnapshot {
     if (!identity) return `there is no identity ${principal.identity}`
     if (identity.spec.suspend) return `${principal.identity} is suspended`
     if (!this.#resources.has(subject.resource)) return `there is no resource ${subject.resource}`
-    const granted = identity.spec.access?.some(
-      (access) =>
-        `${identity.metadata.namespace}/${access.resource}` === subject.resource &&
-        access.roles.includes(subject.role),
+    const { scope, elevations = [] } = principal
+    if (scope?.resources && !scope.resources.includes(subject.resource))
+      return `${subject.resource} is outside the scope that ${principal.identity} was given`
+    if (scope?.roles && !scope.roles.includes(subject.role))
+      return `role ${subject.role} is outside the scope that ${principal.identity} was given`
+    const access = identity.spec.access?.find(
+      ({ resource }) => `${identity.metadata.namespace}/${resource}` === subject.resource,
     )
+    const granted =
+      access?.roles.includes(subject.role) ||
+      (access && elevations.some((elevation) => elevation.role === subject.role))
     return granted
       ? undefined
       : `${principal.identity} has no access to role ${subject.role} of ${subject.resource}`
@@ -196,7 +212,16 @@ function withMasks(stricter: Decision, other: Decision): Decision {
   const alerts = [...stricter.alerts, ...other.alerts]
   const touchesMasked = stricter.touchesMasked || other.touchesMasked
   if (stricter.effect === 'deny' || other.effect === 'deny') return { ...stricter, alerts, touchesMasked }
-  return { ...stricter, alerts, touchesMasked, masks: mergeMasks(stricter.masks, other.masks) }
+  const masks = mergeMasks(stricter.masks, other.masks)
+  if (stricter.effect === 'hold' && other.effect === 'hold')
+    return {
+      ...stricter,
+      alerts,
+      touchesMasked,
+      masks,
+      approval: mergeApprovals(stricter.approval, other.approval),
+    }
+  return { ...stricter, alerts, touchesMasked, masks }
 }
 
 function mergeMasks(

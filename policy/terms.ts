@@ -4,16 +4,17 @@ import { seconds } from './duration.ts'
 
 const textStrictness = { full: 0, normalized: 1, digest: 2 } as const
 
-/** The strictest of all policies that apply to a session. */
+/** The strictest of all policies that apply to a session, and of what was passed on to it. */
 export function combineTerms(
   policies: readonly GuardrailPolicySpec[],
+  scopes: readonly Limits[],
   masks: boolean,
   revision: string,
 ): SessionTerms {
   const detectors = new Set<DetectorKind>(policies.flatMap((policy) => policy.detection?.kinds ?? []))
   const texts = policies.map((policy) => policy.audit?.text ?? 'full')
   return {
-    limits: combineLimits(policies.map((policy) => policy.limits ?? {})),
+    limits: combineLimits([...policies.map((policy) => limitsOf(policy.limits ?? {})), ...scopes]),
     detectors: [...detectors].sort(),
     masks,
     audit: {
@@ -27,20 +28,17 @@ export function combineTerms(
   }
 }
 
-function combineLimits(all: readonly NonNullable<GuardrailPolicySpec['limits']>[]): Limits {
-  const least = (values: readonly (number | undefined)[]): number | undefined => {
-    const given = values.filter((value) => value !== undefined)
-    return given.length === 0 ? undefined : Math.min(...given)
-  }
-  const limits: Record<keyof Limits, number | undefined> = {
-    rowsPerCommand: least(all.map((limit) => limit.rowsPerCommand)),
-    rowsPerHour: least(all.map((limit) => limit.rowsPerHour)),
-    bytesPerCommand: least(all.map((limit) => limit.bytesPerCommand)),
-    bytesPerHour: least(all.map((limit) => limit.bytesPerHour)),
-    commandsPerMinute: least(all.map((limit) => limit.commandsPerMinute)),
-    commandSeconds: least(
-      all.map((limit) => (limit.commandDuration === undefined ? undefined : seconds(limit.commandDuration))),
-    ),
-  }
-  return Object.fromEntries(Object.entries(limits).filter(([, value]) => value !== undefined))
+function limitsOf({ commandDuration, ...counts }: NonNullable<GuardrailPolicySpec['limits']>): Limits {
+  return { ...counts, ...(commandDuration !== undefined && { commandSeconds: seconds(commandDuration) }) }
+}
+
+function combineLimits(all: readonly Limits[]): Limits {
+  const strictest: { -readonly [Name in keyof Limits]: number } = {}
+  for (const limits of all)
+    for (const name of Object.keys(limits) as (keyof Limits)[])
+      strictest[name] = Math.min(
+        strictest[name] ?? Number.POSITIVE_INFINITY,
+        limits[name] ?? Number.POSITIVE_INFINITY,
+      )
+  return strictest
 }

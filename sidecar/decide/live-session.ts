@@ -96,20 +96,10 @@ export class LiveSession implements GuardedSession {
 
   /** A new configuration is in force: the session goes on if its identity still may. */
   configurationChanged(): void {
-    const { snapshot, manifests } = this.#runtime.configuration
+    const { snapshot } = this.#runtime.configuration
     this.#terms = snapshot.termsFor(this.subject)
-    const { chain, resource, role } = this.subject
-    for (const link of chain) {
-      const identity = manifests.identities.find((candidate) => nameOf(candidate) === link.identity)
-      if (!identity) return this.#end('expired', `the identity ${link.identity} is gone`)
-      if (identity.spec.suspend) return this.#end('expired', `the identity ${link.identity} is suspended`)
-      const granted = identity.spec.access?.some(
-        (access) =>
-          `${identity.metadata.namespace}/${access.resource}` === resource && access.roles.includes(role),
-      )
-      if (!granted)
-        return this.#end('expired', `${link.identity} has no access to role ${role} of ${resource} any more`)
-    }
+    const refusal = snapshot.refusal(this.subject)
+    if (refusal !== undefined) this.#end('expired', refusal)
   }
 
   /** The sidecar stops. */
