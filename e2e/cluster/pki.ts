@@ -1,0 +1,122 @@
+/** The test cluster's certificates: one authority per purpose, as in any cluster, made in this process. */
+import 'reflect-metadata'
+import { randomBytes } from 'node:crypto'
+import * as x509 from '@peculiar/x509'
+
+const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const
+const day = 24 * 60 * 60 * 1000
+
+/** PEM texts. */
+export interface KeyAndCertificate {
+  readonly certificate: string
+  readonly key: string
+}
+
+export interface Subject {
+  /** Common name: the user's name, to Kubernetes. */
+  readonly name: string
+  /** Organisations: the user's groups, to Kubernetes. */
+  readonly groups?: readonly string[]
+}
+
+export class CertificateAuthority {
+  /** PEM text of its own certificate. */
+  readonly certificate: string
+  readonly #issuer: x509.X509Certificate
+  readonly #keys: CryptoKeyPair
+
+  private constructor(issuer: x509.X509Certificate, keys: CryptoKeyPair) {
+    this.#issuer = issuer
+    this.#keys = keys
+    this.certificate = issuer.toString('pem')
+  }
+
+  static async create(name: string): Promise<CertificateAuthority> {
+    const keys = await crypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])
+    const issuer = await x509.X509CertificateGenerator.createSelfSigned({
+      ...validity(),
+      name: [{ CN: [name] }],
+      keys,
+      signingAlgorithm: algorithm,
+      extensions: [
+        new x509.BasicConstraintsExtension(true, undefined, true),
+        new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
+      ],
+    })
+    return new CertificateAuthority(issuer, keys)
+  }
+
+  /** The authority whose certificate and key were written down by an earlier process. */
+  static async load({ certificate, key }: KeyAndCertificate): Promise<CertificateAuthority> {
+    const issuer = new x509.X509Certificate(certificate)
+    const privateKey = await crypto.subtle.importKey(
+      'pkcs8',
+      x509.PemConverter.decodeFirst(key),
+      algorithm,
+      true,
+      ['sign'],
+    )
+    return new CertificateAuthority(issuer, { privateKey, publicKey: await issuer.publicKey.export() })
+  }
+
+  async export(): Promise<KeyAndCertificate> {
+    return { certificate: this.certificate, key: await pem(this.#keys.privateKey) }
+  }
+
+  /** For a server that is reached under these names; an IP address is told from a host name. */
+  async server(subject: Subject, names: readonly string[]): Promise<KeyAndCertificate> {
+    return this.#issue(subject, [x509.ExtendedKeyUsage.serverAuth, x509.ExtendedKeyUsage.clientAuth], names)
+  }
+
+  async client(subject: Subject): Promise<KeyAndCertificate> {
+    return this.#issue(subject, [x509.ExtendedKeyUsage.clientAuth], [])
+  }
+
+  async #issue(
+    { name, groups = [] }: Subject,
+    usages: string[],
+    names: readonly string[],
+  ): Promise<KeyAndCertificate> {
+    const keys = await crypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])
+    const organisations = groups.map((group) => ({ O: [group] }))
+    const certificate = await x509.X509CertificateGenerator.create({
+      ...validity(),
+      subject: [...organisations, { CN: [name] }],
+      issuer: this.#issuer.subject,
+      publicKey: keys.publicKey,
+      signingKey: this.#keys.privateKey,
+      signingAlgorithm: algorithm,
+      extensions: [
+        new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
+        new x509.ExtendedKeyUsageExtension(usages),
+        ...(names.length > 0 ? [new x509.SubjectAlternativeNameExtension(names.map(generalName))] : []),
+      ],
+    })
+    return { certificate: certificate.toString('pem'), key: await pem(keys.privateKey) }
+  }
+}
+
+/** A key pair that signs service account tokens. */
+export async function signingKeyPair(): Promise<{ readonly privateKey: string; readonly publicKey: string }> {
+  const keys = await crypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])
+  const publicKey = x509.PemConverter.encode(await crypto.subtle.exportKey('spki', keys.publicKey), 'PUBLIC KEY')
+  return { privateKey: await pem(keys.privateKey), publicKey }
+}
+
+async function pem(key: CryptoKey): Promise<string> {
+  return x509.PemConverter.encode(await crypto.subtle.exportKey('pkcs8', key), 'PRIVATE KEY')
+}
+
+/** From an hour ago, for clocks that differ; a test cluster doesn't live longer than a week. */
+function validity(): { serialNumber: string; notBefore: Date; notAfter: Date } {
+  const now = Date.now()
+  return {
+    serialNumber: `01${randomBytes(15).toString('hex')}`,
+    notBefore: new Date(now - day / 24),
+    notAfter: new Date(now + 7 * day),
+  }
+}
+
+function generalName(name: string): x509.JsonGeneralName {
+  return { type: /^[\d.]+$|:/.test(name) ? 'ip' : 'dns', value: name }
+}
