@@ -86,9 +86,36 @@ export interface LimitReached {
   readonly message: string
 }
 
+/** A command that policy holds, as people are to see it and as it would run. */
+export interface HeldCommand {
+  /** Of the command's audit line. */
+  readonly reference: string
+  readonly command: Command
+  readonly decision: Extract<Decision, { effect: 'hold' }>
+  /** Exactly what would be sent. */
+  readonly text: string
+  /** Exact bytes of the bound values (`null` for NULL); with the text they are what an approval is bound to. */
+  readonly parameters?: readonly (Uint8Array | null)[]
+  /** How much it would change, in words (`~1204 rows`), asked only where it can be had without changing anything. */
+  readonly estimate?: () => Promise<string | undefined>
+  /** Aborted when the client gives up or is gone: the request is withdrawn. */
+  readonly signal: AbortSignal
+  /** Told once people are asked, in words for the client: `held for approval as approvalrequest/NAME (…)`. */
+  readonly onAsked: (message: string) => void
+}
+
+/**
+ * `approved`: it may run, now and once; that it was used is on disk already.
+ * `refused`: denied, expired, withdrawn, or still waiting where the policy says that clients don't wait.
+ */
+export type HoldOutcome =
+  | { readonly kind: 'approved'; readonly request: string; readonly approvers: readonly string[] }
+  | { readonly kind: 'refused'; readonly request?: string; readonly message: string; readonly hint?: string }
+
 /** One authenticated connection of one identity to one role of one resource. */
 export interface GuardedSession extends Disposable {
   readonly id: string
+  /** Replaced by another object when rights are granted for a while, and when they end. */
   readonly subject: Subject
   /** Aborted when the session may not go on (expired, revoked, shutdown); the reason is a {@link Refusal}. */
   readonly signal: AbortSignal
@@ -114,6 +141,8 @@ export interface GuardedSession extends Disposable {
    * Never throws; a sink that cannot take it makes {@link ready} wait or spools, as the policy says.
    */
   audit(entry: CommandAudit): void
+  /** Asks people about a command that policy holds, and waits for their answer. Never rejects. */
+  hold(held: HeldCommand): Promise<HoldOutcome>
   /** Resolves when the stations can take more; a protocol awaits it before reading on when it is not undefined. */
   ready(): Promise<void> | undefined
 }
@@ -127,6 +156,8 @@ export interface CommandAudit {
   readonly text?: string
   /** Bound values of the command, as text; the audit station decides whether they are written. */
   readonly parameters?: readonly (string | null)[]
+  /** The request by which people agreed, or did not. */
+  readonly approval?: string
 }
 
 /** A protocol: it serves one client connection to its end. Rejections are bugs; what clients and servers do wrong is handled inside. */

@@ -12,7 +12,15 @@ import { newReference } from '../audit/reference.ts'
 import { readCredential } from '../configuration/values.ts'
 import type { Usage } from '../limits/usage.ts'
 import type { Runtime } from '../runtime.ts'
-import type { CommandAudit, Credential, GuardedSession, LimitReached, Refusal, Result } from '../session.ts'
+import type {
+  CommandAudit,
+  Credential,
+  GuardedSession,
+  HoldOutcome,
+  LimitReached,
+  Refusal,
+  Result,
+} from '../session.ts'
 
 export class LiveSession implements GuardedSession {
   readonly id = newReference()
@@ -88,6 +96,10 @@ export class LiveSession implements GuardedSession {
 
   audit(entry: CommandAudit): void {
     this.#runtime.audit.command(this.#who, entry, this.#terms.audit)
+  }
+
+  async hold(): Promise<HoldOutcome> {
+    return { kind: 'refused', message: 'there is nobody here to ask' }
   }
 
   ready(): Promise<void> | undefined {
