@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs'
+import { createSecureContext } from 'node:tls'
 import { parseArgs } from 'node:util'
 import { type Address, ConfigurationError, Standalone, type StandaloneEvent } from '@firebreak/sidecar'
 import { type CliCommand, UsageError } from './command.ts'
@@ -6,15 +8,18 @@ import { showProblem, style } from './output.ts'
 export const run: CliCommand = {
   name: 'run',
   summary: 'guard the resources of a directory of manifests',
-  options: ['config', 'identity', 'listen', 'audit'],
+  options: ['config', 'identity', 'listen', 'audit', 'tls-certificate', 'tls-key'],
   help: `Guards the resources of a directory of manifests on loopback listeners, until it is stopped.
 
 Usage: firebreak run --config DIR [--identity NAME] [--listen RESOURCE=HOST:PORT]… [--audit FILE]
+       [--tls-certificate FILE --tls-key FILE]
 
   --config DIR      the manifests; watched, a change applies to the next command
   --identity NAME   whom the loopback listeners stand for, where several identities could be meant
   --listen R=H:P    where to listen for resource R (default: the protocol's port on 127.0.0.1, or the next free one)
   --audit FILE      append the audit trail to FILE (default: standard output; messages go to standard error)
+  --tls-certificate FILE, --tls-key FILE
+                    let clients connect with TLS (PEM); needed for tokens from other hosts
 
 Exit code 0: stopped by SIGTERM or SIGINT. 1: the configuration is not valid, or a port is taken.`,
   async run(words) {
@@ -25,16 +30,20 @@ Exit code 0: stopped by SIGTERM or SIGINT. 1: the configuration is not valid, or
         identity: { type: 'string' },
         listen: { type: 'string', multiple: true },
         audit: { type: 'string' },
+        'tls-certificate': { type: 'string' },
+        'tls-key': { type: 'string' },
       },
     })
     if (values.config === undefined) throw new UsageError('run needs --config DIR')
     const auditPath = values.audit === '-' ? undefined : values.audit
+    const clientTls = readTls(values['tls-certificate'], values['tls-key'])
     try {
       await using _standalone = await Standalone.start({
         directory: values.config,
         auditPath,
         identity: values.identity,
         listen: parseListen(values.listen ?? []),
+        clientTls,
         onEvent: report,
       })
       await stopSignal()
@@ -57,6 +66,25 @@ function parseListen(items: readonly string[]): Map<string, Address> {
       return [parts[1] ?? '', { host: (parts[2] ?? '').replace(/^\[|\]$/g, ''), port: Number(parts[3]) }]
     }),
   )
+}
+
+/** @throws UsageError when one is missing, or the two are not a certificate and its key. */
+function readTls(
+  certificateFile: string | undefined,
+  keyFile: string | undefined,
+): { certificate: string; key: string } | undefined {
+  if (certificateFile === undefined && keyFile === undefined) return undefined
+  if (certificateFile === undefined || keyFile === undefined)
+    throw new UsageError('--tls-certificate and --tls-key go together')
+  try {
+    const certificate = readFileSync(certificateFile, 'utf8')
+    const key = readFileSync(keyFile, 'utf8')
+    createSecureContext({ cert: certificate, key })
+    return { certificate, key }
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error)
+    throw new UsageError(`${certificateFile} and ${keyFile} can't be used as certificate and key: ${message}`)
+  }
 }
 
 function stopSignal(): Promise<void> {

@@ -5,6 +5,7 @@ import type { Audit } from './audit/audit.ts'
 import type { Configuration } from './configuration/configuration.ts'
 import type { LiveSession } from './decide/live-session.ts'
 import { Usage } from './limits/usage.ts'
+import type { Gateway } from './session.ts'
 
 export class Runtime {
   /** In force; a change replaces it as a whole. */
@@ -15,9 +16,13 @@ export class Runtime {
   readonly maskKey: Uint8Array = randomBytes(32)
   readonly #usages = new Map<string, Usage>()
 
-  constructor(configuration: Configuration, audit: Audit) {
+  /** Certificate that listeners show to clients that ask for TLS. PEM. */
+  readonly clientTls: Gateway['clientTls']
+
+  constructor(configuration: Configuration, audit: Audit, clientTls?: Gateway['clientTls']) {
     this.configuration = configuration
     this.audit = audit
+    this.clientTls = clientTls
   }
 
   /** What an identity uses of a resource counts together, whichever session it is in. */

@@ -20,6 +20,8 @@ export interface StandaloneOptions {
   readonly listen?: ReadonlyMap<string, Address>
   /** Which identity the loopback listeners stand for, where several could be meant. */
   readonly identity?: string | undefined
+  /** Certificate and key (PEM) for clients that ask for TLS. */
+  readonly clientTls?: { readonly certificate: string; readonly key: string } | undefined
   readonly onEvent: (event: StandaloneEvent) => void
 }
 
@@ -63,7 +65,7 @@ export class Standalone implements AsyncDisposable {
     const audit = new Audit(options.auditPath, normalizeSql, (error) =>
       options.onEvent({ kind: 'auditFailed', message: error.message }),
     )
-    const standalone = new Standalone(options, new Runtime(configuration, audit))
+    const standalone = new Standalone(options, new Runtime(configuration, audit, options.clientTls))
     options.onEvent({ kind: 'applied', revision: configuration.snapshot.revision, problems })
     audit.notice('configuration.applied', { revision: configuration.snapshot.revision })
     try {

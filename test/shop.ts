@@ -2,7 +2,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type Address, Standalone } from '@firebreak/sidecar'
+import { type Address, Standalone, type StandaloneOptions } from '@firebreak/sidecar'
 import pg from 'pg'
 import { type Postgres, startPostgres } from '../tools/postgres.ts'
 
@@ -142,15 +142,21 @@ export class Guard implements AsyncDisposable {
   readonly address: Address
   readonly #standalone: Standalone
 
-  static async start(files: Readonly<Record<string, string>>, password: string): Promise<Guard> {
+  /** @param options that differ from a gateway on a free loopback port. */
+  static async start(
+    files: Readonly<Record<string, string>>,
+    password: string,
+    options: Partial<Omit<StandaloneOptions, 'listen'>> & { readonly listen?: Address } = {},
+  ): Promise<Guard> {
     process.env.SHOP_PASSWORD = password
     const directory = mkdtempSync(join(tmpdir(), 'firebreak-test-'))
     for (const [name, text] of Object.entries(files)) writeFileSync(join(directory, name), text)
     const standalone = await Standalone.start({
       directory,
       auditPath: join(directory, 'audit.jsonl'),
-      listen: new Map([['shop', { host: '127.0.0.1', port: 0 }]]),
       onEvent: () => {},
+      ...options,
+      listen: new Map([['shop', options.listen ?? { host: '127.0.0.1', port: 0 }]]),
     })
     return new Guard(directory, standalone)
   }

@@ -6,6 +6,7 @@ import { LiveSession, nameOf } from '../decide/live-session.ts'
 import type { Runtime } from '../runtime.ts'
 import type { Claim, Gateway, GuardedSession, Protocol, Refusal, Result } from '../session.ts'
 import { authenticate, identitiesFor } from './authenticate.ts'
+import { isLoopback } from './loopback.ts'
 import { targetOf } from './target.ts'
 
 export interface Address {
@@ -73,6 +74,12 @@ export class Listener {
   }
 }
 
+const notFromHere = {
+  code: 'unauthenticated',
+  message: 'without a token only clients on this host are let in',
+  hint: 'Connect through the loopback address, or give the identity a token.',
+} as const
+
 /** The stations as they are now; undefined when the resource is gone. */
 function gatewayFor(name: string, runtime: Runtime, onlyIdentity: string | undefined): Gateway | undefined {
   const { configuration } = runtime
@@ -85,9 +92,13 @@ function gatewayFor(name: string, runtime: Runtime, onlyIdentity: string | undef
   return {
     resource: nameOf(resource),
     target: target.ok ? target.value : { host: '', port: 0, tls: { mode: 'disable' } },
+    ...(runtime.clientTls && { clientTls: runtime.clientTls }),
     clientAuthentication: withToken ? 'token' : 'loopback',
     async open(claim: Claim): Promise<Result<GuardedSession, Refusal>> {
-      const subject = authenticate(claim, resource, configuration, onlyIdentity)
+      const subject =
+        claim.token === undefined && !isLoopback(claim.remoteAddress)
+          ? ({ ok: false, error: notFromHere } as const)
+          : authenticate(claim, resource, configuration, onlyIdentity)
       const refusal = !subject.ok
         ? subject.error
         : target.ok

@@ -1,6 +1,6 @@
 /** Texts that are not even given to the parser: too long, too deep, or not to be read as they look. */
 import { isUtf8 } from 'node:buffer'
-import { isSafeEncoding } from './settings.ts'
+import { isSafeEncoding, isUtf8Encoding } from './settings.ts'
 import type { SessionContext } from './types.ts'
 
 /** Longer texts are data more than intent, and parsing them would hold up everybody else. */
@@ -13,8 +13,11 @@ const maximumParentheses = 500
 export function refusedUnread(text: Buffer, context: SessionContext): string | undefined {
   if (text.length > maximumTextLength) return `the statement is longer than ${maximumTextLength} bytes`
   if (text.includes(0)) return 'the statement holds a NUL byte'
-  const utf8 = /^(utf-?8|unicode)$/i.test(context.clientEncoding)
-  if (utf8 ? !isUtf8(text) : !isSafeEncoding(context.clientEncoding) || hasHighBytes(text))
+  if (
+    isUtf8Encoding(context.clientEncoding)
+      ? !isUtf8(text)
+      : !isSafeEncoding(context.clientEncoding) || hasHighBytes(text)
+  )
     return `the statement can't be read in client_encoding ${context.clientEncoding}`
   if (!context.standardConformingStrings && text.includes(0x5c))
     return 'backslashes have another meaning while standard_conforming_strings is off'

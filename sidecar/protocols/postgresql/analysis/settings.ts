@@ -15,9 +15,17 @@ const safeEncodings: ReadonlySet<string> = new Set([
   ...Array.from({ length: 9 }, (_, index) => [`win125${index}`, `windows125${index}`]).flat(),
 ])
 
-/** The server looks at nothing but letters and digits of the name: drivers send `utf-8`, `'utf-8'`, `UTF_8`. */
 export function isSafeEncoding(name: string): boolean {
-  return safeEncodings.has(name.toLowerCase().replaceAll(/[^a-z0-9]/g, ''))
+  return safeEncodings.has(normalEncodingName(name))
+}
+
+export function isUtf8Encoding(name: string): boolean {
+  return ['utf8', 'unicode'].includes(normalEncodingName(name))
+}
+
+/** The server looks at nothing but letters and digits of the name: drivers send `utf-8`, `'utf-8'`, `UTF_8`. */
+function normalEncodingName(name: string): string {
+  return name.toLowerCase().replaceAll(/[^a-z0-9]/g, '')
 }
 
 /**

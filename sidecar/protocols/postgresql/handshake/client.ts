@@ -1,6 +1,7 @@
 /** The handshake with a client: encryption, startup, cancel requests, the token. */
 import type { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
+import { isLoopback } from '../../../listen/loopback.ts'
 import type { Gateway } from '../../../session.ts'
 import { decodeOpening, decodePassword, maximumOpeningLength } from '../codec/client-messages.ts'
 import { cleartextPasswordRequest, errorResponse, negotiateProtocolVersion } from '../codec/encode.ts'
@@ -113,15 +114,6 @@ async function askForToken(socket: Socket, signal: AbortSignal): Promise<string 
   const token = message[0] === 0x70 ? decodePassword(message, 0, message.length) : undefined
   if (token === undefined) refuse(socket, '08P01', 'expected a password message with the token')
   return token
-}
-
-function isLoopback(address: string | undefined): boolean {
-  return (
-    address === undefined ||
-    address === '::1' ||
-    address.startsWith('127.') ||
-    address.startsWith('::ffff:127.')
-  )
 }
 
 function refuse(socket: Socket, code: string, message: string): void {
