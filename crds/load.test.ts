@@ -47,7 +47,7 @@ items:
     assert.deepEqual(problems, [])
     assert.deepEqual(manifests.secrets[0]?.data, { a: 'hello', b: 'there' })
     assert.deepEqual(manifests.identities[0]?.spec, {
-      authentication: { kubernetes: { audience: 'firebreak' } },
+      authentication: { kubernetes: { audience: 'firebreak', maxTokenAge: '24h' } },
       session: { maxDuration: '1h', idleTimeout: '15m' },
       suspend: false,
     })

@@ -48,6 +48,10 @@ export interface AgentIdentitySpec {
       audience: string
       /** Issuer URL of the cluster's tokens. Absent means the cluster that the operator runs in. */
       issuer?: string
+      /** How long after it was issued a token is accepted, even if it says that it is good for longer. */
+      maxTokenAge: string
+      /** Revokes all tokens issued before this time, and ends their sessions. */
+      issuedAfter?: string
       /** Authorities that the issuer's certificate is verified with. Absent means those of the system. */
       ca?: {
         /** A key of a Secret in the same namespace. */
@@ -81,6 +85,10 @@ export interface AgentIdentitySpec {
       groupsClaim: string
       /** Further claims that the token must have. */
       claims?: Record<string, string>
+      /** How long after it was issued a token is accepted, even if it says that it is good for longer. */
+      maxTokenAge: string
+      /** Revokes all tokens issued before this time, and ends their sessions. */
+      issuedAfter?: string
       /** Authorities that the issuer's certificate is verified with. Absent means those of the system. */
       ca?: {
         /** A key of a Secret in the same namespace. */
@@ -149,6 +157,8 @@ export interface AgentIdentitySpec {
         }
         /** Scopes to ask for. */
         scopes?: string[]
+        /** Further parameters of the token request, as resource or audience, where the provider asks for them. */
+        parameters?: Record<string, string>
       }
     }
     /** By a fixed token (standalone). */
@@ -657,6 +667,8 @@ export interface ProtectedResourceSpec {
         usernameField: string
         /** Where the password is in the answer, as in data.password. */
         passwordField: string
+        /** Where the answer says for how many seconds the account is good. Absent or 0 there means until it is rotated. */
+        leaseField: string
       }
       /** What happens with running sessions when the password has changed. keep: they go on. end: they end. */
       onRotation: 'keep' | 'end'
