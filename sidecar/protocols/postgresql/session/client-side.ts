@@ -14,8 +14,9 @@ import { FrameReader } from '../codec/frame-reader.ts'
 import { clientRules, fromClient } from '../codec/types.ts'
 import { functionCall } from './function-call.ts'
 import { parameterTexts } from './parameters.ts'
-import type { Portal } from './prepared.ts'
-import { commandTooLong, limitReached, placeholder, refusedCommand } from './refusals.ts'
+import { Portal } from './portal.ts'
+import { type NameChange, nameChanges } from './prepared.ts'
+import { commandTooLong, limitReached, noSuchPortal, placeholder, refusedCommand } from './refusals.ts'
 import { CommandRun } from './run.ts'
 import { ownPrefix, type Session } from './session.ts'
 
@@ -235,21 +236,23 @@ export class ClientSide {
       session.expect({ kind: 'query', refusal: refusal.message })
       return 'done'
     }
-    const undoPrepared: (() => void)[] = []
+    if (session.prepared.portal('') && runs[0]) runs[0].changes = [unnamedPortalCloses]
     let hasEffects = false
-    for (const statement of statements) {
-      if (statement.effects.length === 0) continue
-      hasEffects = true
-      undoPrepared.push(session.prepared.apply(statement.effects, Buffer.from(statement.command.text)))
-      session.state.predict(statement.effects)
-    }
-    session.expect({
-      kind: 'query',
-      runs,
-      hasEffects,
-      ...(undoPrepared.length > 0 && { undo: () => undoPrepared.reverse().forEach((undo) => void undo()) }),
-    })
+    for (const run of runs) hasEffects = this.#predict(run) || hasEffects
+    session.expect({ kind: 'query', runs, hasEffects })
     return 'forward'
+  }
+
+  /** What follows is analysed as if the command had succeeded. @returns whether it has effects. */
+  #predict(run: CommandRun): boolean {
+    const { state, prepared } = this.#session
+    const { effects, command } = run.analysis
+    if (effects.length > 0) {
+      run.changes = [...run.changes, ...nameChanges(effects, command.text)]
+      state.predict(effects)
+    }
+    for (const change of run.changes) prepared.sent(change)
+    return effects.length > 0
   }
 
   #run(
@@ -260,6 +263,7 @@ export class ClientSide {
   ): CommandRun {
     return new CommandRun(
       this.#session.guarded,
+      this.#session.unfinished,
       analysis,
       decision ?? this.#decide(analysis),
       portal ? portal.text : text?.toString('utf8'),
@@ -290,12 +294,13 @@ export class ClientSide {
       for (const other of runs) other.finish({ code: '54000', message: limit.message })
       return { message: limitReached(limit, run.reference), reference: run.reference }
     }
-    const { commandSeconds } = guarded.terms.limits
-    if (commandSeconds !== undefined) for (const run of runs) this.#limitTime(run, commandSeconds)
+    for (const run of runs) this.#limitTime(run)
     return undefined
   }
 
-  #limitTime(run: CommandRun, seconds: number): void {
+  #limitTime(run: CommandRun): void {
+    const { commandSeconds: seconds } = this.#session.guarded.terms.limits
+    if (seconds === undefined) return
     run.timer = setTimeout(() => {
       run.ended = commandTooLong(seconds, run.reference)
       run.error = { code: '57014', message: `ran longer than ${seconds} s` }
@@ -326,13 +331,8 @@ export class ClientSide {
     }
     session.groupOpen = true
     const text = Buffer.from(parse.text)
-    const undo = session.prepared.set(parse.name, {
-      text,
-      bySql: false,
-      analysed,
-      stateKey: session.state.key,
-    })
-    session.expect({ kind: 'parse', undo })
+    const value = { text, bySql: false, analysed, stateKey: session.state.key }
+    session.expect({ kind: 'parse', change: { of: 'statement', name: parse.name, value } })
     return 'forward'
   }
 
@@ -352,24 +352,15 @@ export class ClientSide {
     session.groupOpen = true
     const analysis = session.prepared.analysis(bind.statement)
     const prepared = session.prepared.get(bind.statement)
-    if (!analysis || !prepared) {
-      // the server doesn't know it either
-      session.expect({ kind: 'bind' })
+    const name = bind.portal
+    if (!prepared) {
+      // the server doesn't know it either; if it did, nothing could be executed
+      session.expect({ kind: 'bind', change: { of: 'portal', name } })
       return 'forward'
     }
-    const portal: Portal = {
-      analysis,
-      text: prepared.analysed.byForm ? prepared.text.toString('utf8') : undefined,
-      resultFormats: bind.resultFormats,
-      parameters: parameterTexts(bind),
-    }
-    const { portals } = session.prepared
-    const before = portals.get(bind.portal)
-    portals.set(bind.portal, portal)
-    session.expect({
-      kind: 'bind',
-      undo: () => (before ? portals.set(bind.portal, before) : portals.delete(bind.portal)),
-    })
+    const text = prepared.analysed.byForm ? prepared.text.toString('utf8') : undefined
+    const value = new Portal(true, analysis, text, parameterTexts(bind))
+    session.expect({ kind: 'bind', change: { of: 'portal', name, value } })
     return 'forward'
   }
 
@@ -381,7 +372,7 @@ export class ClientSide {
     if (target.name.startsWith(ownPrefix)) return this.#reserved()
     session.groupOpen = true
     const described =
-      target.kind === 'portal' ? session.prepared.portals.get(target.name) : session.prepared.get(target.name)
+      target.kind === 'portal' ? session.prepared.portal(target.name) : session.prepared.get(target.name)
     session.expect({ kind: 'describe', ...(described && { describes: described }) })
     return 'forward'
   }
@@ -394,14 +385,23 @@ export class ClientSide {
     const execute = decodeExecute(buffer, start, end)
     if (!execute) return this.#malformed()
     session.groupOpen = true
-    const portal = session.prepared.portals.get(execute.portal)
+    const portal = session.prepared.portal(execute.portal)
     if (!portal) {
-      // the server doesn't know it either
+      // the server doesn't know it either, and if it did, it would run what nobody has decided
+      this.#send(encode.execute(placeholder(session.guarded.reference()).slice(0, 60)))
+      session.expect({ kind: 'execute', refusal: noSuchPortal(execute.portal) })
+      return 'done'
+    }
+    if (!portal.analysis) {
       session.expect({ kind: 'execute' })
       return 'forward'
     }
-    const run = portal.run ?? this.#run(portal.analysis, undefined, undefined, portal)
-    if (!portal.run) {
+    let { run } = portal
+    if (run && !run.finished) {
+      run.suspended = false
+      this.#limitTime(run)
+    } else {
+      run = this.#run(portal.analysis, undefined, undefined, portal)
       const refusal = this.#refuse([run])
       if (refusal) {
         this.#send(encode.execute(placeholder(refusal.reference).slice(0, 60)))
@@ -414,19 +414,7 @@ export class ClientSide {
       this.#send(encode.describe('portal', execute.portal))
       session.expect({ kind: 'describe', hidden: true, describes: portal })
     }
-    const { effects } = portal.analysis
-    const undo =
-      effects.length > 0
-        ? session.prepared.apply(effects, Buffer.from(portal.analysis.command.text))
-        : undefined
-    session.state.predict(effects)
-    session.expect({
-      kind: 'execute',
-      runs: [run],
-      describes: portal,
-      hasEffects: effects.length > 0,
-      ...(undo && { undo }),
-    })
+    session.expect({ kind: 'execute', runs: [run], portal, hasEffects: this.#predict(run) })
     return 'forward'
   }
 
@@ -443,16 +431,7 @@ export class ClientSide {
     if (!target) return this.#malformed()
     if (target.name.startsWith(ownPrefix)) return this.#reserved()
     session.groupOpen = true
-    let undo: (() => void) | undefined
-    if (target.kind === 'statement') undo = session.prepared.remove(target.name)
-    else {
-      const { portals } = session.prepared
-      const portal = portals.get(target.name)
-      portal?.run?.finish()
-      portals.delete(target.name)
-      if (portal) undo = () => portals.set(target.name, portal)
-    }
-    session.expect({ kind: 'close', ...(undo && { undo }) })
+    session.expect({ kind: 'close', change: { of: target.kind, name: target.name } })
     return 'forward'
   }
 
@@ -484,3 +463,5 @@ export class ClientSide {
     return 'forward'
   }
 }
+
+const unnamedPortalCloses: NameChange = { of: 'portal', name: '' }

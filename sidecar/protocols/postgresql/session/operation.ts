@@ -1,6 +1,7 @@
 /** What has been sent to the server and is still to be answered, in order. */
 
-import type { Portal, Prepared } from './prepared.ts'
+import type { Portal } from './portal.ts'
+import type { NameChange, Prepared } from './prepared.ts'
 import type { CommandRun } from './run.ts'
 
 export interface Operation {
@@ -10,17 +11,19 @@ export interface Operation {
   /** What the client hears instead of the error that the server is certain to give. */
   readonly refusal?: Buffer
   /** The commands of a query in order, or the one of an execute. */
-  readonly runs?: readonly CommandRun[]
+  runs?: readonly CommandRun[]
   /** How many of the runs are done. */
   done?: number
   /** Of describe: where its result's columns are to be kept. */
   readonly describes?: Prepared | Portal
+  /** Of execute. */
+  readonly portal?: Portal
   /** Takes the value of a row that the gateway asked for. */
   readonly receive?: (value: string) => void
   /** Of a hidden sync: all answers have been given. */
   readonly settled?: (failed: boolean) => void
-  /** Takes back what was predicted to be, when it failed or never ran. */
-  readonly undo?: () => void
+  /** Of parse, bind and close. */
+  readonly change?: NameChange
   /** Whether the commands change the session's state. */
   readonly hasEffects?: boolean
 }
@@ -58,6 +61,15 @@ export class OperationQueue {
   /** Takes out what follows the head as long as it is a Sync. */
   dropLeadingSyncs(): void {
     while (this.#items[this.#head + 1]?.kind === 'sync') this.#items.splice(this.#head + 1, 1)
+  }
+
+  /** What may still change among statements and portals. @param failed has no part in it any more. */
+  *changes(failed: Operation): Generator<NameChange> {
+    for (const operation of this) {
+      if (operation === failed) continue
+      if (operation.change) yield operation.change
+      for (const run of operation.runs?.slice(operation.done) ?? []) yield* run.changes
+    }
   }
 
   /** From the head on. */

@@ -1,8 +1,11 @@
-/** Prepared statements and portals of a session: PREPARE and Parse share one name space, DECLARE and Bind another. */
+/**
+ * Prepared statements and portals of a session by name: PREPARE and Parse share one name space, DECLARE and Bind
+ * another.
+ */
 import type { Analysed, Analyser } from '../analysis/analyser.ts'
 import type { SessionEffect, StatementAnalysis } from '../analysis/types.ts'
 import type { ResultColumn } from '../codec/server-messages.ts'
-import type { CommandRun } from './run.ts'
+import { Portal } from './portal.ts'
 import type { SessionState } from './state.ts'
 
 export interface Prepared {
@@ -15,20 +18,40 @@ export interface Prepared {
   columns?: readonly ResultColumn[]
 }
 
-export interface Portal {
-  readonly analysis: StatementAnalysis
-  /** The statement's text, when the analysis stands for another of the same form. */
-  readonly text: string | undefined
-  readonly resultFormats: readonly number[]
-  readonly parameters: readonly (string | null)[]
-  columns?: readonly ResultColumn[]
-  /** The command, once it has been executed; a suspended portal goes on with it. */
-  run?: CommandRun
+/** What a message changes if it succeeds; no name means all of them, no value that it is taken away. */
+export type NameChange =
+  | { readonly of: 'statement'; readonly name: string | undefined; readonly value?: Prepared }
+  | { readonly of: 'portal'; readonly name: string | undefined; readonly value?: Portal }
+
+class Names {
+  readonly statements: Map<string, Prepared>
+  readonly portals: Map<string, Portal>
+
+  constructor(from?: Names) {
+    this.statements = new Map(from?.statements)
+    this.portals = new Map(from?.portals)
+  }
+
+  apply(change: NameChange): void {
+    if (change.of === 'statement') put(this.statements, change.name, change.value)
+    else put(this.portals, change.name, change.value)
+  }
 }
 
+function put<Value>(map: Map<string, Value>, name: string | undefined, value: Value | undefined): void {
+  if (name === undefined) map.clear()
+  else if (value === undefined) map.delete(name)
+  else map.set(name, value)
+}
+
+/**
+ * The client's messages run ahead of the server's answers. What they say about names is looked up in what there
+ * will be when all that was sent has succeeded; when something fails, that is made anew from what the server has
+ * confirmed and what is still in flight. Any other bookkeeping would let a name mean one thing here and another there.
+ */
 export class PreparedStatements {
-  readonly #byName = new Map<string, Prepared>()
-  readonly portals = new Map<string, Portal>()
+  readonly #confirmed = new Names()
+  #sent = new Names()
   readonly #analyser: Analyser
   readonly #state: SessionState
 
@@ -36,20 +59,15 @@ export class PreparedStatements {
     this.#analyser = analyser
     this.#state = state
     state.statement = (name) => this.analysis(name)
-    state.cursor = (name) => this.portals.get(name)?.analysis
+    state.cursor = (name) => this.portal(name)?.analysis
   }
 
   get(name: string): Prepared | undefined {
-    return this.#byName.get(name)
+    return this.#sent.statements.get(name)
   }
 
-  /** @returns how to take it back. */
-  set(name: string, prepared: Prepared): () => void {
-    return setting(this.#byName, name, prepared)
-  }
-
-  remove(name: string): () => void {
-    return setting(this.#byName, name, undefined)
+  portal(name: string): Portal | undefined {
+    return this.#sent.portals.get(name)
   }
 
   /**
@@ -57,7 +75,7 @@ export class PreparedStatements {
    * analysed anew as well.
    */
   analysis(name: string): StatementAnalysis | undefined {
-    const prepared = this.#byName.get(name)
+    const prepared = this.get(name)
     if (!prepared) return undefined
     if (prepared.stateKey !== this.#state.key || this.#state.definitionsPending) {
       prepared.analysed = this.#analyser.analyse(prepared.text, this.#state, this.#state.key)
@@ -69,63 +87,58 @@ export class PreparedStatements {
     return effect?.statement ?? first
   }
 
-  /** Portals end with their transaction, but for cursors WITH HOLD, which the server alone knows. */
-  transactionEnded(): void {
-    for (const [name, portal] of this.portals) {
-      if (portal.run || name === '') {
-        portal.run?.finish()
-        this.portals.delete(name)
-      }
-    }
+  /** A message that changes this is on its way. */
+  sent(change: NameChange): void {
+    this.#sent.apply(change)
   }
 
-  /** @returns how to take the changes back. */
-  apply(effects: readonly SessionEffect[], text: Buffer): () => void {
-    const undo: (() => void)[] = []
-    for (const effect of effects) {
-      switch (effect.kind) {
-        case 'prepare':
-          undo.push(
-            this.set(effect.name, {
-              text,
-              bySql: true,
-              analysed: { statements: [effect.statement], byForm: false },
-              stateKey: '',
-            }),
-          )
-          break
-        case 'deallocate':
-          if (effect.name === undefined) this.#byName.clear()
-          else undo.push(this.remove(effect.name))
-          break
-        case 'declareCursor':
-          undo.push(
-            setting(this.portals, effect.name, {
-              analysis: effect.statement,
-              text: undefined,
-              resultFormats: [],
-              parameters: [],
-            }),
-          )
-          break
-        case 'closeCursor':
-          if (effect.name === undefined) this.portals.clear()
-          else undo.push(setting(this.portals, effect.name, undefined))
-          break
-      }
+  /** The message has succeeded. A portal that is closed or replaced by it ends its command. */
+  confirmed(change: NameChange): void {
+    if (change.of === 'portal') {
+      const { portals } = this.#confirmed
+      if (change.name === undefined) for (const portal of portals.values()) portal.run?.finish()
+      else portals.get(change.name)?.run?.finish()
     }
-    return () => {
-      for (const step of undo.reverse()) step()
+    this.#confirmed.apply(change)
+  }
+
+  /** Something failed. @param inFlight what of all that was sent may still succeed, in order. */
+  failed(inFlight: Iterable<NameChange>): void {
+    this.#sent = new Names(this.#confirmed)
+    for (const change of inFlight) this.#sent.apply(change)
+  }
+
+  /**
+   * The server's portals end with their transaction, and with them their commands. Which cursors are WITH HOLD the
+   * server alone knows: they stay, and being read on is another command.
+   */
+  transactionEnded(): void {
+    for (const [name, portal] of this.#confirmed.portals) {
+      portal.run?.finish()
+      if (!portal.byBind) continue
+      this.#confirmed.portals.delete(name)
+      if (this.#sent.portals.get(name) === portal) this.#sent.portals.delete(name)
     }
   }
 }
 
-function setting<Value>(map: Map<string, Value>, name: string, value: Value | undefined): () => void {
-  const before = map.get(name)
-  if (value === undefined) map.delete(name)
-  else map.set(name, value)
-  return () => {
-    if (before === undefined) map.delete(name)
-    else map.set(name, before)
-  }
+/** @param text of the command that has the effects. */
+export function nameChanges(effects: readonly SessionEffect[], text: string): NameChange[] {
+  return effects.flatMap((effect): NameChange[] => {
+    switch (effect.kind) {
+      case 'prepare': {
+        const analysed = { statements: [effect.statement], byForm: false }
+        const value: Prepared = { text: Buffer.from(text), bySql: true, analysed, stateKey: '' }
+        return [{ of: 'statement', name: effect.name, value }]
+      }
+      case 'deallocate':
+        return [{ of: 'statement', name: effect.name }]
+      case 'declareCursor':
+        return [{ of: 'portal', name: effect.name, value: new Portal(false, effect.statement) }]
+      case 'closeCursor':
+        return [{ of: 'portal', name: effect.name }]
+      default:
+        return []
+    }
+  })
 }

@@ -29,6 +29,10 @@ export function refusedCommand(decision: Decision, analysis: StatementAnalysis, 
   })
 }
 
+export function noSuchPortal(name: string): Buffer {
+  return errorResponse({ severity: 'ERROR', code: '34000', message: `portal "${name}" does not exist` })
+}
+
 export function limitReached({ message }: LimitReached, reference: string): Buffer {
   return errorResponse({ severity: 'ERROR', code: '54000', message, hint: hint(undefined, reference) })
 }

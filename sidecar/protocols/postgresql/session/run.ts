@@ -7,6 +7,7 @@ import type { ResultColumn } from '../codec/server-messages.ts'
 import { CopyMasker } from '../masking/copy.ts'
 import { originProblem, spreadMasks } from '../masking/plan.ts'
 import { RowMasker } from '../masking/rows.ts'
+import type { NameChange } from './prepared.ts'
 
 export interface RunError {
   readonly code: string
@@ -29,15 +30,21 @@ export class CommandRun {
   /** Set when the gateway itself ended the command, to answer for it instead of the server. */
   ended: Buffer | undefined
   timer: NodeJS.Timeout | undefined
+  /** What it changes among statements and portals when it succeeds. */
+  changes: readonly NameChange[] = none
+  /** Its portal stopped at the number of rows that the client had asked for. */
+  suspended = false
   readonly #session: GuardedSession
+  /** All that have no audit line yet. */
+  readonly #unfinished: Set<CommandRun>
   readonly #text: string | undefined
   readonly #startedAt = performance.now()
   #masked: readonly string[] = []
-  #audited = false
 
   /** @param text where the analysis stands for another text of the same form. */
   constructor(
     session: GuardedSession,
+    unfinished: Set<CommandRun>,
     analysis: StatementAnalysis,
     decision: Decision,
     text: string | undefined,
@@ -49,6 +56,24 @@ export class CommandRun {
     this.reference = session.reference()
     this.#text = text
     this.parameters = parameters
+    this.#unfinished = unfinished
+    unfinished.add(this)
+  }
+
+  /** The same command when its portal is executed once more after it was over. */
+  again(): CommandRun {
+    return new CommandRun(
+      this.#session,
+      this.#unfinished,
+      this.analysis,
+      this.decision,
+      this.#text,
+      this.parameters,
+    )
+  }
+
+  get finished(): boolean {
+    return !this.#unfinished.has(this)
   }
 
   get masks(): boolean {
@@ -99,10 +124,15 @@ export class CommandRun {
     return undefined
   }
 
+  /** The client has read as many rows as it asked for, and may go on. */
+  stopped(): void {
+    this.suspended = true
+    clearTimeout(this.timer)
+  }
+
   /** Writes the audit line; only the first call counts. */
   finish(error?: RunError): void {
-    if (this.#audited) return
-    this.#audited = true
+    if (!this.#unfinished.delete(this)) return
     clearTimeout(this.timer)
     const outcomeError = this.error ?? error
     this.#session.audit({
@@ -121,3 +151,5 @@ export class CommandRun {
     })
   }
 }
+
+const none: readonly NameChange[] = []

@@ -100,7 +100,12 @@ export class ServerSide {
   }
 
   #currentRun(operation = this.#head): CommandRun | undefined {
-    return operation?.runs?.[operation.done ?? 0]
+    const run = operation?.runs?.[operation.done ?? 0]
+    if (!run?.finished || operation?.kind !== 'execute') return run
+    // sent as going on with a command that turned out to be over: what comes now is another one
+    const another = run.again()
+    operation.runs = [another]
+    return another
   }
 
   #mustSeeRows(): boolean {
@@ -189,7 +194,9 @@ export class ServerSide {
   #completes(kind: Operation['kind']): Verdict {
     if (this.#head?.kind !== kind) return this.#unexpected()
     const verdict = this.#shown()
+    const { change } = this.#head
     this.#done()
+    if (change) this.#session.prepared.confirmed(change)
     return verdict
   }
 
@@ -264,7 +271,7 @@ export class ServerSide {
     if (head?.kind !== 'execute' || !run || run.begun || run.analysis.copy) return undefined
     run.begun = true
     if (!run.analysis.returnsRows || !this.#watchesResults()) return undefined
-    const columns = head.describes?.columns
+    const columns = head.portal?.columns
     if (!columns) return run.masks ? 'the columns of the result are not known' : undefined
     return run.begin(columns, this.#session.state.catalogue)
   }
@@ -331,6 +338,7 @@ export class ServerSide {
     const verdict = this.#muted ? 'drop' : 'forward'
     if (run.rows === 0) run.rows = rowsOfTag(tag)
     run.finish()
+    for (const change of run.changes) this.#session.prepared.confirmed(change)
     this.#runDone(head)
     return verdict
   }
@@ -348,7 +356,9 @@ export class ServerSide {
   }
 
   #portalSuspended(): Verdict {
-    if (this.#head?.kind !== 'execute') return this.#unexpected()
+    const run = this.#currentRun()
+    if (this.#head?.kind !== 'execute' || !run) return this.#unexpected()
+    run.stopped()
     return this.#completes('execute')
   }
 
@@ -411,23 +421,18 @@ export class ServerSide {
   /** A query's other commands don't run, and of a pipeline nothing up to its Sync does. */
   #failed(head: Operation): void {
     const session = this.#session
+    const { operations } = session
     session.state.doubt()
-    if (head.kind === 'query' || head.kind === 'function') {
-      head.undo?.()
-      return
-    }
     if (head.kind === 'sync') return
-    const undo: (() => void)[] = []
-    for (;;) {
-      const operation = session.operations.head
-      if (!operation || operation.kind === 'sync' || operation.kind === 'query') break
-      if (operation.undo) undo.push(operation.undo)
-      for (const run of operation.runs ?? [])
-        run.finish({ code: '25P02', message: 'not run, because an earlier message of the pipeline failed' })
-      this.#done()
+    if (head.kind !== 'query' && head.kind !== 'function') {
+      for (let next: Operation | undefined = head; next && !endsPipeline(next); next = operations.head) {
+        for (const run of next.runs ?? [])
+          run.finish({ code: '25P02', message: 'not run, because an earlier message of the pipeline failed' })
+        this.#done()
+      }
+      if (operations.head?.kind !== 'sync') session.discarding = session.groupOpen
     }
-    for (const step of undo.reverse()) step()
-    if (session.operations.head?.kind !== 'sync') session.discarding = session.groupOpen
+    session.prepared.failed(operations.changes(head))
   }
 
   #notice(): Verdict {
@@ -493,4 +498,8 @@ export class ServerSide {
     if (!limit) return
     if (run && !this.#muted) this.#cut(run, limit)
   }
+}
+
+function endsPipeline({ kind }: Operation): boolean {
+  return kind === 'sync' || kind === 'query' || kind === 'function'
 }

@@ -9,6 +9,7 @@ import { ClientSide } from './client-side.ts'
 import { type Operation, OperationQueue } from './operation.ts'
 import { PreparedStatements } from './prepared.ts'
 import { refusedSession } from './refusals.ts'
+import type { CommandRun } from './run.ts'
 import { ServerSide } from './server-side.ts'
 import { ownCatalogueQuery, type SessionState, stateQuery } from './state.ts'
 
@@ -25,6 +26,8 @@ export class Session {
   readonly state: SessionState
   readonly prepared: PreparedStatements
   readonly operations = new OperationQueue()
+  /** Commands without an audit line so far: whatever ends the session, they get one. */
+  readonly unfinished = new Set<CommandRun>()
   /** The server takes CopyData from the client. */
   copyingIn = false
   /** The server ignores everything up to the next Sync. */
@@ -78,10 +81,12 @@ export class Session {
     } finally {
       guarded.signal.removeEventListener('abort', expired)
       this.state.close()
-      for (const operation of this.operations)
-        for (const run of operation.runs ?? [])
-          run.finish({ code: '08006', message: 'the connection ended before the command did' })
-      for (const portal of this.prepared.portals.values()) portal.run?.finish()
+      for (const run of this.unfinished)
+        run.finish(
+          run.suspended
+            ? undefined
+            : { code: '08006', message: 'the connection ended before the command did' },
+        )
     }
   }
 
@@ -110,6 +115,7 @@ export class Session {
   /** Puts a message for the server in line with what is expected back. */
   expect(operation: Operation): void {
     if (operation.hasEffects) this.effectsInFlight++
+    if (operation.change) this.prepared.sent(operation.change)
     this.operations.push(operation)
   }
 
