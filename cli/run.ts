@@ -118,6 +118,14 @@ function report(event: StandaloneEvent): void {
       )
       break
     case 'auditFailed':
-      console.error(`${style('red', 'audit')}: ${event.message}`)
+      console.error(
+        `${style('red', 'audit')}: ${event.message}; commands wait until it can be written, or use its spool where the policy says so`,
+      )
+      break
+    case 'auditRecovered':
+      console.error(`${style('green', 'audit')}: all lines are written, commands go on`)
+      break
+    case 'auditLost':
+      console.error(`${style('red', 'audit')}: ${event.lines} lines could not be written and are lost`)
   }
 }

@@ -7,14 +7,14 @@ import { watchDirectory } from './configuration/watch.ts'
 import { nameOf } from './decide/live-session.ts'
 import { identitiesFor } from './listen/authenticate.ts'
 import { type Address, Listener } from './listen/listener.ts'
-import { normalizeSql } from './protocols/postgresql/analysis/normalize.ts'
+import { mayHoldSecret, normalizeSql } from './protocols/postgresql/analysis/normalize.ts'
 import { postgresql } from './protocols/postgresql/index.ts'
 import { Runtime } from './runtime.ts'
 import type { Protocol } from './session.ts'
 
 export interface StandaloneOptions {
   readonly directory: string
-  /** Where the audit lines go; undefined is standard output. */
+  /** Of the file or named pipe that the audit lines go to; undefined is standard output. */
   readonly auditPath?: string | undefined
   /** By resource name. Others listen on loopback, on the protocol's own port or the next free one. */
   readonly listen?: ReadonlyMap<string, Address>
@@ -36,7 +36,11 @@ export type StandaloneEvent =
   | { readonly kind: 'unsupported'; readonly resource: string; readonly type: ResourceType }
   | { readonly kind: 'applied'; readonly revision: string; readonly problems: readonly ManifestProblem[] }
   | { readonly kind: 'refused'; readonly problems: readonly ManifestProblem[]; readonly revision: string }
+  /** Lines wait, in memory or in the spool; sessions wait where the policy says so. */
   | { readonly kind: 'auditFailed'; readonly message: string }
+  | { readonly kind: 'auditRecovered' }
+  /** At the end. */
+  | { readonly kind: 'auditLost'; readonly lines: number }
 
 /** The directory holds no valid configuration. */
 export class ConfigurationError extends Error {
@@ -62,8 +66,13 @@ export class Standalone implements AsyncDisposable {
   static async start(options: StandaloneOptions): Promise<Standalone> {
     const { configuration, problems } = loadConfiguration(options.directory)
     if (!configuration) throw new ConfigurationError(problems)
-    const audit = new Audit(options.auditPath, normalizeSql, (error) =>
-      options.onEvent({ kind: 'auditFailed', message: error.message }),
+    const audit = await Audit.open(
+      options.auditPath,
+      { normalize: normalizeSql, mayHoldSecret },
+      {
+        failed: ({ message }) => options.onEvent({ kind: 'auditFailed', message }),
+        recovered: () => options.onEvent({ kind: 'auditRecovered' }),
+      },
     )
     const standalone = new Standalone(options, new Runtime(configuration, audit, options.clientTls))
     options.onEvent({ kind: 'applied', revision: configuration.snapshot.revision, problems })
@@ -92,9 +101,10 @@ export class Standalone implements AsyncDisposable {
     this.#watch[Symbol.dispose]()
     for (const session of this.#runtime.sessions) session.shutDown()
     await Promise.all(this.#listeners.map((listener) => listener.close()))
-    const lost = this.#runtime.audit.close()
-    if (lost > 0)
-      this.#options.onEvent({ kind: 'auditFailed', message: `${lost} bytes of audit could not be written` })
+    // those that never came to be served: each start has its end
+    for (const session of this.#runtime.sessions) session[Symbol.dispose]()
+    const lines = await this.#runtime.audit.close()
+    if (lines > 0) this.#options.onEvent({ kind: 'auditLost', lines })
   }
 
   async #listenFor(resource: ProtectedResource): Promise<void> {

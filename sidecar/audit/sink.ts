@@ -1,73 +1,183 @@
-/** Where audit lines end up: a file, which may be rotated while it is open, or standard output. */
-import { closeSync, fstatSync, openSync, readSync, type Stats, statSync, write, writeSync } from 'node:fs'
+/** Where audit lines end up: a file, which may be rotated while it is open, a named pipe, or standard output. */
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  ftruncateSync,
+  openSync,
+  readSync,
+  stat,
+  write,
+  writeSync,
+} from 'node:fs'
 
 export interface Sink {
-  /** Writes as much as the sink takes now. @returns how many bytes. @throws the system's error. */
-  write(bytes: Buffer, from: number): Promise<number>
-  /** Follows the path if another file is there by now. @returns whether bytes go to another file from here on. */
-  follow(): boolean
+  /**
+   * Writes as much of the lines, from an offset on, as the sink takes now.
+   *
+   * @returns up to where it has them. The same offset: it is busy. An earlier one: another file is there by now, and
+   * is to get whole lines.
+   * @throws the system's error, when it has taken nothing.
+   */
+  write(lines: Buffer, from: number): Promise<number>
   close(): void
 }
 
-export const standardOutput: Sink = {
-  write: (bytes, from) => writeTo(1, bytes, from),
-  follow: () => false,
-  close: () => {},
+export class StandardOutput implements Sink {
+  constructor() {
+    // a pipe or a socket becomes one that says it is full instead of keeping the writer until it is not
+    void process.stdout
+  }
+
+  write(lines: Buffer, from: number): Promise<number> {
+    return writeSome(1, lines, from)
+  }
+
+  close(): void {}
 }
 
 export class FileSink implements Sink {
   readonly #path: string
   #file: number
+  #identity: string
 
   /** @throws the system's error when the file can't be opened. */
   constructor(path: string) {
     this.#path = path
     this.#file = openForLines(path)
+    this.#identity = identityOf(fstatSync(this.#file, { bigint: true }))
   }
 
-  write(bytes: Buffer, from: number): Promise<number> {
-    return writeTo(this.#file, bytes, from)
+  /** Not a pipe or a device. */
+  get isRegular(): boolean {
+    return fstatSync(this.#file).isFile()
   }
 
-  follow(): boolean {
-    if (isSameFile(statSync(this.#path, { throwIfNoEntry: false }), fstatSync(this.#file))) return false
+  async write(lines: Buffer, from: number): Promise<number> {
+    const there = await statusOf(this.#path)
+    const same = there !== undefined && identityOf(there) === this.#identity
+    if (!same && this.#reopen()) return await this.write(lines, lineStart(lines, from))
+    let position = from
     try {
-      const file = openForLines(this.#path)
-      closeSync(this.#file)
-      this.#file = file
-      return true
-    } catch {
-      // what is open can still be written to, and the path is looked at again
-      return false
+      for (let before = -1; position < lines.length && position !== before; ) {
+        before = position
+        position = await writeSome(this.#file, lines, position)
+      }
+    } catch (error) {
+      const start = lineStart(lines, position)
+      if (start >= from && same && this.#takeBack(position - start, there.size + BigInt(position - from)))
+        position = start
+      if (position === from) throw error
+    }
+    return position
+  }
+
+  /** The last few whole lines without their ends, the last one first; those that are very long are left out. */
+  lastLines(): Buffer[] {
+    const { size } = fstatSync(this.#file)
+    const tail = Buffer.alloc(Math.min(size, tailLength))
+    const file = openSync(this.#path, 'r')
+    try {
+      const length = readSync(file, tail, 0, tail.length, size - tail.length)
+      const lines: Buffer[] = []
+      let end = tail.subarray(0, length).lastIndexOf('\n')
+      for (let count = 0; count < tailLines && end > 0; count++) {
+        const start = lineStart(tail, end)
+        if (start > 0 || size === length) lines.push(tail.subarray(start, end))
+        end = start - 1
+      }
+      return lines.filter((line) => line.length > 0)
+    } finally {
+      closeSync(file)
     }
   }
 
   close(): void {
     closeSync(this.#file)
   }
+
+  /** Removes the first part of a line that did not fit, so that the file holds whole lines while it is full. */
+  #takeBack(length: number, expectedSize: bigint): boolean {
+    const status = fstatSync(this.#file, { bigint: true })
+    if (!status.isFile() || status.size !== expectedSize) return false
+    try {
+      ftruncateSync(this.#file, Number(expectedSize) - length)
+      return true
+    } catch {
+      // it may only be appended to: the rest of the line follows when there is room
+      return false
+    }
+  }
+
+  #reopen(): boolean {
+    try {
+      const file = openForLines(this.#path)
+      closeSync(this.#file)
+      this.#file = file
+      this.#identity = identityOf(fstatSync(file, { bigint: true }))
+      return true
+    } catch {
+      // what is open can still be written to, and the path is looked at again
+      return false
+    }
+  }
 }
 
-/** Opens a file to append to. A line that an earlier process left unfinished is ended, so that only it is broken. */
-export function openForLines(path: string): number {
-  const file = openSync(path, 'a', 0o600)
+/**
+ * Opens a file to append to. A line that an earlier process left unfinished is ended, so that only it is broken.
+ *
+ * @param access flags of open(2).
+ */
+export function openForLines(path: string, access = constants.O_WRONLY): number {
+  const { O_APPEND, O_CREAT, O_NONBLOCK } = constants
+  // without O_NONBLOCK a named pipe that nobody reads would hold up the whole process
+  const file = openSync(path, access | O_APPEND | O_CREAT | O_NONBLOCK, 0o600)
   try {
-    const { size } = fstatSync(file)
-    if (size > 0 && lastByte(path, size) !== newline) writeSync(file, '\n')
+    const status = fstatSync(file)
+    if (status.isFile() && status.size > 0 && lastByte(path, status.size) !== newline) writeSync(file, '\n')
   } catch {
     // not readable, or full: the lines to come matter more
   }
   return file
 }
 
-export function writeTo(file: number, bytes: Buffer, from: number): Promise<number> {
+/** @returns up to where the file has the bytes; the same offset when it would have to wait. */
+export function writeSome(file: number, bytes: Buffer, from: number): Promise<number> {
   return new Promise((resolve, reject) => {
-    write(file, bytes, from, bytes.length - from, null, (error, written) =>
-      error ? reject(error) : resolve(written),
-    )
+    write(file, bytes, from, bytes.length - from, null, (error, written) => {
+      if (!error) resolve(from + written)
+      else if (error.code === 'EAGAIN') resolve(from)
+      else reject(error)
+    })
   })
 }
 
+/** @returns where the line begins that an offset is in. */
+export function lineStart(bytes: Buffer, offset: number): number {
+  return offset === 0 ? 0 : bytes.lastIndexOf('\n', offset - 1) + 1
+}
+
+interface Status {
+  readonly dev: bigint
+  readonly ino: bigint
+  readonly size: bigint
+}
+
+/** In the background: the file may be on a network. @returns undefined when there is no file, or none to be seen. */
+function statusOf(path: string): Promise<Status | undefined> {
+  return new Promise((resolve) => {
+    stat(path, { bigint: true }, (error, status) => resolve(error ? undefined : status))
+  })
+}
+
+function identityOf({ dev, ino }: Status): string {
+  return `${dev}:${ino}`
+}
+
 const newline = 0x0a
+/** In bytes. */
+const tailLength = 4 * 1024 * 1024
+const tailLines = 8
 
 function lastByte(path: string, size: number): number | undefined {
   const file = openSync(path, 'r')
@@ -78,8 +188,4 @@ function lastByte(path: string, size: number): number | undefined {
   } finally {
     closeSync(file)
   }
-}
-
-function isSameFile(a: Stats | undefined, b: Stats): boolean {
-  return a?.ino === b.ino && a.dev === b.dev
 }

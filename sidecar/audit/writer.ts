@@ -1,117 +1,221 @@
-/** Writes audit lines so that none is lost: in order, with the sender held up rather than the line dropped. */
-import { closeSync, existsSync, openSync, write, writeSync } from 'node:fs'
+/** Writes audit lines so that none is lost: in order, with the sender held up rather than a line dropped. */
+import { lineStart, type Sink } from './sink.ts'
+import type { Spool } from './spool.ts'
 
 /** Lines that wait to be written may take this much memory before sessions have to wait. */
 const maximumPending = 4 * 1024 * 1024
+/** How long a sink that failed is left alone. In milliseconds, as the others. */
 const retryAfter = 250
-/** Lines are written together: a write per line would cost more than all the rest. In milliseconds. */
+/** A pipe whose reader is slow is not a failure: it is asked again soon. */
+const busyAfter = 2
+/** Lines are written together: a write per line would cost more than all the rest. */
 const flushAfter = 10
 const flushBeyond = 64 * 1024
+/** How long the end waits for a sink that takes nothing. */
+const closeWithin = 3_000
 
+export interface AuditWriterEvents {
+  /** Told once per failure, not per line: of the sink, and of the spool that was to stand in for it. */
+  readonly failed: (error: Error) => void
+  /** The sink has all lines again. */
+  readonly recovered: () => void
+}
+
+/**
+ * The order of lines: those in the spool, then {@link AuditWriter.#taken}, then {@link AuditWriter.#pending}. One loop
+ * alone ({@link AuditWriter.#work}) moves them on.
+ */
 export class AuditWriter {
-  readonly #path: string | undefined
-  #file: number
-  /** Takes lines while the sink does not, if policy says so. */
-  #spool: number | undefined
+  readonly #sink: Sink
+  readonly #spool: Spool | undefined
+  readonly #events: AuditWriterEvents
   #pending: string[] = []
   #pendingLength = 0
-  #writing: Buffer | undefined
+  /** On their way to the sink, which has them up to an offset. */
+  #taken: Buffer | undefined
+  #takenOffset = 0
+  #flushTimer: NodeJS.Timeout | undefined
+  #working: Promise<void> | undefined
+  /** Until the sink has all lines again. */
   #failing = false
+  #spoolFailing = false
+  #state: 'open' | 'closing' | 'closed' = 'open'
+  #progressedAt = performance.now()
   #waiters: (() => void)[] = []
-  #onFailure: (error: Error) => void
+  #wakeUp: () => void = () => {}
 
-  /** @param path of the file; undefined is standard output. @param onFailure is told once per failure, not per line. */
-  constructor(path: string | undefined, onFailure: (error: Error) => void) {
-    this.#path = path
-    this.#file = path === undefined ? 1 : openSync(path, 'a', 0o600)
-    this.#onFailure = onFailure
+  /** @param spool keeps lines while the sink fails; what stands in it from before is written first. */
+  constructor(sink: Sink, spool: Spool | undefined, events: AuditWriterEvents) {
+    this.#sink = sink
+    this.#spool = spool
+    this.#events = events
+    this.#flush()
   }
 
   /** Takes one line. Pino's destination. */
   write(line: string): void {
+    if (this.#state === 'closed')
+      return this.#events.failed(new Error('a line came after the end of the audit'))
     this.#pending.push(line)
     this.#pendingLength += line.length
-    if (this.#pending.length === 1) setTimeout(() => this.#flush(), flushAfter)
-    else if (this.#pendingLength > flushBeyond) this.#flush()
+    if (this.#pendingLength > flushBeyond) this.#flush()
+    else this.#flushTimer ??= setTimeout(() => this.#flush(), flushAfter)
   }
 
   /** @returns undefined while more can be taken. */
   ready(whenFailing: 'block' | 'spool'): Promise<void> | undefined {
-    if (this.#failing && whenFailing === 'spool' && this.#path !== undefined) this.#openSpool()
-    const blocked = this.#pendingLength > maximumPending || (this.#failing && this.#spool === undefined)
+    const spools = whenFailing === 'spool' && this.#spool !== undefined && !this.#spoolFailing
+    const blocked = this.#pendingLength > maximumPending || (this.#failing && !spools)
     return blocked ? new Promise((resolve) => this.#waiters.push(resolve)) : undefined
   }
 
-  /** Writes what is left. @returns how many bytes could not be written. */
-  close(): number {
-    const rest = Buffer.concat([
-      ...(this.#writing ? [this.#writing] : []),
-      Buffer.from(this.#pending.join('')),
-    ])
-    this.#pending = []
-    this.#writing = undefined
-    let written = 0
-    try {
-      while (written < rest.length) written += writeSync(this.#spool ?? this.#file, rest, written)
-    } catch {
-      // said by the number that is returned
-    }
-    if (this.#path !== undefined) closeSync(this.#file)
-    return rest.length - written
-  }
-
-  #openSpool(): void {
-    if (this.#spool !== undefined) return
-    const name = `${this.#path}.spool`
-    try {
-      this.#spool = openSync(name, 'a', 0o600)
-      this.#release()
-    } catch (error) {
-      this.#onFailure(error instanceof Error ? error : new Error(String(error)))
-    }
+  /** Writes what is left, to the spool if it has to be. @returns how many lines could not be written. */
+  async close(): Promise<number> {
+    this.#state = 'closing'
+    this.#progressedAt = performance.now()
+    this.#flush()
+    this.#wakeUp()
+    while (this.#working && !this.#hangs()) await Promise.race([this.#working, delay(closeWithin)])
+    this.#state = 'closed'
+    this.#wakeUp()
+    const rest = this.#takeWaiting()
+    const lost = rest.length > 0 && !(await this.#append(rest)) ? countLines(rest) : 0
+    this.#sink.close()
+    this.#spool?.close()
+    return lost
   }
 
   #flush(): void {
-    if (this.#writing || this.#pending.length === 0) return
-    this.#writing = Buffer.from(this.#pending.join(''))
-    this.#pending = []
-    this.#pendingLength = 0
-    this.#writeOn()
+    clearTimeout(this.#flushTimer)
+    this.#flushTimer = undefined
+    if (this.#failing) this.#wakeUp()
+    if (this.#hasLines()) this.#working ??= this.#work()
   }
 
-  #writeOn(): void {
-    const bytes = this.#writing
-    if (!bytes) return
-    write(this.#spool ?? this.#file, bytes, (error, written) => {
-      if (this.#writing !== bytes) return
-      if (error) return this.#failed(error)
-      if (this.#failing) this.#failing = this.#spool !== undefined
-      this.#writing = written < bytes.length ? bytes.subarray(written) : undefined
-      if (this.#writing) this.#writeOn()
-      else {
-        if (this.#pendingLength < maximumPending) this.#release()
-        this.#flush()
+  /** Brings lines to the sink until there are none. There is one to begin with. */
+  async #work(): Promise<void> {
+    let failed = false
+    while (this.#hasLines() && this.#state !== 'closed') {
+      if (failed && this.#state === 'closing') break
+      if (failed) await this.#keepUntil(performance.now() + retryAfter)
+      failed = !(await this.#deliver())
+    }
+    this.#working = undefined
+  }
+
+  #hasLines(): boolean {
+    return this.#taken !== undefined || this.#pending.length > 0 || this.#spool?.empty === false
+  }
+
+  /** Brings the next lines to the sink, as far as it takes them. @returns false when it failed. */
+  async #deliver(): Promise<boolean> {
+    try {
+      const progressed =
+        this.#spool?.empty === false ? await this.#deliverSpooled(this.#spool) : await this.#deliverTaken()
+      if (progressed) this.#progressed()
+      else await this.#pause(busyAfter)
+      return true
+    } catch (error) {
+      if (!this.#failing) this.#events.failed(asError(error))
+      this.#failing = true
+      return false
+    }
+  }
+
+  async #deliverSpooled(spool: Spool): Promise<boolean> {
+    const lines = await spool.next()
+    const offset = await this.#sink.write(lines, 0)
+    spool.delivered(offset)
+    return offset > 0
+  }
+
+  async #deliverTaken(): Promise<boolean> {
+    this.#taken ??= this.#takePending()
+    const lines = this.#taken
+    const before = this.#takenOffset
+    const offset = await this.#sink.write(lines, before)
+    if (this.#state === 'closed') return false
+    this.#takenOffset = offset
+    if (offset === lines.length) {
+      this.#taken = undefined
+      this.#takenOffset = 0
+    }
+    return offset !== before
+  }
+
+  #progressed(): void {
+    this.#progressedAt = performance.now()
+    if (this.#failing) {
+      if (this.#taken || this.#spool?.empty === false) return
+      this.#failing = false
+      this.#spoolFailing = false
+      this.#events.recovered()
+    }
+    if (this.#pendingLength <= maximumPending) this.#release()
+  }
+
+  /** Keeps lines in the spool, those that come meanwhile too. */
+  async #keepUntil(time: number): Promise<void> {
+    while (performance.now() < time && this.#state === 'open') {
+      await this.#keep()
+      await this.#pause(time - performance.now())
+    }
+  }
+
+  async #keep(): Promise<void> {
+    // the sink has the first part of a line: the rest has to follow there
+    const cut = this.#taken && lineStart(this.#taken, this.#takenOffset) !== this.#takenOffset
+    if (!this.#spool || cut) return
+    const lines = this.#takeWaiting()
+    if (lines.length === 0) return
+    if (await this.#append(lines)) this.#release()
+    else this.#taken = lines
+  }
+
+  async #append(lines: Buffer): Promise<boolean> {
+    if (!this.#spool) return false
+    try {
+      await this.#spool.append(lines)
+      this.#spoolFailing = false
+      return true
+    } catch (error) {
+      if (!this.#spoolFailing) this.#events.failed(asError(error))
+      this.#spoolFailing = true
+      return false
+    }
+  }
+
+  #takePending(): Buffer {
+    const lines = Buffer.from(this.#pending.join(''))
+    this.#pending = []
+    this.#pendingLength = 0
+    return lines
+  }
+
+  /** All lines that are in memory and not wholly in the sink. */
+  #takeWaiting(): Buffer {
+    const pending = this.#takePending()
+    const taken = this.#taken
+    if (!taken) return pending
+    this.#taken = undefined
+    const rest = taken.subarray(lineStart(taken, this.#takenOffset))
+    this.#takenOffset = 0
+    return Buffer.concat([rest, pending])
+  }
+
+  /** Waits, unless there is something to do sooner. */
+  #pause(milliseconds: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, milliseconds)
+      this.#wakeUp = () => {
+        clearTimeout(timer)
+        resolve()
       }
     })
   }
 
-  #failed(error: Error): void {
-    if (!this.#failing) this.#onFailure(error)
-    this.#failing = true
-    setTimeout(() => {
-      if (this.#path !== undefined && !existsSync(this.#path)) this.#reopen()
-      this.#writeOn()
-    }, retryAfter).unref()
-  }
-
-  #reopen(): void {
-    try {
-      const file = openSync(this.#path ?? '', 'a', 0o600)
-      closeSync(this.#file)
-      this.#file = file
-    } catch {
-      // tried again with the next retry
-    }
+  #hangs(): boolean {
+    return performance.now() - this.#progressedAt >= closeWithin
   }
 
   #release(): void {
@@ -119,4 +223,20 @@ export class AuditWriter {
     this.#waiters = []
     for (const resolve of waiters) resolve()
   }
+}
+
+function countLines(bytes: Buffer): number {
+  let lines = 0
+  for (const byte of bytes) if (byte === 0x0a) lines++
+  return lines
+}
+
+function delay(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, milliseconds).unref()
+  })
+}
+
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error))
 }

@@ -1,5 +1,6 @@
 /** A TCP listener for one protected resource. */
 import { createServer, type Server, type Socket } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { ProtectedResource } from '@firebreak/crds'
 import { newReference } from '../audit/reference.ts'
 import { LiveSession, nameOf } from '../decide/live-session.ts'
@@ -21,6 +22,7 @@ export class Listener {
   readonly resource: ProtectedResource
   readonly #server: Server
   readonly #clients = new Set<Socket>()
+  readonly #serving = new Set<Promise<void>>()
 
   static async open(
     resource: ProtectedResource,
@@ -45,8 +47,12 @@ export class Listener {
       this.#clients.add(socket)
       socket.on('close', () => this.#clients.delete(socket)).on('error', () => {})
       const gateway = gatewayFor(nameOf(resource), runtime, onlyIdentity)
-      if (gateway === undefined) socket.destroy()
-      else void protocol.serve(socket, gateway)
+      if (gateway === undefined) {
+        socket.destroy()
+        return
+      }
+      const serving = protocol.serve(socket, gateway).finally(() => this.#serving.delete(serving))
+      this.#serving.add(serving)
     })
     this.#server.maxConnections = maximumConnections
   }
@@ -57,7 +63,7 @@ export class Listener {
     return { host: address.address, port: address.port }
   }
 
-  /** No new clients; those that are there have been told, and get a moment to hear it. */
+  /** No new clients; those that are there have been told, and get a moment to hear it. Their last audit lines are written. */
   async close(): Promise<void> {
     const closed = new Promise((resolve) => this.#server.close(resolve))
     const timer = setTimeout(() => {
@@ -65,6 +71,8 @@ export class Listener {
     }, 1_000)
     await closed
     clearTimeout(timer)
+    // one that still waits for its server has nothing more to say
+    await Promise.race([Promise.all(this.#serving), delay(1_000, undefined, { ref: false })])
   }
 
   #listen({ host, port }: Address): Promise<void> {

@@ -30,7 +30,7 @@ function hasHighBytes(text: Buffer): boolean {
 }
 
 /** Counts more than it must (quotes are not looked at), so it may refuse what the parser could read, never the reverse. */
-function tooDeep(text: Buffer): string | undefined {
+export function tooDeep(text: Buffer): string | undefined {
   let comments = 0
   let parentheses = 0
   for (let index = 0; index < text.length; index++) {

@@ -1,0 +1,73 @@
+/** The form of the audit trail's lines. docs/audit.md says what the fields mean. */
+import type { Decision, QualifiedName } from '@firebreak/policy'
+import type { Outcome } from '../session.ts'
+
+/** Fields that are undefined are not written. */
+export interface CommandLine {
+  readonly reference: string
+  readonly session: string
+  readonly identity: QualifiedName
+  readonly chain: readonly QualifiedName[] | undefined
+  readonly resource: QualifiedName
+  readonly role: string
+  readonly text: string | undefined
+  readonly parameters: readonly (string | null)[] | undefined
+  readonly digest: string
+  readonly actions: readonly string[]
+  readonly objects: readonly string[]
+  readonly opaque: readonly string[] | undefined
+  readonly decision: Decision['effect']
+  readonly policy: QualifiedName | undefined
+  readonly rule: string | undefined
+  readonly reason: string | undefined
+  readonly alerts: readonly string[] | undefined
+  readonly revision: string
+  readonly rows: number
+  readonly bytes: number
+  readonly masked: readonly string[] | undefined
+  readonly milliseconds: number
+  readonly error: { readonly code: string; readonly message?: string } | undefined
+}
+
+export interface SessionLine {
+  readonly session: string
+  readonly identity: QualifiedName
+  readonly chain: readonly QualifiedName[] | undefined
+  readonly resource: QualifiedName
+  readonly role: string
+  readonly remote: string
+}
+
+/** What the line of a session's end says besides. */
+export interface SessionEnd {
+  readonly commands: number
+  readonly seconds: number
+  /** Why the gateway ended it, if it was the gateway. */
+  readonly reason?: string
+}
+
+/** Lines that are about no session. */
+export interface Notices {
+  readonly 'session.refused': {
+    readonly reference: string
+    readonly resource: QualifiedName
+    readonly remote: string
+    readonly role?: string | undefined
+    readonly reason: string | undefined
+  }
+  readonly 'configuration.applied': {
+    readonly revision: string
+    /** The revision that it replaces. */
+    readonly before?: string
+  }
+  readonly 'configuration.refused': {
+    /** The revision that stays in force. */
+    readonly revision: string
+    readonly problems: readonly string[]
+  }
+}
+
+/** @returns the error as far as it may stand in a line: messages quote constants. */
+export function errorFor(error: Outcome['error'], withConstants: boolean): CommandLine['error'] {
+  return error && (withConstants ? error : { code: error.code })
+}
