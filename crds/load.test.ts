@@ -134,7 +134,13 @@ describe('custom resource definitions', () => {
     assert.ok(holds({ ...request, decision: 'Approved', reason: 'fine' }, request))
     assert.ok(!holds({ ...request, identity: 'b' }, request))
     assert.ok(!holds({ ...request, command: { text: 'other' } }, request))
-    assert.ok(!holds({ ...request, decision: 'Denied' }, { ...request, decision: 'Approved' }))
+    assert.ok(
+      holds(
+        { ...request, decision: 'Denied', reason: 'no' },
+        { ...request, decision: 'Approved', reason: 'yes' },
+      ),
+    )
+    assert.ok(!holds({ ...request, decision: 'Approved' }, { ...request, decision: 'Denied' }))
     assert.ok(!holds(request, { ...request, decision: 'Approved' }))
   })
 })

@@ -281,7 +281,11 @@ export interface ApprovalRequestSpec {
   command?: {
     /** Exactly as sent. */
     text: string
-    /** SHA-256 of text and parameters in hex. */
+    /** Values that stand for $1, $2 … in the text. An approval is bound to them. */
+    parameters?: string[]
+    /** What else the text depends on, as database orders and search_path public. An approval is bound to it. */
+    context?: string[]
+    /** SHA-256 of the exact bytes of text, parameters and context, in hex. */
     digest: string
     /** What it does. */
     actions: string[]
