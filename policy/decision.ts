@@ -36,6 +36,21 @@ export interface Elevation {
   readonly objects?: readonly string[]
 }
 
+/** What a policy lets be asked for, for a while. */
+export interface ElevationOffer {
+  readonly rule: RuleReference
+  readonly roles?: readonly string[]
+  readonly actions?: readonly string[]
+  /** Absent: everything. */
+  readonly objects?: readonly string[]
+  readonly maxDuration: string
+  readonly requirement: ApprovalRequirement
+  /** How long the request stands. */
+  readonly expiresAfterSeconds: number
+  /** Granted at once, and as loud as can be. */
+  readonly breakGlass: boolean
+}
+
 /** Who asks, on whose behalf, for what. Fixed for the life of a session. */
 export interface Subject {
   /** From the first delegator to the one who acts now; the last one is the session's identity. Never empty. */
@@ -144,4 +159,6 @@ export interface PolicySnapshot {
   refusal(subject: Subject): string | undefined
   decide(subject: Subject, command: Command): Decision
   termsFor(subject: Subject): SessionTerms
+  /** What the one who acts may ask for, by the policies that apply to it. */
+  elevationsFor(subject: Subject): readonly ElevationOffer[]
 }

@@ -13,10 +13,14 @@ export interface NamePattern {
  * A lone `*` or `**` matches everything.
  */
 export function compileName(pattern: string): NamePattern {
+  const { kind, segments } = splitName(pattern)
+  return { kind, segments: segments.map(compileGlob) }
+}
+
+function splitName(pattern: string): { readonly kind: string | undefined; readonly segments: string[] } {
   const space = /^([a-z]+) +(.+)$/.exec(pattern)
   const name = space?.[2] ?? pattern
-  if (name === '*' || name === '**') return { kind: space?.[1], segments: [] }
-  return { kind: space?.[1], segments: splitSegments(name).map(compileGlob) }
+  return { kind: space?.[1], segments: name === '*' || name === '**' ? [] : splitSegments(name) }
 }
 
 function splitSegments(name: string): string[] {
@@ -56,4 +60,20 @@ export function coverage(pattern: NamePattern, kind: string, path: readonly stri
   }
   if (segments.length <= path.length) return 'all'
   return segments.length === path.length + 1 ? (segments[path.length] ?? 'none') : 'none'
+}
+
+/** Whether a glob matches all that another one does: its wildcards take the other's for what they may stand for. */
+export function globCovers(glob: string, other: string): boolean {
+  return compileGlob(glob)(other)
+}
+
+/** Whether a name pattern covers all that another one does. */
+export function nameCovers(pattern: string, other: string): boolean {
+  const outer = splitName(pattern)
+  const inner = splitName(other)
+  return (
+    (outer.kind === undefined || outer.kind === inner.kind) &&
+    outer.segments.length <= inner.segments.length &&
+    outer.segments.every((segment, index) => globCovers(segment, inner.segments[index] ?? ''))
+  )
 }

@@ -5,6 +5,7 @@ import { Classification } from './classification.ts'
 import type { Command } from './command.ts'
 import type {
   Decision,
+  ElevationOffer,
   FieldMask,
   PolicySnapshot,
   Principal,
@@ -12,6 +13,7 @@ import type {
   SessionTerms,
   Subject,
 } from './decision.ts'
+import { offersOf } from './elevation.ts'
 import { mergeApprovals } from './holding.ts'
 import { type CompiledRule, compileRule } from './rule.ts'
 import { RuleSet } from './rule-set.ts'
@@ -112,6 +114,13 @@ class Snapshot implements PolicySnapshot {
   termsFor(subject: Subject): SessionTerms {
     const grant = this.#grant(subject)
     return 'refusal' in grant ? combineTerms([], [], false, this.revision) : grant.terms
+  }
+
+  elevationsFor(subject: Subject): readonly ElevationOffer[] {
+    const principal = subject.chain.at(-1) ?? subject.chain[0]
+    return this.#policies
+      .filter((policy) => appliesTo(policy, principal, subject))
+      .flatMap(({ name, manifest }) => offersOf(name, manifest.spec))
   }
 
   #grant(subject: Subject): Grant {
