@@ -78,7 +78,7 @@ async function play(address: Address, database: string, attack: Attack): Promise
   return answers
 }
 
-/** Frames as text, without what differs between any two databases: OIDs of their tables and types, and references. */
+/** Frames as text, without what differs between any two sessions: OIDs of tables and types, process numbers, references. */
 function comparable(frames: readonly ReceivedFrame[]): string[] {
   return frames.map(({ type, bytes }) => {
     if (type === 'T') {
@@ -86,7 +86,7 @@ function comparable(frames: readonly ReceivedFrame[]): string[] {
       return `T ${JSON.stringify(columns.map(({ name, columnNumber, format, typeOid }) => [name, columnNumber, format, typeOid < 16_384 ? typeOid : 'own']))}`
     }
     return `${type} ${bytes
-      .subarray(5)
+      .subarray(type === 'A' ? 9 : 5)
       .toString('latin1')
       .replace(/Reference \w{26}/g, 'Reference')}`
   })

@@ -72,4 +72,33 @@ CREATE OPERATOR public.=!= (FUNCTION = public.wipe_carts, LEFTARG = integer, RIG
 CREATE FUNCTION public.touch_cart() RETURNS trigger LANGUAGE plpgsql
   AS $$BEGIN NEW.note := coalesce(NEW.note, 'none'); RETURN NEW; END$$;
 CREATE TRIGGER cart_note BEFORE INSERT OR UPDATE ON public.carts FOR EACH ROW EXECUTE FUNCTION public.touch_cart();
+
+-- Code of the owner's that says more than it should: whatever it raises or sends must not quote a masked value.
+CREATE TABLE public.tickets (id integer PRIMARY KEY, what text);
+INSERT INTO public.tickets VALUES (1, 'open'), (2, 'done');
+CREATE FUNCTION public.indiscreet() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE secret text; pay text;
+BEGIN
+  EXECUTE 'SELECT ssn, email FROM public.cust' || 'omers WHERE id = 1' INTO secret, pay;
+  CASE NEW.what
+    WHEN 'notice' THEN RAISE NOTICE '%', secret USING ERRCODE = '42P01', DETAIL = pay, HINT = secret;
+    WHEN 'warning' THEN RAISE WARNING '%', secret;
+    WHEN 'error' THEN RAISE EXCEPTION '%', secret USING ERRCODE = '3F000', SCHEMA = secret;
+    WHEN 'names' THEN RAISE EXCEPTION 'no' USING ERRCODE = '42P01', TABLE = secret, COLUMN = pay, DATATYPE = secret,
+      CONSTRAINT = pay;
+    WHEN 'code' THEN RAISE EXCEPTION 'no' USING ERRCODE = upper(left(replace(secret, '-', ''), 5));
+    WHEN 'dynamic' THEN EXECUTE 'SELECT "' || secret || '"';
+    WHEN 'syntax' THEN EXECUTE secret;
+    WHEN 'cast' THEN PERFORM secret::integer;
+    WHEN 'name' THEN PERFORM secret::regclass;
+    WHEN 'notify' THEN PERFORM pg_notify('tickets', secret);
+    ELSE NULL;
+  END CASE;
+  RETURN NEW;
+END$$;
+CREATE TRIGGER ticket BEFORE UPDATE ON public.tickets FOR EACH ROW EXECUTE FUNCTION public.indiscreet();
+CREATE TABLE public.badges (ssn text PRIMARY KEY);
+INSERT INTO public.badges SELECT ssn FROM public.customers;
+ALTER TABLE public.customers ADD CONSTRAINT badge FOREIGN KEY (ssn) REFERENCES public.badges (ssn)
+  DEFERRABLE INITIALLY DEFERRED;
 ANALYZE;

@@ -20,7 +20,7 @@ export function copyStatement(findings: Findings, copy: CopyStmt, scope: Scope):
   }
   const columns = copiedColumns(findings, copy, scope)
   if (copy.filename === undefined) {
-    findings.copy = copyOptions('out', copy.options ?? [])
+    findings.copy = copyOptions(findings, 'out', copy.options ?? [])
     return columns
   }
   for (const column of columns) findings.indirect(column.value, 'written to a file')
@@ -35,7 +35,7 @@ function copyFrom(findings: Findings, copy: CopyStmt): void {
     { InsertStmt: { ...(copy.relation && { relation: copy.relation }), cols: targets } },
     new Scope(),
   )
-  if (copy.filename === undefined) findings.copy = copyOptions('in', copy.options ?? [])
+  if (copy.filename === undefined) findings.copy = copyOptions(findings, 'in', copy.options ?? [])
   if (copy.whereClause && copy.relation) {
     const relation = findRelation(findings, copy.relation.schemaname, copy.relation.relname ?? '')
     const scope = new Scope()
@@ -60,7 +60,28 @@ function copiedColumns(findings: Findings, copy: CopyStmt, scope: Scope): readon
   })
 }
 
+/** What COPY knows; how any other option would change the rows can't be told. */
+const knownOptions = new Set([
+  'format',
+  'freeze',
+  'delimiter',
+  'null',
+  'default',
+  'header',
+  'quote',
+  'escape',
+  'force_quote',
+  'force_not_null',
+  'force_null',
+  'on_error',
+  'reject_limit',
+  'encoding',
+  'log_verbosity',
+  'convert_selectively',
+])
+
 function copyOptions(
+  findings: Findings,
   direction: 'in' | 'out',
   nodes: readonly Node[],
 ): NonNullable<StatementAnalysis['copy']> {
@@ -69,14 +90,21 @@ function copyOptions(
       is(node, 'DefElem') ? [node.DefElem.defname ?? '', node.DefElem] : ['', {}],
     ),
   )
+  for (const name of options.keys())
+    if (!knownOptions.has(name)) findings.opaque(`the COPY option ${name} is not known`)
   const text = (name: string): string | undefined => {
     const value = options.get(name)?.arg
-    return is(value, 'String') ? (value.String.sval ?? '') : undefined
+    if (value === undefined) return undefined
+    if (is(value, 'String')) return value.String.sval ?? ''
+    // the server takes numbers, names and lists for text as well
+    findings.opaque(`the COPY option ${name} is not given as text`)
+    return undefined
   }
-  const format = (text('format') ?? 'text').toLowerCase()
+  const format = text('format') ?? 'text'
   const csv = format === 'csv'
   const quote = text('quote') ?? '"'
-  const header = options.get('header')
+  const header = headerOption(findings, options.get('header'))
+  const encoding = text('encoding')
   return {
     direction,
     format: csv ? 'csv' : format === 'binary' ? 'binary' : 'text',
@@ -84,13 +112,19 @@ function copyOptions(
     null: text('null') ?? (csv ? '' : '\\N'),
     quote,
     escape: text('escape') ?? quote,
-    header: header !== undefined && !isOff(header.arg),
+    header,
+    ...(encoding !== undefined && { encoding }),
   }
 }
 
-function isOff(node: Node | undefined): boolean {
-  if (is(node, 'String')) return /^(off|false|0)$/i.test(node.String.sval ?? '')
-  return is(node, 'Integer')
-    ? (node.Integer.ival ?? 0) === 0
-    : is(node, 'Boolean') && node.Boolean.boolval !== true
+/** Whether the first row holds names; the server takes some values for off that are not given as text. */
+function headerOption(findings: Findings, option: DefElem | undefined): boolean {
+  if (!option) return false
+  const { arg } = option
+  if (arg === undefined) return true
+  if (is(arg, 'Boolean')) return arg.Boolean.boolval === true
+  if (is(arg, 'Integer')) return (arg.Integer.ival ?? 0) !== 0
+  if (is(arg, 'String')) return !['off', 'false'].includes((arg.String.sval ?? '').toLowerCase())
+  findings.opaque('the COPY option header is not given as text')
+  return false
 }

@@ -69,6 +69,8 @@ export interface StatementAnalysis {
     readonly quote: string
     readonly escape: string
     readonly header: boolean
+    /** `ENCODING`; absent: the session's client_encoding. */
+    readonly encoding?: string
   }
   /** True if cursors or prepared statements of the session took part, so that the result holds for this moment only. */
   readonly contextual: boolean

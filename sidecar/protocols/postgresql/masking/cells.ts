@@ -39,7 +39,8 @@ export function cellMask(
   return () => neutral
 }
 
-function baseType(typeOid: number, catalogue: Catalogue): number {
+/** What a domain is made of. */
+export function baseType(typeOid: number, catalogue: Catalogue): number {
   let oid = typeOid
   for (let depth = 0; depth < 32; depth++) {
     const info = catalogue.typeByOid(oid)

@@ -1,8 +1,9 @@
 /** Rewrites DataRow messages. */
-import { type DetectorKind, type FieldMask, maskDetected } from '@firebreak/policy'
+import type { DetectorKind, FieldMask } from '@firebreak/policy'
 import type { Catalogue } from '../catalogue/types.ts'
 import type { ResultColumn } from '../codec/server-messages.ts'
-import { type CellMask, cellMask, isTextual } from './cells.ts'
+import { type CellMask, cellMask } from './cells.ts'
+import { inspectionMask } from './inspect.ts'
 import type { Output } from './output.ts'
 
 interface MaskedColumn {
@@ -27,8 +28,9 @@ export class RowMasker {
       const mask = masks[index]
       const type = { typeOid: column.typeOid, typeModifier: column.typeModifier, binary: column.format === 1 }
       if (mask) return { mask: cellMask(mask.strategy, type, key, catalogue), masksNull: !copies[index] }
-      const detects = detectors.length > 0 && isTextual(column.typeOid, catalogue)
-      return detects ? { mask: detectorMask(detectors), masksNull: false } : undefined
+      const inspect =
+        detectors.length > 0 ? inspectionMask(detectors, type.typeOid, type.binary, catalogue) : undefined
+      return inspect && { mask: inspect, masksNull: false }
     })
   }
 
@@ -63,14 +65,5 @@ export class RowMasker {
     output.copy(buffer, unchanged, position)
     output.setInt32(output.length - frameStart - 1, frameStart + 1)
     return position === end
-  }
-}
-
-/** The text and binary formats of text types are the same bytes. */
-function detectorMask(detectors: readonly DetectorKind[]): CellMask {
-  return (buffer, start, end) => {
-    const text = buffer.toString('utf8', start, end)
-    const masked = maskDetected(text, detectors)
-    return masked === text ? buffer.subarray(start, end) : Buffer.from(masked)
   }
 }

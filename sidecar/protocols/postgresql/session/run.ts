@@ -1,12 +1,13 @@
 /** One command on its way through the server: its decision, what came of it, and its audit line. */
-import type { Decision } from '@firebreak/policy'
+import type { Decision, Touch } from '@firebreak/policy'
 import type { CommandAudit, GuardedSession } from '../../../session.ts'
 import type { StatementAnalysis } from '../analysis/types.ts'
 import type { Catalogue } from '../catalogue/types.ts'
 import type { ResultColumn } from '../codec/server-messages.ts'
-import { CopyMasker } from '../masking/copy.ts'
+import { CopyMasker, copyProblem } from '../masking/copy.ts'
 import { originProblem, spreadMasks } from '../masking/plan.ts'
 import { RowMasker } from '../masking/rows.ts'
+import type { Exposure } from '../masking/scrub.ts'
 import type { NameChange } from './prepared.ts'
 
 export interface RunError {
@@ -80,9 +81,11 @@ export class CommandRun {
     return this.decision.effect !== 'deny' && this.decision.masks.length > 0
   }
 
-  /** Whether what the server says about the command may quote values that are masked. */
-  get mayQuote(): boolean {
-    return this.decision.touchesMasked
+  /** What the server may quote when it says something about the command. */
+  get exposure(): Exposure {
+    if (this.decision.touchesMasked) return 'data'
+    const runsCode = ({ action, origin }: Touch): boolean => action === 'sql:call' && origin === 'implied'
+    return this.analysis.command.touches.some(runsCode) && this.#session.terms.masks ? 'code' : 'nothing'
   }
 
   /**
@@ -114,12 +117,16 @@ export class CommandRun {
     const { decision, analysis } = this
     if (decision.effect === 'deny' || analysis.copy?.direction !== 'out')
       return 'the server sends rows that the analysis did not expect'
-    if (!this.masks) return undefined
+    const { detectors } = this.#session.terms
+    if (!this.masks && detectors.length === 0) return undefined
     const masks = spreadMasks(decision.masks, columnCount, analysis.shapeUnknown)
     if (masks === undefined) return 'the result has other columns than the analysis expected'
     if (binary !== (analysis.copy.format === 'binary'))
       return 'the rows come in another format than the analysis expected'
-    this.copyMasker = new CopyMasker(analysis.copy, analysis, masks, this.#session.maskKey, catalogue)
+    const problem = copyProblem(analysis.copy, analysis, masks, detectors.length > 0, catalogue)
+    if (problem !== undefined) return problem
+    const key = this.#session.maskKey
+    this.copyMasker = new CopyMasker(analysis.copy, analysis, masks, detectors, key, catalogue)
     this.#masked = analysis.command.fields.flatMap((field, index) => (masks[index] ? [field.label] : []))
     return undefined
   }

@@ -12,7 +12,8 @@ import {
 } from '../codec/server-messages.ts'
 import { fromServer, serverRules } from '../codec/types.ts'
 import { Output } from '../masking/output.ts'
-import { scrub } from '../masking/scrub.ts'
+import { redactPayload } from '../masking/notification.ts'
+import { type Exposure, moreExposed, scrub } from '../masking/scrub.ts'
 import type { Operation } from './operation.ts'
 import { limitReached, unmaskable } from './refusals.ts'
 import type { CommandRun } from './run.ts'
@@ -35,6 +36,8 @@ export class ServerSide {
   #bytes = 0
   /** A question of the gateway's own could not be answered. */
   #hiddenFailed = false
+  /** By the earlier commands of the transaction: its deferred checks, and cursors that outlive it, run at its end. */
+  #exposedBefore: Exposure = 'nothing'
 
   constructor(session: Session) {
     this.#session = session
@@ -167,7 +170,7 @@ export class ServerSide {
       case fromServer.parameterStatus:
         return this.#parameterStatus()
       case fromServer.notification:
-        return 'forward'
+        return this.#notification()
       case fromServer.emptyQuery:
         return this.#emptyQuery()
       case fromServer.portalSuspended:
@@ -337,6 +340,7 @@ export class ServerSide {
     if (tag === undefined) return this.#fail('the server sent an invalid CommandComplete')
     const verdict = this.#muted ? 'drop' : 'forward'
     if (run.rows === 0) run.rows = rowsOfTag(tag)
+    this.#exposedBefore = this.#exposure(run)
     run.finish()
     for (const change of run.changes) this.#session.prepared.confirmed(change)
     this.#runDone(head)
@@ -359,6 +363,7 @@ export class ServerSide {
     const run = this.#currentRun()
     if (this.#head?.kind !== 'execute' || !run) return this.#unexpected()
     run.stopped()
+    this.#exposedBefore = this.#exposure(run)
     return this.#completes('execute')
   }
 
@@ -377,6 +382,7 @@ export class ServerSide {
     this.#muted = false
     this.#done()
     session.state.ready(status satisfies TransactionStatus)
+    if (status === 'I') this.#exposedBefore = 'nothing'
     const verdict = head.hidden ? 'drop' : 'forward'
     if (status === 'I') session.prepared.transactionEnded()
     head.settled?.(this.#hiddenFailed)
@@ -400,15 +406,11 @@ export class ServerSide {
     }
     const run = this.#currentRun(head)
     const muted = this.#muted
-    const answer =
-      head.refusal ??
-      run?.ended ??
-      (run?.mayQuote && !run.ended ? scrub(fromServer.error, fields) : undefined)
+    const scrubbed = scrub(fromServer.error, fields, this.#exposure(run))
+    const answer = head.refusal ?? run?.ended ?? scrubbed?.bytes
     if (run) {
-      run.error ??= {
-        code: fields.get('C') ?? '',
-        message: run.mayQuote ? 'withheld' : (fields.get('M') ?? ''),
-      }
+      const { code, message } = scrubbed ?? { code: fields.get('C') ?? '', message: fields.get('M') ?? '' }
+      run.error ??= { code, message }
       run.finish()
     }
     session.copyingIn = false
@@ -439,11 +441,25 @@ export class ServerSide {
     const { buffer, start, end } = this.#reader
     const head = this.#head
     if (head?.hidden) return 'drop'
-    if (!this.#currentRun(head)?.mayQuote) return 'forward'
+    const exposure = this.#exposure(this.#currentRun(head))
+    if (exposure === 'nothing') return 'forward'
     const fields = decodeErrorFields(buffer, start, end)
-    return fields
-      ? this.#instead(scrub(fromServer.notice, fields))
-      : this.#fail('the server sent an invalid NoticeResponse')
+    if (!fields) return this.#fail('the server sent an invalid NoticeResponse')
+    const scrubbed = scrub(fromServer.notice, fields, exposure)
+    return scrubbed ? this.#instead(scrubbed.bytes) : 'forward'
+  }
+
+  /** What a message of the server may quote now. */
+  #exposure(run: CommandRun | undefined): Exposure {
+    return run ? moreExposed(run.exposure, this.#exposedBefore) : this.#exposedBefore
+  }
+
+  /** Other sessions and triggers send what they like: it can't be traced. */
+  #notification(): Verdict {
+    const { buffer, start, end } = this.#reader
+    if (!this.#session.guarded.terms.masks) return 'forward'
+    const redacted = redactPayload(buffer, start, end)
+    return redacted ? this.#instead(redacted) : this.#fail('the server sent an invalid NotificationResponse')
   }
 
   #parameterStatus(): Verdict {
