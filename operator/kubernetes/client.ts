@@ -1,0 +1,248 @@
+/** Requests to the API server: what controllers need of it, in the fewest words. */
+import { readFileSync } from 'node:fs'
+import type { KubeConfig } from '@kubernetes/client-node'
+import { Agent, request } from 'undici'
+import type { KubernetesObject, ListOf, Resource, WatchEvent } from './objects.ts'
+
+/** Everything that the operator writes by server-side apply is known as written by it. */
+export const fieldManager = 'firebreak'
+const pageSize = 500
+
+/** The API server said no. https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/status/ */
+export class ApiError extends Error {
+  override readonly name = 'ApiError'
+  readonly status: number
+  /** `NotFound`, `Conflict`, `Expired` … */
+  readonly reason: string
+
+  constructor(status: number, reason: string, message: string) {
+    super(message)
+    this.status = status
+    this.reason = reason
+  }
+}
+
+interface Request {
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
+  readonly path: string
+  readonly query?: Readonly<Record<string, string | number | boolean | undefined>>
+  readonly body?: unknown
+  readonly contentType?: string
+  readonly signal?: AbortSignal | undefined
+}
+
+export interface Selection {
+  readonly namespace?: string
+  readonly labelSelector?: string
+  readonly fieldSelector?: string
+}
+
+export class KubernetesClient implements AsyncDisposable {
+  readonly #config: KubeConfig
+  readonly #server: string
+  readonly #agent: Agent
+
+  /** @throws Error when the configuration names no cluster. */
+  constructor(config: KubeConfig) {
+    const cluster = config.getCurrentCluster()
+    const user = config.getCurrentUser()
+    if (!cluster) throw new Error('the kubeconfig has no current cluster')
+    this.#config = config
+    this.#server = cluster.server
+    const pem = (data: string | undefined, file: string | undefined): Buffer | undefined =>
+      data ? Buffer.from(data, 'base64') : file ? readFileSync(file) : undefined
+    const [ca, cert, key] = [
+      pem(cluster.caData, cluster.caFile),
+      pem(user?.certData, user?.certFile),
+      pem(user?.keyData, user?.keyFile),
+    ]
+    this.#agent = new Agent({
+      allowH2: false,
+      connect: {
+        ...(ca && { ca }),
+        ...(cert && { cert }),
+        ...(key && { key }),
+        ...(cluster.tlsServerName && { servername: cluster.tlsServerName }),
+        keepAlive: true,
+        keepAliveInitialDelay: 30_000,
+      },
+      headersTimeout: 30_000,
+      bodyTimeout: 0,
+    })
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#agent.destroy()
+  }
+
+  /** @returns undefined when there is none. */
+  async get<T extends KubernetesObject>(
+    resource: Resource<T>,
+    name: string,
+    namespace?: string,
+  ): Promise<T | undefined> {
+    try {
+      return (await this.#json({ method: 'GET', path: resource.path(namespace, name) })) as T
+    } catch (error) {
+      if (error instanceof ApiError && error.status === 404) return undefined
+      throw error
+    }
+  }
+
+  /** All objects, read page by page at one moment. */
+  async list<T extends KubernetesObject>(
+    resource: Resource<T>,
+    { namespace, ...selectors }: Selection = {},
+    signal?: AbortSignal,
+  ): Promise<{ items: T[]; resourceVersion: string }> {
+    const items: T[] = []
+    let from: string | undefined
+    for (;;) {
+      const page = (await this.#json({
+        method: 'GET',
+        path: resource.path(namespace),
+        query: { ...selectors, limit: pageSize, continue: from },
+        signal,
+      })) as ListOf<T>
+      // items of a list don't say what they are
+      for (const item of page.items)
+        items.push({ ...item, apiVersion: resource.apiVersion, kind: resource.kind })
+      from = page.metadata.continue
+      if (!from) return { items, resourceVersion: page.metadata.resourceVersion }
+    }
+  }
+
+  /**
+   * Events from a resource version on, bookmarks included.
+   *
+   * @throws ApiError 410 when the version is too old.
+   */
+  async *watch<T extends KubernetesObject>(
+    resource: Resource<T>,
+    resourceVersion: string,
+    { namespace, ...selectors }: Selection,
+    signal: AbortSignal,
+  ): AsyncGenerator<WatchEvent<T>> {
+    const response = await this.#send({
+      method: 'GET',
+      path: resource.path(namespace),
+      query: { ...selectors, watch: true, allowWatchBookmarks: true, resourceVersion },
+      signal,
+    })
+    const decoder = new TextDecoder()
+    let rest = ''
+    for await (const chunk of response.body) {
+      const lines = (rest + decoder.decode(chunk as Buffer, { stream: true })).split('\n')
+      rest = lines.pop() ?? ''
+      for (const line of lines) {
+        if (line === '') continue
+        const event = JSON.parse(line) as WatchEvent<T>
+        if (event.type === 'ERROR') throw errorOf(event.object)
+        yield event
+      }
+    }
+  }
+
+  async create<T extends KubernetesObject>(resource: Resource<T>, object: T): Promise<T> {
+    const path = resource.path(object.metadata.namespace)
+    return (await this.#json({ method: 'POST', path, body: object, query: { fieldManager } })) as T
+  }
+
+  /** Writes an object as it is. @throws ApiError 409 when it was changed since it was read. */
+  async replace<T extends KubernetesObject>(resource: Resource<T>, object: T): Promise<T> {
+    const path = resource.path(object.metadata.namespace, object.metadata.name)
+    return (await this.#json({ method: 'PUT', path, body: object, query: { fieldManager } })) as T
+  }
+
+  /** Server-side apply of the fields that are given; what others own in them is taken over. */
+  async apply<T extends KubernetesObject>(
+    resource: Resource<T>,
+    object: T,
+    subresource?: 'status',
+  ): Promise<T> {
+    return (await this.#json({
+      method: 'PATCH',
+      path: resource.path(object.metadata.namespace, object.metadata.name, subresource),
+      query: { fieldManager, force: true },
+      contentType: 'application/apply-patch+yaml',
+      body: { ...object, apiVersion: resource.apiVersion, kind: resource.kind },
+    })) as T
+  }
+
+  /** An RFC 7386 patch, for what is not ours to own. */
+  async merge<T extends KubernetesObject>(
+    resource: Resource<T>,
+    name: string,
+    namespace: string | undefined,
+    patch: unknown,
+  ): Promise<T> {
+    return (await this.#json({
+      method: 'PATCH',
+      path: resource.path(namespace, name),
+      query: { fieldManager },
+      contentType: 'application/merge-patch+json',
+      body: patch,
+    })) as T
+  }
+
+  /** It is no error if there is none. */
+  async delete(resource: Resource<KubernetesObject>, name: string, namespace?: string): Promise<void> {
+    try {
+      await this.#json({ method: 'DELETE', path: resource.path(namespace, name) })
+    } catch (error) {
+      if (!(error instanceof ApiError && error.status === 404)) throw error
+    }
+  }
+
+  async #json(what: Request): Promise<unknown> {
+    const response = await this.#send(what)
+    return await response.body.json()
+  }
+
+  async #send({ method, path, query = {}, body, contentType = 'application/json', signal }: Request) {
+    const url = new URL(`${this.#server.replace(/\/$/, '')}${path}`)
+    for (const [name, value] of Object.entries(query))
+      if (value !== undefined) url.searchParams.set(name, String(value))
+    const response = await request(url, {
+      method,
+      dispatcher: this.#agent,
+      headers: {
+        accept: 'application/json',
+        'user-agent': 'firebreak-operator',
+        ...(body !== undefined && { 'content-type': contentType }),
+        ...(await this.#authorization()),
+      },
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+      ...(signal && { signal }),
+    })
+    if (response.statusCode < 300) return response
+    const text = await response.body.text()
+    throw errorOf(statusIn(text) ?? { code: response.statusCode, message: text.slice(0, 500) })
+  }
+
+  /** Asked anew each time: a token from a file is replaced before it expires. */
+  async #authorization(): Promise<Record<string, string>> {
+    const options: { headers?: Record<string, string> } = {}
+    await this.#config.applyToHTTPSOptions(options as Parameters<KubeConfig['applyToHTTPSOptions']>[0])
+    const authorization = options.headers?.Authorization
+    return authorization ? { authorization } : {}
+  }
+}
+
+interface Status {
+  readonly code?: number
+  readonly reason?: string
+  readonly message?: string
+}
+
+function statusIn(text: string): Status | undefined {
+  try {
+    return JSON.parse(text) as Status
+  } catch {
+    return undefined
+  }
+}
+
+function errorOf({ code = 0, reason = '', message = 'the API server gave no reason' }: Status): ApiError {
+  return new ApiError(code, reason, message)
+}

@@ -1,0 +1,107 @@
+/** The kinds that the operator works with, and where the API server has them. */
+import type { AgentIdentity, ApprovalRequest, GuardrailPolicy, ProtectedResource } from '@firebreak/crds'
+import type {
+  V1Lease,
+  V1MutatingWebhookConfiguration,
+  V1NetworkPolicy,
+  V1ObjectMeta,
+  V1Pod,
+  V1Secret,
+  V1ValidatingWebhookConfiguration,
+} from '@kubernetes/client-node'
+
+export interface Metadata extends Omit<V1ObjectMeta, 'name' | 'creationTimestamp' | 'deletionTimestamp'> {
+  name: string
+  /** As in JSON: RFC 3339. */
+  creationTimestamp?: string
+  deletionTimestamp?: string
+}
+
+export interface KubernetesObject {
+  apiVersion?: string
+  kind?: string
+  metadata: Metadata
+}
+
+/** A kind as it comes in JSON: with a name, and its times as text. */
+export type Plain<T extends { metadata?: V1ObjectMeta }> = Omit<T, 'metadata'> & KubernetesObject
+
+export interface ListOf<T> {
+  readonly items: T[]
+  readonly metadata: { readonly resourceVersion: string; readonly continue?: string }
+}
+
+export type WatchEvent<T> =
+  | { readonly type: 'ADDED' | 'MODIFIED' | 'DELETED'; readonly object: T }
+  | { readonly type: 'BOOKMARK'; readonly object: Pick<T & KubernetesObject, 'metadata'> }
+  | {
+      readonly type: 'ERROR'
+      readonly object: { readonly code?: number; readonly reason?: string; readonly message?: string }
+    }
+
+export class Resource<T extends KubernetesObject> {
+  readonly apiVersion: string
+  readonly kind: string
+  readonly plural: string
+  /** Never there; makes resources of different kinds different types. */
+  declare readonly object: T
+
+  constructor(apiVersion: string, kind: string, plural: string) {
+    this.apiVersion = apiVersion
+    this.kind = kind
+    this.plural = plural
+  }
+
+  path(namespace?: string, name?: string, subresource?: string): string {
+    const root = this.apiVersion.includes('/') ? '/apis' : '/api'
+    const parts = [
+      this.apiVersion,
+      ...(namespace === undefined ? [] : ['namespaces', encodeURIComponent(namespace)]),
+      this.plural,
+      ...(name === undefined ? [] : [encodeURIComponent(name)]),
+      ...(subresource === undefined ? [] : [subresource]),
+    ]
+    return `${root}/${parts.join('/')}`
+  }
+}
+
+const ours = 'firebreak.dev/v1alpha1'
+
+export const agentIdentities = new Resource<AgentIdentity & KubernetesObject>(
+  ours,
+  'AgentIdentity',
+  'agentidentities',
+)
+export const protectedResources = new Resource<ProtectedResource & KubernetesObject>(
+  ours,
+  'ProtectedResource',
+  'protectedresources',
+)
+export const guardrailPolicies = new Resource<GuardrailPolicy & KubernetesObject>(
+  ours,
+  'GuardrailPolicy',
+  'guardrailpolicies',
+)
+export const approvalRequests = new Resource<ApprovalRequest & KubernetesObject>(
+  ours,
+  'ApprovalRequest',
+  'approvalrequests',
+)
+export const pods = new Resource<Plain<V1Pod>>('v1', 'Pod', 'pods')
+export const secrets = new Resource<Plain<V1Secret>>('v1', 'Secret', 'secrets')
+export const leases = new Resource<Plain<V1Lease>>('coordination.k8s.io/v1', 'Lease', 'leases')
+export const networkPolicies = new Resource<Plain<V1NetworkPolicy>>(
+  'networking.k8s.io/v1',
+  'NetworkPolicy',
+  'networkpolicies',
+)
+export const mutatingWebhooks = new Resource<Plain<V1MutatingWebhookConfiguration>>(
+  'admissionregistration.k8s.io/v1',
+  'MutatingWebhookConfiguration',
+  'mutatingwebhookconfigurations',
+)
+export const validatingWebhooks = new Resource<Plain<V1ValidatingWebhookConfiguration>>(
+  'admissionregistration.k8s.io/v1',
+  'ValidatingWebhookConfiguration',
+  'validatingwebhookconfigurations',
+)

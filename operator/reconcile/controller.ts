@@ -1,0 +1,59 @@
+/** Brings what changes to a reconciler: level-triggered, one key at a time, whatever made the key worth a look. */
+import type { KubernetesObject } from '../kubernetes/objects.ts'
+import type { Informer, Key } from '../watch/informer.ts'
+import { WorkQueue } from './work-queue.ts'
+
+export interface Controller {
+  /** In logs and metrics. */
+  readonly name: string
+  /**
+   * Makes the world as the object of this key wants it. Reads what is now, never what has happened.
+   *
+   * @returns after how many milliseconds to look again, if at all.
+   */
+  reconcile(key: Key): Promise<number | undefined>
+  /** What it depends on, and the keys that a change there concerns. */
+  readonly watches: readonly Watch[]
+}
+
+export interface Watch {
+  readonly synced: Promise<void>
+  onKeys(listener: (key: Key) => void): void
+}
+
+/** The keys of the objects that change; `keysOf` where the change of one kind concerns another. */
+export function watching<T extends KubernetesObject>(
+  informer: Informer<T>,
+  keysOf: (object: T, key: Key) => Iterable<Key> = (_object, key) => [key],
+): Watch {
+  return {
+    synced: informer.synced,
+    onKeys: (listener) =>
+      informer.onChange((key, now, before) => {
+        const keys = new Set([before, now].flatMap((object) => (object ? [...keysOf(object, key)] : [])))
+        for (const concerned of keys) listener(concerned)
+      }),
+  }
+}
+
+export interface ControllerEvents {
+  readonly failed: (controller: string, key: Key, error: Error) => void
+  readonly reconciled: (controller: string, milliseconds: number) => void
+}
+
+/** Runs until it is disposed of. */
+export async function runController(controller: Controller, events: ControllerEvents): Promise<WorkQueue> {
+  const queue = new WorkQueue(
+    async (key) => {
+      const startedAt = performance.now()
+      const again = await controller.reconcile(key)
+      events.reconciled(controller.name, performance.now() - startedAt)
+      return again
+    },
+    { concurrency: 4, onError: (key, error) => events.failed(controller.name, key, error) },
+  )
+  // a reconciler that sees only a part of the world would tear down the rest
+  await Promise.all(controller.watches.map(({ synced }) => synced))
+  for (const watch of controller.watches) watch.onKeys((key) => queue.add(key))
+  return queue
+}

@@ -1,0 +1,194 @@
+import assert from 'node:assert/strict'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { KubeConfig } from '@kubernetes/client-node'
+import { type ControlPlane, startControlPlane } from '../../e2e/index.ts'
+import { KubernetesClient } from '../kubernetes/client.ts'
+import { secrets } from '../kubernetes/objects.ts'
+import { Informer } from './informer.ts'
+
+const secret = (name: string, value = 'a') => ({
+  metadata: { name, namespace: 'default' },
+  stringData: { value },
+})
+const untilTrue = async (what: () => boolean): Promise<void> => {
+  while (!what()) await new Promise((resolve) => setTimeout(resolve, 10))
+}
+
+describe('an informer on a real API server', function () {
+  this.timeout(120_000)
+  let cluster: ControlPlane
+  let client: KubernetesClient
+  before(async function () {
+    this.timeout('45m')
+    cluster = await startControlPlane()
+    const config = new KubeConfig()
+    config.loadFromFile(cluster.kubeconfig)
+    client = new KubernetesClient(config)
+  })
+  after(async () => {
+    await client?.[Symbol.asyncDispose]()
+    await cluster?.[Symbol.asyncDispose]()
+  })
+
+  it('lists page by page, then follows what is added, changed and deleted', async () => {
+    await Promise.all(
+      Array.from({ length: 520 }, (_, index) => client.create(secrets, secret(`many-${index}`))),
+    )
+    using informer = new Informer(client, secrets, { failed: (error) => assert.fail(error) })
+    await informer.synced
+    assert.equal([...informer.list()].filter(({ metadata }) => metadata.name.startsWith('many-')).length, 520)
+
+    const seen: string[] = []
+    informer.onChange((key, now, before) => {
+      if (key === 'default/x') seen.push(now ? (before ? 'changed' : 'added') : 'deleted')
+    })
+    await client.create(secrets, secret('x'))
+    await untilTrue(() => seen.length === 1)
+    await client.apply(secrets, secret('x', 'b'))
+    await untilTrue(() => seen.length === 2)
+    assert.equal(informer.get('default/x')?.data?.value, Buffer.from('b').toString('base64'))
+    await client.delete(secrets, 'x', 'default')
+    await untilTrue(() => seen.length === 3)
+    assert.deepEqual(seen, ['added', 'changed', 'deleted'])
+    assert.equal(informer.get('default/x'), undefined)
+  })
+
+  it('is up to date again by itself after the API server was killed and started anew', async () => {
+    const failures: Error[] = []
+    using informer = new Informer(client, secrets, { failed: (error) => failures.push(error) })
+    await informer.synced
+    await cluster.apiServer.stop(0)
+    await untilTrue(() => failures.length > 0)
+    cluster.apiServer.start()
+    await cluster.ready()
+    await client.create(secrets, secret('after-the-restart'))
+    await untilTrue(() => informer.get('default/after-the-restart') !== undefined)
+  })
+
+  it('says what the API server said, and takes no object for an error', async () => {
+    await assert.rejects(client.create(secrets, secret('Not A Name')), /metadata.name: Invalid value/)
+    assert.equal(await client.get(secrets, 'missing', 'default'), undefined)
+    await client.delete(secrets, 'missing', 'default')
+  })
+})
+
+describe('an informer on an API server that fails', () => {
+  /** Answers lists with one object per version, and watches as the test says. */
+  async function withServer(
+    watch: (count: number, response: ServerResponse, url: URL) => void,
+    test: (client: KubernetesClient, lists: () => number) => Promise<void>,
+  ): Promise<void> {
+    let lists = 0
+    let watches = 0
+    const server = createServer((request: IncomingMessage, response) => {
+      const url = new URL(request.url ?? '', 'http://x')
+      if (url.searchParams.has('watch')) return watch(++watches, response, url)
+      lists++
+      const metadata = { name: `from-list-${lists}`, namespace: 'default', resourceVersion: `${lists}` }
+      response.end(JSON.stringify({ metadata: { resourceVersion: `${lists}00` }, items: [{ metadata }] }))
+    })
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    const config = new KubeConfig()
+    config.loadFromClusterAndUser(
+      {
+        name: 'fake',
+        server: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+        skipTLSVerify: true,
+      },
+      { name: 'nobody' },
+    )
+    await using client = new KubernetesClient(config)
+    try {
+      await test(client, () => lists)
+    } finally {
+      server.closeAllConnections()
+      server.close()
+    }
+  }
+  const line = (value: unknown): string => `${JSON.stringify(value)}\n`
+  const added = (name: string, resourceVersion: string) => ({
+    type: 'ADDED',
+    object: { metadata: { name, namespace: 'default', resourceVersion } },
+  })
+
+  it('lists again when its version is too old, and drops what is gone', async () => {
+    await withServer(
+      (count, response) => {
+        if (count === 1) response.end(line({ type: 'ERROR', object: { code: 410, reason: 'Expired' } }))
+        else response.write(line(added('after', '201')))
+      },
+      async (client, lists) => {
+        using informer = new Informer(client, secrets, { failed: (error) => assert.fail(error) })
+        await untilTrue(() => informer.get('default/after') !== undefined)
+        assert.equal(lists(), 2)
+        assert.equal(informer.get('default/from-list-1'), undefined)
+        assert.ok(informer.get('default/from-list-2'))
+      },
+    )
+  })
+
+  it('goes on from the last bookmark when a watch ends, without listing again', async () => {
+    const from: (string | null)[] = []
+    await withServer(
+      (count, response, url) => {
+        from.push(url.searchParams.get('resourceVersion'))
+        if (count === 1)
+          response.end(line({ type: 'BOOKMARK', object: { metadata: { resourceVersion: '150' } } }))
+        else response.write(line(added('later', '151')))
+      },
+      async (client, lists) => {
+        using informer = new Informer(client, secrets, { failed: (error) => assert.fail(error) })
+        await untilTrue(() => informer.get('default/later') !== undefined)
+        assert.deepEqual(from, ['100', '150'])
+        assert.equal(lists(), 1)
+      },
+    )
+  })
+
+  it('gives up a watch that has fallen silent, and one that breaks in the middle of a line', async () => {
+    const failures: string[] = []
+    await withServer(
+      (count, response) => {
+        if (count === 1) response.flushHeaders()
+        else if (count === 2) {
+          response.write('{"type":"ADD')
+          setTimeout(() => response.destroy(), 20)
+        } else response.write(line(added('later', '101')))
+      },
+      async (client, lists) => {
+        using informer = new Informer(
+          client,
+          secrets,
+          { failed: (error) => failures.push(error.message) },
+          {},
+          200,
+        )
+        await untilTrue(() => informer.get('default/later') !== undefined)
+        assert.equal(lists(), 1)
+        assert.equal(informer.restarts, 2)
+        assert.equal(failures[0], 'the watch fell silent')
+      },
+    )
+  })
+
+  it('does not ask a server that refuses it in a tight loop, and never gives up', async () => {
+    let refused = 0
+    await withServer(
+      (count, response) => {
+        if (count > 3) response.write(line(added('at-last', '101')))
+        else {
+          refused++
+          response.writeHead(500).end('out of order')
+        }
+      },
+      async (client) => {
+        const failures: string[] = []
+        using informer = new Informer(client, secrets, { failed: (error) => failures.push(error.message) })
+        await untilTrue(() => informer.get('default/at-last') !== undefined)
+        assert.equal(refused, 3)
+        assert.deepEqual(failures, ['out of order', 'out of order', 'out of order'])
+      },
+    )
+  }).timeout(20_000)
+})
