@@ -1,6 +1,6 @@
 /** The test cluster's certificates: one authority per purpose, as in any cluster, made in this process. */
 import 'reflect-metadata'
-import { randomBytes } from 'node:crypto'
+import { randomBytes, type webcrypto } from 'node:crypto'
 import * as x509 from '@peculiar/x509'
 
 const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const
@@ -23,9 +23,9 @@ export class CertificateAuthority {
   /** PEM text of its own certificate. */
   readonly certificate: string
   readonly #issuer: x509.X509Certificate
-  readonly #keys: CryptoKeyPair
+  readonly #keys: webcrypto.CryptoKeyPair
 
-  private constructor(issuer: x509.X509Certificate, keys: CryptoKeyPair) {
+  private constructor(issuer: x509.X509Certificate, keys: webcrypto.CryptoKeyPair) {
     this.#issuer = issuer
     this.#keys = keys
     this.certificate = issuer.toString('pem')
@@ -99,11 +99,14 @@ export class CertificateAuthority {
 /** A key pair that signs service account tokens. */
 export async function signingKeyPair(): Promise<{ readonly privateKey: string; readonly publicKey: string }> {
   const keys = await crypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])
-  const publicKey = x509.PemConverter.encode(await crypto.subtle.exportKey('spki', keys.publicKey), 'PUBLIC KEY')
+  const publicKey = x509.PemConverter.encode(
+    await crypto.subtle.exportKey('spki', keys.publicKey),
+    'PUBLIC KEY',
+  )
   return { privateKey: await pem(keys.privateKey), publicKey }
 }
 
-async function pem(key: CryptoKey): Promise<string> {
+async function pem(key: webcrypto.CryptoKey): Promise<string> {
   return x509.PemConverter.encode(await crypto.subtle.exportKey('pkcs8', key), 'PRIVATE KEY')
 }
 

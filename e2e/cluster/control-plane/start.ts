@@ -1,0 +1,202 @@
+/** etcd and the API server: a real Kubernetes API in seconds, without nodes. Needs no privileges. */
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { freePort } from '../../../tools/postgres.ts'
+import { ApiClient } from '../api-client.ts'
+import { stateDirectory } from '../directories.ts'
+import { type Credential, type Server, writeKubeconfig } from '../kubeconfig.ts'
+import { Kubectl } from '../kubectl.ts'
+import type { KeyAndCertificate, Subject } from '../pki.ts'
+import { ComponentProcess, processExists } from '../process.ts'
+import { buildProgram } from '../program/build.ts'
+import { type Progress, toStandardError } from '../progress.ts'
+import { type ControlPlaneCertificates, writeCertificates, writeComponentKubeconfig } from './files.ts'
+import {
+  apiServerSettings,
+  certificatesDirectory,
+  commandLine,
+  controllerManagerSettings,
+  etcdSettings,
+  type Placement,
+  type Settings,
+} from './settings.ts'
+
+export interface ControlPlaneOptions {
+  /**
+   * Controllers to run beside the API server, by the names of kube-controller-manager's `--controllers`. Without any,
+   * what they do doesn't happen: namespaces aren't emptied, owner references aren't followed, and there are no default
+   * service accounts, so pods are admitted without one.
+   */
+  readonly controllers?: readonly string[]
+  /** More settings of kube-apiserver, such as `{ 'runtime-config': 'api/all=true' }`. */
+  readonly apiServer?: Settings
+  readonly progress?: Progress
+}
+
+/** Someone who may do what RBAC grants them. */
+export interface User {
+  /** As the API server sees it. */
+  readonly name: string
+  /** Path of a kubeconfig file. */
+  readonly kubeconfig: string
+  readonly kubectl: Kubectl
+}
+
+export interface ControlPlane extends AsyncDisposable {
+  /** Such as https://127.0.0.1:41234. */
+  readonly endpoint: string
+  /** PEM text of the authority that signed the API server's certificate. */
+  readonly ca: string
+  /** The administrator, who may do everything; so do `kubeconfig` (a path) and `kubectl`. */
+  readonly admin: KeyAndCertificate
+  readonly kubeconfig: string
+  readonly kubectl: Kubectl
+  readonly etcd: ComponentProcess
+  readonly apiServer: ComponentProcess
+  /** Version of Kubernetes, such as v1.34.4. */
+  readonly version: string
+  /** Someone with a certificate of their own. */
+  user(subject: Subject): Promise<User>
+  /** A service account, by a token for this audience (the API server's own when none is given). */
+  serviceAccount(namespace: string, name: string, audience?: string): Promise<User>
+  /** Resolves when the API server says that it is ready. */
+  ready(): Promise<void>
+}
+
+/** @throws when a component can't be compiled or doesn't become ready; with the end of its log. */
+export async function startControlPlane(options: ControlPlaneOptions = {}): Promise<ControlPlane> {
+  return launchControlPlane(options, {
+    directory: ownDirectory(),
+    address: '127.0.0.1',
+    outlivesParent: false,
+    serviceRange: '10.96.0.0/16',
+    serviceAddress: '10.96.0.1',
+  })
+}
+
+/** Named after this process; what processes left behind that were killed before they could clean up is removed. */
+function ownDirectory(): string {
+  const directories = stateDirectory('control-planes')
+  for (const name of readdirSync(directories)) {
+    if (!processExists(Number.parseInt(name, 10)))
+      rmSync(join(directories, name), { recursive: true, force: true })
+  }
+  return mkdtempSync(join(directories, `${process.pid}-`))
+}
+
+export interface LaunchedControlPlane extends ControlPlane {
+  readonly certificates: ControlPlaneCertificates
+  /** All of its processes, in the order in which they stop. */
+  readonly processes: readonly ComponentProcess[]
+}
+
+/** Starts a control plane where it is told to. */
+export async function launchControlPlane(
+  { controllers, apiServer: apiServerOverrides = {}, progress = toStandardError }: ControlPlaneOptions,
+  placement: Placement,
+): Promise<LaunchedControlPlane> {
+  const { directory } = placement
+  const program = await buildProgram(progress)
+  const certificates = await writeCertificates(certificatesDirectory(placement), placement)
+  const ports = { etcd: await freePort(), etcdPeer: await freePort(), apiServer: await freePort() }
+  const server: Server = {
+    endpoint: `https://${placement.address}:${ports.apiServer}`,
+    ca: certificates.ca.certificate,
+  }
+  const start = (name: string, settings: Settings): ComponentProcess =>
+    ComponentProcess.start({
+      name,
+      command: program.path,
+      args: [name, ...commandLine(settings)],
+      logs: directory,
+      outlivesParent: placement.outlivesParent,
+    })
+  const etcd = start('etcd', etcdSettings(placement, ports))
+  const apiServer = start('kube-apiserver', {
+    ...apiServerSettings(placement, ports),
+    ...(controllers === undefined ? withoutControllers : {}),
+    ...apiServerOverrides,
+  })
+  const processes = [apiServer, etcd]
+  const stop = async (): Promise<void> => {
+    for (const process of processes) await process.stop()
+    rmSync(directory, { recursive: true, force: true })
+  }
+  const client = new ApiClient(server, certificates.admin)
+  try {
+    await untilReady(client, processes)
+    if (controllers !== undefined) {
+      const kubeconfig = await writeComponentKubeconfig(
+        directory,
+        'kube-controller-manager',
+        server,
+        certificates.ca,
+      )
+      const settings = controllerManagerSettings(placement, kubeconfig, controllers)
+      processes.unshift(start('kube-controller-manager', settings))
+    }
+  } catch (error) {
+    await stop()
+    throw error
+  }
+  return {
+    ...server,
+    ...usersOf(directory, server, certificates, program.kubectl),
+    certificates,
+    processes,
+    etcd,
+    apiServer,
+    version: program.version,
+    ready: () => untilReady(client, processes),
+    [Symbol.asyncDispose]: stop,
+  }
+}
+
+/** What fails without the controllers that provide it, and addresses that no pod will use. */
+const withoutControllers: Settings = {
+  'disable-admission-plugins': 'ServiceAccount',
+  'endpoint-reconciler-type': 'none',
+}
+
+function usersOf(
+  directory: string,
+  server: Server,
+  { ca, admin }: ControlPlaneCertificates,
+  program: string,
+): Pick<ControlPlane, 'admin' | 'kubeconfig' | 'kubectl' | 'user' | 'serviceAccount'> {
+  let count = 0
+  const userWith = (name: string, credential: Credential): User => {
+    const kubeconfig = writeKubeconfig(join(directory, `user-${++count}.kubeconfig`), server, credential)
+    return { name, kubeconfig, kubectl: new Kubectl(program, kubeconfig) }
+  }
+  const { kubeconfig, kubectl } = userWith('kubernetes-admin', { certificate: admin })
+  return {
+    admin,
+    kubeconfig,
+    kubectl,
+    user: async (subject) => userWith(subject.name, { certificate: await ca.client(subject) }),
+    serviceAccount: async (namespace, name, audience) => {
+      const audiences = audience === undefined ? [] : [`--audience=${audience}`]
+      const token = await kubectl.run(['create', 'token', name, `--namespace=${namespace}`, ...audiences])
+      return userWith(`system:serviceaccount:${namespace}:${name}`, { token: token.trim() })
+    },
+  }
+}
+
+/** Longest time, in milliseconds, that an API server may take on a busy machine. */
+const startDeadline = 120_000
+
+async function untilReady(client: ApiClient, processes: readonly ComponentProcess[]): Promise<void> {
+  const deadline = Date.now() + startDeadline
+  let last = ''
+  while (Date.now() < deadline) {
+    const ended = processes.find((process) => !process.running)
+    if (ended !== undefined) throw new Error(`${ended.name} ended:\n${ended.logTail()}`)
+    const answer = await client.request({ path: '/readyz?verbose' }).catch((error: Error) => error)
+    if (!(answer instanceof Error) && answer.status === 200) return
+    last = answer instanceof Error ? answer.message : answer.body
+    await delay(50)
+  }
+  throw new Error(`The API server is not ready after ${startDeadline / 1000} s:\n${last}`)
+}
