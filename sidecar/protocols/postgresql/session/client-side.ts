@@ -173,7 +173,8 @@ export class ClientSide {
 
   /**
    * A text may be analysed when the state is known: nothing that could change it is in flight from before this
-   * pipeline, and no question is open. Inside a pipeline what was predicted holds, or the text will not run.
+   * pipeline, and no question is open. Inside a pipeline what was predicted holds, or the text will not run; so
+   * whatever message begins one has to wait until all is known.
    */
   #unsettled(): Verdict | undefined {
     const session = this.#session
@@ -367,6 +368,8 @@ export class ClientSide {
   #describe(): Verdict {
     const session = this.#session
     const { buffer, start, end } = this.#reader
+    const unsettled = this.#unsettled()
+    if (unsettled) return unsettled
     const target = decodeTarget(buffer, start, end)
     if (!target) return this.#malformed()
     if (target.name.startsWith(ownPrefix)) return this.#reserved()
@@ -427,6 +430,8 @@ export class ClientSide {
   #close(): Verdict {
     const session = this.#session
     const { buffer, start, end } = this.#reader
+    const unsettled = this.#unsettled()
+    if (unsettled) return unsettled
     const target = decodeTarget(buffer, start, end)
     if (!target) return this.#malformed()
     if (target.name.startsWith(ownPrefix)) return this.#reserved()

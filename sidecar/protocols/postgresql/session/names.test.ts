@@ -138,4 +138,14 @@ describe('A name means the same at the gateway and at the server when', function
       assert.ok(!session.closed)
     })
   }
+
+  it('a Close right after an error begins a pipeline whose query is understood', async () => {
+    const { client } = await RawClient.open(guard.address, { user: 'agent', database: 'shop' })
+    using session = client
+    session.send(query('SELECT 1/0'))
+    await session.until('Z')
+    session.send(close('portal', 'gone'), query(harmless))
+    const frames = await session.until('Z')
+    assert.match(frames.map(({ bytes }) => bytes.toString('latin1')).join(''), /ADA OKAFOR/)
+  })
 })
