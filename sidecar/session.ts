@@ -86,16 +86,28 @@ export interface LimitReached {
   readonly message: string
 }
 
-/** A command that policy holds, as people are to see it and as it would run. */
+/** A bound value. */
+export interface HeldParameter {
+  /** Its type and format as the protocol tells them; an approval is bound to them as well. */
+  readonly encoding: string
+  readonly value: Uint8Array | null
+  /** All of it, as people are to see it. */
+  readonly shown: string
+}
+
+/** Commands that policy holds, as people are to see them and as they would run. */
 export interface HeldCommand {
-  /** Of the command's audit line. */
+  /** Of the audit line of the first one that is held. */
   readonly reference: string
-  readonly command: Command
-  readonly decision: Extract<Decision, { effect: 'hold' }>
-  /** Exactly what would be sent. */
+  /** All that would run together, in order, as one message brings them. */
+  readonly commands: readonly Command[]
+  /** Exactly what would be sent. An approval is bound to these bytes. */
+  readonly statement: Uint8Array
+  /** The same as people are to see it. */
   readonly text: string
-  /** Exact bytes of the bound values (`null` for NULL); with the text they are what an approval is bound to. */
-  readonly parameters?: readonly (Uint8Array | null)[]
+  readonly parameters: readonly HeldParameter[]
+  /** What else the text depends on, in words: `database orders`, `search_path public`. An approval is bound to it. */
+  readonly context: readonly string[]
   /** How much it would change, in words (`~1204 rows`), asked only where it can be had without changing anything. */
   readonly estimate?: () => Promise<string | undefined>
   /** Aborted when the client gives up or is gone: the request is withdrawn. */
@@ -105,11 +117,17 @@ export interface HeldCommand {
 }
 
 /**
- * `approved`: it may run, now and once; that it was used is on disk already.
+ * `approved`: it may run, now and once; that it was used is on disk already. Time has passed, so it has to be
+ * analysed again: the approval is for what `permits` takes.
  * `refused`: denied, expired, withdrawn, or still waiting where the policy says that clients don't wait.
  */
 export type HoldOutcome =
-  | { readonly kind: 'approved'; readonly request: string; readonly approvers: readonly string[] }
+  | {
+      readonly kind: 'approved'
+      readonly request: string
+      /** Whether the commands are still what was approved, under the policy in force now. */
+      readonly permits: (commands: readonly Command[]) => boolean
+    }
   | { readonly kind: 'refused'; readonly request?: string; readonly message: string; readonly hint?: string }
 
 /** One authenticated connection of one identity to one role of one resource. */
@@ -143,6 +161,8 @@ export interface GuardedSession extends Disposable {
   audit(entry: CommandAudit): void
   /** Asks people about a command that policy holds, and waits for their answer. Never rejects. */
   hold(held: HeldCommand): Promise<HoldOutcome>
+  /** Set by the protocol: says something to the client that is no answer to a command. */
+  onNotice: ((message: string) => void) | undefined
   /** Resolves when the stations can take more; a protocol awaits it before reading on when it is not undefined. */
   ready(): Promise<void> | undefined
 }

@@ -26,6 +26,7 @@ export class LiveSession implements GuardedSession {
   readonly id = newReference()
   readonly subject: Subject
   readonly signal: AbortSignal
+  onNotice: GuardedSession['onNotice']
   readonly #runtime: Runtime
   readonly #who: SessionIdentity
   readonly #usage: Usage
