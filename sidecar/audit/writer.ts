@@ -1,4 +1,5 @@
 /** Writes audit lines so that none is lost: in order, with the sender held up rather than a line dropped. */
+import type { SessionTerms } from '@firebreak/policy'
 import { lineStart, type Sink } from './sink.ts'
 import type { Spool } from './spool.ts'
 
@@ -13,6 +14,9 @@ const flushAfter = 10
 const flushBeyond = 64 * 1024
 /** How long the end waits for a sink that takes nothing. */
 const closeWithin = 3_000
+
+/** What sessions do while the sink fails, as the policy says. */
+type WhenFailing = SessionTerms['audit']['onFailure']
 
 export interface AuditWriterEvents {
   /** Told once per failure, not per line: of the sink, and of the spool that was to stand in for it. */
@@ -41,7 +45,7 @@ export class AuditWriter {
   #spoolFailing = false
   #state: 'open' | 'closing' | 'closed' = 'open'
   #progressedAt = performance.now()
-  #waiters: (() => void)[] = []
+  #waiters: { readonly whenFailing: WhenFailing; readonly resolve: () => void }[] = []
   #wakeUp: () => void = () => {}
 
   /** @param spool keeps lines while the sink fails; what stands in it from before is written first. */
@@ -63,10 +67,9 @@ export class AuditWriter {
   }
 
   /** @returns undefined while more can be taken. */
-  ready(whenFailing: 'block' | 'spool'): Promise<void> | undefined {
-    const spools = whenFailing === 'spool' && this.#spool !== undefined && !this.#spoolFailing
-    const blocked = this.#pendingLength > maximumPending || (this.#failing && !spools)
-    return blocked ? new Promise((resolve) => this.#waiters.push(resolve)) : undefined
+  ready(whenFailing: WhenFailing): Promise<void> | undefined {
+    if (!this.#blocks(whenFailing)) return undefined
+    return new Promise((resolve) => this.#waiters.push({ whenFailing, resolve }))
   }
 
   /** Writes what is left, to the spool if it has to be. @returns how many lines could not be written. */
@@ -101,6 +104,11 @@ export class AuditWriter {
       failed = !(await this.#deliver())
     }
     this.#working = undefined
+  }
+
+  #blocks(whenFailing: WhenFailing): boolean {
+    const spools = whenFailing === 'spool' && this.#spool !== undefined && !this.#spoolFailing
+    return this.#pendingLength > maximumPending || (this.#failing && !spools)
   }
 
   #hasLines(): boolean {
@@ -151,7 +159,7 @@ export class AuditWriter {
       this.#spoolFailing = false
       this.#events.recovered()
     }
-    if (this.#pendingLength <= maximumPending) this.#release()
+    this.#release()
   }
 
   /** Keeps lines in the spool, those that come meanwhile too. */
@@ -206,7 +214,7 @@ export class AuditWriter {
   /** Waits, unless there is something to do sooner. */
   #pause(milliseconds: number): Promise<void> {
     return new Promise((resolve) => {
-      const timer = setTimeout(resolve, milliseconds)
+      const timer = setTimeout(resolve, Math.max(0, milliseconds))
       this.#wakeUp = () => {
         clearTimeout(timer)
         resolve()
@@ -218,10 +226,11 @@ export class AuditWriter {
     return performance.now() - this.#progressedAt >= closeWithin
   }
 
+  /** Lets those go on that need not wait any more. */
   #release(): void {
     const waiters = this.#waiters
-    this.#waiters = []
-    for (const resolve of waiters) resolve()
+    this.#waiters = waiters.filter(({ whenFailing }) => this.#blocks(whenFailing))
+    for (const { whenFailing, resolve } of waiters) if (!this.#blocks(whenFailing)) resolve()
   }
 }
 

@@ -1,0 +1,355 @@
+/** The audit trail of real processes, on real files and pipes. */
+import assert from 'node:assert/strict'
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import {
+  closeSync,
+  constants,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  readSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Readable } from 'node:stream'
+import { setTimeout as delay } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+
+const program = fileURLToPath(new URL('testdata/numbered-lines.ts', import.meta.url))
+
+interface Options {
+  /** `-` is standard output. */
+  readonly path: string
+  readonly onFailure?: 'block' | 'spool'
+  readonly first?: number
+  /** Files can't grow beyond: RLIMIT_FSIZE, in units of 512 bytes. */
+  readonly fileLimit?: number
+}
+
+/** A process that writes numbered lines. */
+class Writing {
+  readonly child: ChildProcess
+  messages = ''
+
+  constructor({ path, onFailure = 'block', first = 1, fileLimit }: Options) {
+    const words = [program, path, onFailure, String(first)]
+    const stdio = ['ignore', path === '-' ? 'pipe' : 'ignore', 'pipe'] as const
+    this.child =
+      fileLimit === undefined
+        ? spawn(process.execPath, words, { stdio: [...stdio] })
+        : spawn('sh', ['-c', `ulimit -S -f ${fileLimit}; exec "$@"`, 'sh', process.execPath, ...words], {
+            stdio: [...stdio],
+          })
+    this.child.stderr?.setEncoding('utf8').on('data', (text: string) => (this.messages += text))
+  }
+
+  /** How many lines it has made by now. */
+  get made(): number {
+    return Number([...this.messages.matchAll(/^at (\d+) /gm)].at(-1)?.[1] ?? 0)
+  }
+
+  async until(seen: (writing: this) => boolean): Promise<void> {
+    for (let turn = 0; !seen(this); turn++) {
+      assert.ok(turn < 1_000 && this.child.exitCode === null, `it never came: ${this.messages.slice(-500)}`)
+      await delay(10)
+    }
+  }
+
+  async says(text: string): Promise<void> {
+    await this.until(({ messages }) => messages.includes(text))
+  }
+
+  /** It makes no more lines. */
+  async standsStill(): Promise<number> {
+    await delay(300)
+    const { made } = this
+    await delay(300)
+    assert.equal(this.made, made, 'sessions wait')
+    return made
+  }
+
+  async kill(): Promise<void> {
+    this.child.kill('SIGKILL')
+    await once(this.child, 'exit')
+  }
+
+  /** Ends it by SIGTERM. @returns how many lines it has made, and how many of them it says are lost. */
+  async stop(): Promise<{ made: number; lost: number }> {
+    const exit = once(this.child, 'exit')
+    this.child.kill('SIGTERM')
+    const [code] = await exit
+    assert.equal(code, 0, this.messages.slice(-500))
+    const [, made, lost] = /^end (\d+) (\d+)$/m.exec(this.messages) ?? []
+    return { made: Number(made), lost: Number(lost) }
+  }
+}
+
+function numbersIn(...texts: readonly string[]): number[] {
+  const text = texts.join('')
+  assert.ok(text === '' || text.endsWith('\n'), 'whole lines only')
+  return text
+    .split('\n')
+    .slice(0, -1)
+    .map((line) => Number((JSON.parse(line) as { revision: string }).revision))
+}
+
+/** One line for each number, in order. */
+function assertLines(numbers: readonly number[], from: number, to: number): void {
+  const wrong = numbers.findIndex((number, index) => number !== from + index)
+  assert.equal(wrong, -1, `line ${wrong} is ${numbers.slice(Math.max(0, wrong - 2), wrong + 3).join(', ')}`)
+  assert.equal(numbers.length, to - from + 1)
+}
+
+/** Keeps what a process writes until it is asked for. */
+function unread(output: Readable | null): Readable {
+  assert.ok(output)
+  return output.setEncoding('utf8').on('readable', () => {})
+}
+
+describe('audit trail of a process', function () {
+  this.timeout(30_000)
+  let directory: string
+  let path: string
+  const started: Writing[] = []
+
+  beforeEach(() => {
+    directory = mkdtempSync(join(tmpdir(), 'firebreak-audit-'))
+    path = join(directory, 'audit.jsonl')
+  })
+  afterEach(() => {
+    for (const { child } of started.splice(0)) child.kill('SIGKILL')
+    rmSync(directory, { recursive: true })
+  })
+
+  function write(options: Partial<Options> = {}): Writing {
+    const writing = new Writing({ path, ...options })
+    started.push(writing)
+    return writing
+  }
+
+  const contents = (name = path): string => readFileSync(name, 'utf8')
+
+  it('is whole after SIGTERM under load', async () => {
+    const writing = write()
+    await writing.until(({ made }) => made > 500)
+    const { made, lost } = await writing.stop()
+    assert.equal(lost, 0)
+    assertLines(numbersIn(contents()), 1, made)
+  })
+
+  it('can only be read by its owner', async () => {
+    const writing = write()
+    await writing.until(({ made }) => made > 0)
+    await writing.stop()
+    assert.equal(statSync(path).mode & 0o777, 0o600)
+  })
+
+  it('loses no more than the last moment by SIGKILL', async () => {
+    const writing = write()
+    await writing.until(({ made }) => made > 500)
+    await writing.kill()
+    const numbers = numbersIn(contents())
+    assertLines(numbers, 1, numbers.length)
+    // what was made 100 ms before: 10 ms and what a busy machine takes
+    const reports = [...writing.messages.matchAll(/^at (\d+) (\d+)$/gm)].map(([, at, time]) =>
+      [at, time].map(Number),
+    )
+    const last = reports.at(-1)?.[1] ?? 0
+    const before = reports.findLast(([, time = 0]) => time < last - 100)?.[0] ?? 0
+    assert.ok(before > 0 && numbers.length >= before, `${numbers.length} of ${before}`)
+  })
+
+  it('ends a line that SIGKILL has cut, so that only it is broken', async () => {
+    writeFileSync(path, '{"revision":"1"}\n{"revi')
+    const writing = write({ first: 2 })
+    await writing.until(({ made }) => made > 10)
+    const { made } = await writing.stop()
+    const lines = contents().split('\n')
+    assert.equal(lines[1], '{"revi')
+    assertLines(numbersIn(lines.toSpliced(1, 1).join('\n')), 1, made)
+  })
+
+  it('is followed through rotation by rename, with and without a new file', async () => {
+    const writing = write()
+    for (const [index, create] of [true, false, true].entries()) {
+      await writing.until(({ made }) => made > 300 * (index + 1))
+      renameSync(path, `${path}.${index}`)
+      if (create) writeFileSync(path, '')
+      await writing.until(() => existsSync(path) && statSync(path).size > 0)
+    }
+    const { made } = await writing.stop()
+    assertLines(numbersIn(...[0, 1, 2].map((index) => contents(`${path}.${index}`)), contents()), 1, made)
+  })
+
+  it('goes on at the beginning after copytruncate', async () => {
+    const writing = write({ fileLimit: 64 })
+    await writing.says('failed EFBIG')
+    // nothing is written meanwhile, so nothing falls between copying and truncating
+    const copied = contents()
+    writeFileSync(path, '')
+    await writing.says('recovered')
+    const { made } = await writing.stop()
+    assertLines(numbersIn(copied, contents()), 1, made)
+  })
+
+  it('blocks while the file can not grow, holds whole lines meanwhile, and goes on in a new file', async () => {
+    const writing = write({ fileLimit: 64 })
+    await writing.says('failed EFBIG')
+    await writing.standsStill()
+    numbersIn(contents())
+    renameSync(path, `${path}.1`)
+    await writing.says('recovered')
+    const before = writing.made
+    await writing.until((now) => now.made > before + 50)
+    const { made, lost } = await writing.stop()
+    assert.equal(lost, 0)
+    assertLines(numbersIn(contents(`${path}.1`), contents()), 1, made)
+    assert.equal(existsSync(`${path}.spool`), false)
+  })
+
+  it('keeps what has come in the spool when it ends while blocked, and the next process writes it first', async () => {
+    const blocked = write({ fileLimit: 64 })
+    await blocked.says('failed EFBIG')
+    const { made, lost } = await blocked.stop()
+    assert.equal(lost, 0)
+    assert.ok(existsSync(`${path}.spool`))
+    const writing = write({ first: made + 1 })
+    await writing.until((now) => now.made > made + 100)
+    const second = await writing.stop()
+    assertLines(numbersIn(contents()), 1, second.made)
+    assert.equal(existsSync(`${path}.spool`), false)
+  })
+
+  it('goes on with the spool where the policy says so, until that is full too; then replays it in order', async () => {
+    const filler = `${JSON.stringify({ revision: '0', filler: 'x'.repeat(30_000) })}\n`
+    writeFileSync(path, filler)
+    const writing = write({ fileLimit: 64, onFailure: 'spool' })
+    await writing.says('failed EFBIG')
+    const failedAt = writing.made
+    await writing.until(({ made }) => made > failedAt + 50)
+    assert.equal(statSync(`${path}.spool`).mode & 0o777, 0o600)
+    // the spool is stopped by the same limit
+    await writing.until(({ messages }) => messages.match(/^failed/gm)?.length === 2)
+    await writing.standsStill()
+    execFileSync('prlimit', ['--pid', String(writing.child.pid), '--fsize=unlimited'])
+    await writing.says('recovered')
+    const before = writing.made
+    await writing.until((now) => now.made > before + 50)
+    const { made, lost } = await writing.stop()
+    assert.equal(lost, 0)
+    assertLines(numbersIn(contents()), 0, made)
+    assert.equal(existsSync(`${path}.spool`), false)
+  })
+
+  it('keeps the spool through SIGKILL, and nothing of it is written twice', async () => {
+    const writing = write({ fileLimit: 64, onFailure: 'spool' })
+    await writing.says('failed EFBIG')
+    await writing.until(() => existsSync(`${path}.spool`) && statSync(`${path}.spool`).size > 10_000)
+    await writing.kill()
+    const inFile = numbersIn(contents())
+    const inSpool = numbersIn(contents(`${path}.spool`))
+    const all = inFile.length + inSpool.length
+    assertLines([...inFile, ...inSpool], 1, all)
+    // as if it had been killed while it replayed, with a line half written
+    const replayed = contents(`${path}.spool`).split('\n').slice(0, 50).join('\n')
+    writeFileSync(path, `${contents()}${replayed}\n{"v":1,"ti`)
+    const second = write({ first: all + 1 })
+    await second.until(({ made }) => made > all + 50)
+    const { made } = await second.stop()
+    const lines = contents().split('\n')
+    assertLines(numbersIn(lines.filter((line) => line !== '{"v":1,"ti').join('\n')), 1, made)
+  })
+
+  it('waits for a slow pipe, and at the end too', async () => {
+    const writing = write({ path: '-' })
+    const output = unread(writing.child.stdout)
+    await writing.until(({ made }) => made > 5_000)
+    const stopping = writing.stop()
+    await delay(1_000)
+    assert.equal(writing.child.exitCode, null)
+    let text = ''
+    for await (const chunk of output) {
+      text += chunk as string
+      await delay(20)
+    }
+    const { made, lost } = await stopping
+    assert.equal(lost, 0)
+    assertLines(numbersIn(text), 1, made)
+    assert.doesNotMatch(writing.messages, /failed/)
+  })
+
+  it('ends in spite of a pipe that nobody reads, and says how many lines are lost', async () => {
+    const writing = write({ path: '-' })
+    const output = unread(writing.child.stdout)
+    await writing.until(({ made }) => made > 5_000)
+    const { made, lost } = await writing.stop()
+    assert.ok(lost > 0)
+    let text = ''
+    for await (const chunk of output) text += chunk
+    assertLines(numbersIn(text.slice(0, text.lastIndexOf('\n') + 1)), 1, made - lost)
+  })
+
+  it('blocks when the reader of standard output is gone, whatever the policy, and does not crash', async () => {
+    for (const onFailure of ['block', 'spool'] as const) {
+      const writing = write({ path: '-', onFailure })
+      await writing.until(({ made }) => made > 50)
+      writing.child.stdout?.destroy()
+      await writing.says('failed EPIPE')
+      await writing.standsStill()
+      assert.ok((await writing.stop()).lost > 0)
+    }
+  })
+
+  it('goes on in a named pipe with the next reader', async () => {
+    execFileSync('mkfifo', [path])
+    const read = (): { file: number; text: () => string } => {
+      const file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
+      const buffer = Buffer.alloc(1024 * 1024)
+      return {
+        file,
+        text() {
+          try {
+            return buffer.toString('utf8', 0, readSync(file, buffer))
+          } catch {
+            return ''
+          }
+        },
+      }
+    }
+    const first = read()
+    const writing = write()
+    await writing.until(({ made }) => made > 100)
+    let text = first.text()
+    closeSync(first.file)
+    await writing.says('failed EPIPE')
+    await writing.standsStill()
+    const second = read()
+    await writing.says('recovered')
+    const stopping = writing.stop()
+    while (writing.child.exitCode === null) {
+      text += second.text()
+      await delay(5)
+    }
+    const { made, lost } = await stopping
+    text += second.text()
+    closeSync(second.file)
+    assert.equal(lost, 0)
+    assertLines(numbersIn(text), 1, made)
+  })
+
+  it('does not start on a pipe that nobody reads, or where it may not write', async () => {
+    execFileSync('mkfifo', [path])
+    for (const name of [path, join(directory, 'nowhere', 'audit.jsonl'), directory]) {
+      const writing = write({ path: name })
+      const [code] = await once(writing.child, 'exit')
+      assert.equal(code, 1)
+      assert.match(writing.messages, /ENXIO|ENOENT|EISDIR/)
+    }
+  })
+})
