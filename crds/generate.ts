@@ -45,6 +45,7 @@ export interface ObjectMeta {
   labels?: Record<string, string>
   annotations?: Record<string, string>
   generation?: number
+  resourceVersion?: string
   uid?: string
 }
 `

@@ -7,6 +7,7 @@ export interface ObjectMeta {
   labels?: Record<string, string>
   annotations?: Record<string, string>
   generation?: number
+  resourceVersion?: string
   uid?: string
 }
 

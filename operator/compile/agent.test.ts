@@ -1,0 +1,106 @@
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { loadManifests } from '@firebreak/crds'
+import { type AgentConfiguration, compileAgent } from './agent.ts'
+import { NamespaceCompiler, type Objects } from './namespace.ts'
+
+const text = readFileSync(new URL('testdata/namespace.yaml', import.meta.url), 'utf8')
+
+function objectsOf(yaml: string): Objects {
+  const { manifests, problems } = loadManifests([{ path: 'namespace.yaml', text: yaml }])
+  assert.deepEqual(
+    problems.filter(({ severity }) => severity === 'error'),
+    [],
+  )
+  const secrets = manifests.secrets.map((secret) => ({
+    ...secret,
+    metadata: { ...secret.metadata, uid: secret.metadata.name, resourceVersion: '1' },
+  }))
+  return { ...manifests, secrets }
+}
+
+function configurationOf(
+  name: string,
+  objects: Objects,
+  compiler = new NamespaceCompiler(),
+): AgentConfiguration {
+  const identity = objects.identities.find(({ metadata }) => metadata.name === name)
+  assert.ok(identity)
+  const compiled = compileAgent(identity, compiler.compile(objects))
+  assert.ok(compiled.kind === 'compiled', JSON.stringify(compiled))
+  return compiled.configuration
+}
+
+const names = (manifests: readonly { metadata: { name: string } }[]): string[] =>
+  manifests.map(({ metadata }) => metadata.name).sort()
+
+describe("an agent's configuration", () => {
+  const objects = objectsOf(text)
+
+  it('holds what the agent may use, with only its roles and the keys of Secrets that these refer to', () => {
+    const { objects: part } = configurationOf('reader-bot', objects)
+    assert.deepEqual(names(part.identities), ['reader-bot'])
+    assert.deepEqual(names(part.resources), ['orders'])
+    assert.deepEqual(
+      part.resources[0]?.spec.roles.map(({ name }) => name),
+      ['reader'],
+    )
+    assert.deepEqual(
+      part.secrets.map(({ metadata, data }) => [metadata.name, data]),
+      [
+        ['orders-ca', { 'ca.crt': 'PEM' }],
+        ['orders-reader', { username: 'r', password: 'reader-password' }],
+      ],
+    )
+    assert.ok(!JSON.stringify(part).includes('owner-password'))
+    assert.deepEqual(names(part.policies), ['everybody', 'readers'])
+  })
+
+  it('holds those whom the agent may delegate to, as deep as it may, and no credential that the agent itself may not use', () => {
+    const { objects: part } = configurationOf('orchestrator', objects)
+    assert.deepEqual(names(part.identities), ['orchestrator', 'planner', 'reader-bot'])
+    assert.deepEqual(names(part.resources), ['orders'])
+    assert.deepEqual(names(part.secrets), ['orders-ca', 'orders-reader'])
+  })
+
+  it('has a revision that changes with what is in it, and only then', () => {
+    const revision = configurationOf('reader-bot', objects).revision
+    assert.equal(configurationOf('reader-bot', objectsOf(text)).revision, revision)
+    const changed = (from: string, to: string): string =>
+      configurationOf('reader-bot', objectsOf(text.replace(from, to))).revision
+    assert.equal(changed('name: owner-bot', 'name: other-bot'), revision)
+    assert.notEqual(changed('effect: deny', 'effect: alert'), revision)
+    const rotated = {
+      ...objects,
+      secrets: objects.secrets.map((secret) => ({
+        ...secret,
+        metadata: { ...secret.metadata, resourceVersion: '2' },
+      })),
+    }
+    assert.notEqual(configurationOf('reader-bot', rotated).revision, revision)
+  })
+
+  it('keeps the last good version of a policy that was broken', () => {
+    const compiler = new NamespaceCompiler()
+    const before = configurationOf('reader-bot', objects, compiler)
+    const broken = objectsOf(text.replace('condition: command.sql.restricted', 'condition: command.sql ==='))
+    assert.deepEqual([...compiler.compile(broken).problems.keys()], ['everybody'])
+    assert.deepEqual(configurationOf('reader-bot', broken, compiler), before)
+  })
+
+  it('is withheld from whom a policy may apply that is broken and was never good', () => {
+    const broken = objectsOf(text.replace('condition: command.sql.restricted', 'condition: command.sql ==='))
+    const compiled = new NamespaceCompiler().compile(broken)
+    const of = (name: string): string => {
+      const identity = broken.identities.find(({ metadata }) => metadata.name === name)
+      assert.ok(identity)
+      return compileAgent(identity, compiled).kind
+    }
+    assert.equal(of('reader-bot'), 'withheld')
+    const readersOnly = objectsOf(text.replace('match: {actions: ["sql:drop"]}', 'match: {condition: "("}'))
+    const forReaders = new NamespaceCompiler().compile(readersOnly)
+    const owner = readersOnly.identities.find(({ metadata }) => metadata.name === 'owner-bot')
+    assert.ok(owner)
+    assert.equal(compileAgent(owner, forReaders).kind, 'compiled')
+  })
+})
