@@ -54,6 +54,21 @@ describe('masks', () => {
   })
 })
 
+describe('a kept format', () => {
+  for (const [format, value] of [
+    ['phone', 'call Ada at home'],
+    ['phone', 'Ada 555 010 0199'],
+    ['phone', '++--'],
+    ['card', 'no card yet'],
+    ['card', '4111'],
+    ['ssn', 'A-1234567'],
+    ['ssn', '١٢٣-٤٥-٦٧٨٩'],
+    ['ssn', ''],
+  ] as const)
+    it(`keeps nothing of ${value || 'an empty text'}, which is no ${format}`, () =>
+      assert.equal(applyMask({ kind: 'format', format }, value, key), '********'))
+})
+
 describe('detectors', () => {
   const positives: readonly [DetectorKind, string][] = [
     ['card', '4111 1111 1111 1111'],
@@ -97,10 +112,25 @@ describe('detectors', () => {
   }
 
   it('take linear time', () => {
-    for (const piece of ['1 ', '1-', 'a@', 'eyJ', 'A', '-----BEGIN ', "a.'"]) {
+    const pieces = [
+      '1 ',
+      '1-',
+      'a@',
+      'eyJ',
+      'A',
+      '-----BEGIN ',
+      "a.'",
+      'a@b.co ',
+      '-----BEGIN PRIVATE KEY-----',
+    ]
+    for (const piece of [...pieces, 'eyJaaaaaaaaaa.eyJaa. ', '411-22-6789 ']) {
       const started = performance.now()
       detect(piece.repeat(30_000), all)
       assert.ok(performance.now() - started < 5_000, piece)
     }
+  })
+
+  it('find a hundred thousand values in one text', () => {
+    assert.equal(detect('a@b.co '.repeat(100_000), all).length, 100_000)
   })
 })

@@ -66,10 +66,12 @@ export function detect(text: string, kinds: readonly DetectorKind[]): Finding[] 
     }
   }
   findings.sort((a, b) => a.start - b.start || b.end - a.end)
-  return findings.filter(
-    (finding, index) =>
-      index === 0 || finding.start >= Math.max(...findings.slice(0, index).map((earlier) => earlier.end)),
-  )
+  let covered = 0
+  return findings.filter(({ start, end }) => {
+    const overlaps = start < covered
+    covered = Math.max(covered, end)
+    return !overlaps
+  })
 }
 
 /** Replaces what is found by its kind: `<email>`. @returns the text itself when nothing is. */

@@ -3,6 +3,9 @@ import { createHmac } from 'node:crypto'
 import type { MaskStrategy } from '../decision.ts'
 import { keepFormat } from './format.ts'
 
+/** A fixed length: even the length of a value tells something. */
+const redacted = '********'
+
 /** Of a value this long or shorter nothing is kept by a partial mask: what stays would be most of it. */
 const shortestPartial = 2
 
@@ -15,8 +18,7 @@ const shortestPartial = 2
 export function applyMask(strategy: MaskStrategy, value: string, key: Uint8Array): string | undefined {
   switch (strategy.kind) {
     case 'redact':
-      // a fixed length: even the length of a value tells something
-      return '********'
+      return redacted
     case 'null':
       return undefined
     case 'partial':
@@ -24,7 +26,7 @@ export function applyMask(strategy: MaskStrategy, value: string, key: Uint8Array
     case 'hash':
       return keyedHash(value, key).toString('hex').slice(0, 32)
     case 'format':
-      return keepFormat(strategy.format, value, keyedHash(value, key))
+      return keepFormat(strategy.format, value, keyedHash(value, key)) ?? redacted
   }
 }
 

@@ -2,8 +2,20 @@
 
 export type Format = 'email' | 'phone' | 'card' | 'ssn'
 
-/** @param random at least 32 bytes that depend on the value and a secret. */
-export function keepFormat(format: Format, value: string, random: Uint8Array): string {
+/** What stays of a value beside its digits; anything else means that it is not of the format. */
+const punctuation = /^[0-9 +()./-]*$/
+/** Digits that numbers of a format have at least: fewer would be no disguise, and their punctuation most of the value. */
+const fewestDigits = { phone: 5, card: 12, ssn: 9 } as const
+
+/**
+ * @param random at least 32 bytes that depend on the value and a secret.
+ * @returns undefined for a value that is not of the format, of which nothing may be kept.
+ */
+export function keepFormat(format: Format, value: string, random: Uint8Array): string | undefined {
+  if (format !== 'email') {
+    const digits = value.replace(/[^0-9]/g, '').length
+    if (!punctuation.test(value) || digits < fewestDigits[format]) return undefined
+  }
   switch (format) {
     case 'email':
       return `${letters(random, 0, 10)}@${letters(random, 10, 8)}.example`
