@@ -3,7 +3,14 @@ import { hash } from 'node:crypto'
 import { type Command, describeTouch, type SessionTerms, type Subject } from '@firebreak/policy'
 import { type Logger, pino } from 'pino'
 import type { CommandAudit } from '../session.ts'
-import { type CommandLine, errorFor, type Notices, type SessionEnd, type SessionLine } from './lines.ts'
+import {
+  type CommandLine,
+  errorFor,
+  type Notices,
+  type SessionEnd,
+  type SessionLine,
+  type SessionStart,
+} from './lines.ts'
 import { FileSink, StandardOutput } from './sink.ts'
 import { Spool } from './spool.ts'
 import { AuditWriter, type AuditWriterEvents } from './writer.ts'
@@ -104,9 +111,13 @@ export class Audit {
     } satisfies CommandLine & LineStart)
   }
 
-  session(event: 'session.start', who: SessionIdentity): void
+  session(event: 'session.start', who: SessionIdentity, start: SessionStart): void
   session(event: 'session.end', who: SessionIdentity, end: SessionEnd): void
-  session(event: 'session.start' | 'session.end', who: SessionIdentity, end?: SessionEnd): void {
+  session(
+    event: 'session.start' | 'session.end',
+    who: SessionIdentity,
+    more: SessionStart | SessionEnd,
+  ): void {
     const { chain, resource, role } = who.subject
     this.#log.info({
       time: new Date().toISOString(),
@@ -117,8 +128,8 @@ export class Audit {
       resource,
       role,
       remote: who.remoteAddress,
-      ...end,
-    } satisfies SessionLine & Partial<SessionEnd> & LineStart)
+      ...more,
+    } satisfies SessionLine & LineStart)
   }
 
   /** Something that is about no session: a refused client, a changed configuration. */

@@ -38,6 +38,23 @@ export interface SessionLine {
   readonly remote: string
 }
 
+/** What the line of a session's start says besides. */
+export interface SessionStart {
+  readonly proof: ProofLine
+}
+
+/** What proved the identity: enough to find a token at its issuer, and nothing that it could be used with. */
+export interface ProofLine {
+  readonly kind: string
+  readonly issuer?: string
+  readonly subject?: string
+  readonly tokenId?: string | undefined
+  readonly issuedAt?: string
+  readonly expiresAt?: string
+  /** Name and UID of the pod that a service account token is bound to. */
+  readonly pod?: unknown
+}
+
 /** What the line of a session's end says besides. */
 export interface SessionEnd {
   readonly commands: number
@@ -54,6 +71,19 @@ export interface Notices {
     readonly remote: string
     readonly role?: string | undefined
     readonly reason: string | undefined
+    /** What was wrong with the token, if one was presented. */
+    readonly problem?: string | undefined
+  }
+  /** Something worth an alert. */
+  readonly signal: {
+    readonly kind: string
+    readonly severity: 'low' | 'high' | 'critical'
+    readonly explanation: string
+    readonly reference?: string
+    readonly session?: string
+    readonly identity?: QualifiedName
+    readonly resource?: QualifiedName
+    readonly remote?: string
   }
   readonly 'configuration.applied': {
     readonly revision: string

@@ -25,19 +25,23 @@ export interface AuditWriterEvents {
   readonly recovered: () => void
 }
 
-/**
- * The order of lines: those in the spool, then {@link AuditWriter.#taken}, then {@link AuditWriter.#pending}. One loop
- * alone ({@link AuditWriter.#work}) moves them on.
- */
+/** Lines on their way to the sink. */
+interface Batch {
+  readonly lines: Buffer
+  /** Up to where the sink has them. */
+  offset: number
+  /** Where they still stand, if they come from there. */
+  readonly spool: Spool | undefined
+}
+
+/** Lines go from pending to a batch to the sink, or from both to the spool and by a batch to the sink. One loop alone moves them. */
 export class AuditWriter {
   readonly #sink: Sink
   readonly #spool: Spool | undefined
   readonly #events: AuditWriterEvents
   #pending: string[] = []
   #pendingLength = 0
-  /** On their way to the sink, which has them up to an offset. */
-  #taken: Buffer | undefined
-  #takenOffset = 0
+  #batch: Batch | undefined
   #flushTimer: NodeJS.Timeout | undefined
   #working: Promise<void> | undefined
   /** Until the sink has all lines again. */
@@ -112,16 +116,22 @@ export class AuditWriter {
   }
 
   #hasLines(): boolean {
-    return this.#taken !== undefined || this.#pending.length > 0 || this.#spool?.empty === false
+    return this.#batch !== undefined || this.#pending.length > 0 || this.#spool?.empty === false
   }
 
   /** Brings the next lines to the sink, as far as it takes them. @returns false when it failed. */
   async #deliver(): Promise<boolean> {
     try {
-      const progressed =
-        this.#spool?.empty === false ? await this.#deliverSpooled(this.#spool) : await this.#deliverTaken()
-      if (progressed) this.#progressed()
-      else await this.#pause(busyAfter)
+      const batch = this.#batch ?? (await this.#nextBatch())
+      this.#batch = batch
+      const { lines, offset: before, spool } = batch
+      batch.offset = await this.#sink.write(lines, before)
+      // what was left at the end has been dealt with
+      if (this.#state === 'closed') return true
+      spool?.delivered(lineStart(lines, batch.offset) - lineStart(lines, before))
+      if (batch.offset === lines.length) this.#batch = undefined
+      if (batch.offset === before) await this.#pause(busyAfter)
+      else this.#progressed()
       return true
     } catch (error) {
       if (!this.#failing) this.#events.failed(asError(error))
@@ -130,31 +140,15 @@ export class AuditWriter {
     }
   }
 
-  async #deliverSpooled(spool: Spool): Promise<boolean> {
-    const lines = await spool.next()
-    const offset = await this.#sink.write(lines, 0)
-    spool.delivered(offset)
-    return offset > 0
-  }
-
-  async #deliverTaken(): Promise<boolean> {
-    this.#taken ??= this.#takePending()
-    const lines = this.#taken
-    const before = this.#takenOffset
-    const offset = await this.#sink.write(lines, before)
-    if (this.#state === 'closed') return false
-    this.#takenOffset = offset
-    if (offset === lines.length) {
-      this.#taken = undefined
-      this.#takenOffset = 0
-    }
-    return offset !== before
+  async #nextBatch(): Promise<Batch> {
+    const spool = this.#spool?.empty === false ? this.#spool : undefined
+    return { lines: spool ? await spool.next() : this.#takePending(), offset: 0, spool }
   }
 
   #progressed(): void {
     this.#progressedAt = performance.now()
     if (this.#failing) {
-      if (this.#taken || this.#spool?.empty === false) return
+      if (this.#batch || this.#spool?.empty === false) return
       this.#failing = false
       this.#spoolFailing = false
       this.#events.recovered()
@@ -171,13 +165,14 @@ export class AuditWriter {
   }
 
   async #keep(): Promise<void> {
+    const batch = this.#batch
     // the sink has the first part of a line: the rest has to follow there
-    const cut = this.#taken && lineStart(this.#taken, this.#takenOffset) !== this.#takenOffset
+    const cut = batch && !batch.spool && lineStart(batch.lines, batch.offset) !== batch.offset
     if (!this.#spool || cut) return
     const lines = this.#takeWaiting()
     if (lines.length === 0) return
     if (await this.#append(lines)) this.#release()
-    else this.#taken = lines
+    else this.#putBack(lines)
   }
 
   async #append(lines: Buffer): Promise<boolean> {
@@ -200,15 +195,19 @@ export class AuditWriter {
     return lines
   }
 
-  /** All lines that are in memory and not wholly in the sink. */
+  #putBack(lines: Buffer): void {
+    const text = lines.toString()
+    this.#pending.unshift(text)
+    this.#pendingLength += text.length
+  }
+
+  /** All lines that are in memory alone and not wholly in the sink. */
   #takeWaiting(): Buffer {
     const pending = this.#takePending()
-    const taken = this.#taken
-    if (!taken) return pending
-    this.#taken = undefined
-    const rest = taken.subarray(lineStart(taken, this.#takenOffset))
-    this.#takenOffset = 0
-    return Buffer.concat([rest, pending])
+    const batch = this.#batch
+    if (!batch || batch.spool) return pending
+    this.#batch = undefined
+    return Buffer.concat([batch.lines.subarray(lineStart(batch.lines, batch.offset)), pending])
   }
 
   /** Waits, unless there is something to do sooner. */
