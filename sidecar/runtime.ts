@@ -2,8 +2,10 @@
 import { randomBytes } from 'node:crypto'
 import type { QualifiedName } from '@firebreak/policy'
 import type { Audit } from './audit/audit.ts'
+import { type Clock, systemClock } from './clock.ts'
 import type { Configuration } from './configuration/configuration.ts'
 import type { LiveSession } from './decide/live-session.ts'
+import { Identities } from './identity/identities.ts'
 import { Usage } from './limits/usage.ts'
 import type { Gateway } from './session.ts'
 
@@ -18,11 +20,19 @@ export class Runtime {
 
   /** Certificate that listeners show to clients that ask for TLS. PEM. */
   readonly clientTls: Gateway['clientTls']
+  readonly clock: Clock
+  readonly identities: Identities
 
-  constructor(configuration: Configuration, audit: Audit, clientTls?: Gateway['clientTls']) {
+  constructor(
+    configuration: Configuration,
+    audit: Audit,
+    { clientTls, clock = systemClock }: { clientTls?: Gateway['clientTls']; clock?: Clock | undefined } = {},
+  ) {
     this.configuration = configuration
     this.audit = audit
     this.clientTls = clientTls
+    this.clock = clock
+    this.identities = new Identities(() => this.configuration, clock)
   }
 
   /** What an identity uses of a resource counts together, whichever session it is in. */
@@ -40,5 +50,10 @@ export class Runtime {
   apply(configuration: Configuration): void {
     this.configuration = configuration
     for (const session of this.sessions) session.configurationChanged()
+  }
+  /** What time brings: tokens are renewed, sessions end. Called every second. */
+  tick(): void {
+    this.identities.tick()
+    for (const session of this.sessions) session.tick()
   }
 }

@@ -2,6 +2,7 @@
 import type { ManifestProblem, ProtectedResource } from '@firebreak/crds'
 import type { ResourceType } from '@firebreak/policy'
 import { Audit } from './audit/audit.ts'
+import type { Clock } from './clock.ts'
 import { loadConfiguration } from './configuration/configuration.ts'
 import { watchDirectory } from './configuration/watch.ts'
 import { nameOf } from './decide/live-session.ts'
@@ -22,6 +23,8 @@ export interface StandaloneOptions {
   readonly identity?: string | undefined
   /** Certificate and key (PEM) for clients that ask for TLS. */
   readonly clientTls?: { readonly certificate: string; readonly key: string } | undefined
+  /** Absent: the machine's. */
+  readonly clock?: Clock | undefined
   readonly onEvent: (event: StandaloneEvent) => void
 }
 
@@ -61,6 +64,7 @@ export class Standalone implements AsyncDisposable {
   readonly #runtime: Runtime
   readonly #listeners: Listener[] = []
   readonly #watch: Disposable
+  readonly #ticking: NodeJS.Timeout
 
   /** @throws ConfigurationError, and errors of listening and of opening the audit file. */
   static async start(options: StandaloneOptions): Promise<Standalone> {
@@ -74,7 +78,7 @@ export class Standalone implements AsyncDisposable {
         recovered: () => options.onEvent({ kind: 'auditRecovered' }),
       },
     )
-    const standalone = new Standalone(options, new Runtime(configuration, audit, options.clientTls))
+    const standalone = new Standalone(options, new Runtime(configuration, audit, options))
     options.onEvent({ kind: 'applied', revision: configuration.snapshot.revision, problems })
     audit.notice('configuration.applied', { revision: configuration.snapshot.revision })
     try {
@@ -90,6 +94,8 @@ export class Standalone implements AsyncDisposable {
     this.#options = options
     this.#runtime = runtime
     this.#watch = watchDirectory(options.directory, () => this.#reload())
+    runtime.tick()
+    this.#ticking = setInterval(() => runtime.tick(), 1_000).unref()
   }
 
   get listeners(): readonly Listener[] {
@@ -99,6 +105,7 @@ export class Standalone implements AsyncDisposable {
   /** Tells every session, closes the listeners and writes the rest of the audit. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#watch[Symbol.dispose]()
+    clearInterval(this.#ticking)
     for (const session of this.#runtime.sessions) session.shutDown()
     await Promise.all(this.#listeners.map((listener) => listener.close()))
     // those that never came to be served: each start has its end

@@ -9,7 +9,9 @@ import {
 } from '@firebreak/policy'
 import type { SessionIdentity } from '../audit/audit.ts'
 import { newReference } from '../audit/reference.ts'
+import { type Clock, Deadline } from '../clock.ts'
 import { readCredential } from '../configuration/values.ts'
+import { describeProof, type Proof, type VerifiedClaims } from '../identity/proof.ts'
 import type { Usage } from '../limits/usage.ts'
 import type { Runtime } from '../runtime.ts'
 import type {
@@ -22,9 +24,11 @@ import type {
   Result,
 } from '../session.ts'
 
+/** How often what proved the identity is held against the configuration again. In milliseconds. */
+const proveAgainEvery = 10_000
+
 export class LiveSession implements GuardedSession {
   readonly id = newReference()
-  readonly subject: Subject
   readonly signal: AbortSignal
   onNotice: GuardedSession['onNotice']
   readonly #runtime: Runtime
@@ -32,26 +36,39 @@ export class LiveSession implements GuardedSession {
   readonly #usage: Usage
   readonly #abort = new AbortController()
   readonly #startedAt = performance.now()
-  readonly #lifetime: NodeJS.Timeout
-  #idle: NodeJS.Timeout | undefined
+  readonly #lifetime: Deadline
+  readonly #idle: Deadline
+  readonly #proveAgain: Deadline
+  /** When the token is good no longer; undefined where it does not expire. */
+  #expiry: Deadline | undefined
+  #subject: Subject
+  #proof: Proof
   #commands = 0
   #terms: SessionTerms
 
-  constructor(runtime: Runtime, subject: Subject, remoteAddress: string) {
+  constructor(
+    runtime: Runtime,
+    { subject, proof }: { readonly subject: Subject; readonly proof: Proof },
+    remoteAddress: string,
+  ) {
     this.#runtime = runtime
-    this.subject = subject
+    this.#subject = subject
+    this.#proof = proof
     this.signal = this.#abort.signal
     this.#who = { session: this.id, subject, remoteAddress }
     this.#usage = runtime.usageOf(this.#identity, subject.resource)
     this.#terms = runtime.configuration.snapshot.termsFor(subject)
-    const { maxDuration = '1h' } = this.#sessionSpec() ?? {}
-    this.#lifetime = setTimeout(
-      () => this.#end('expired', `the session has reached its maximum duration of ${maxDuration}`),
-      timerDelay(maxDuration),
-    ).unref()
-    this.#touch()
+    const { maxDuration, idleTimeout } = this.#bounds
+    this.#lifetime = new Deadline(runtime.clock, seconds(maxDuration) * 1_000)
+    this.#idle = new Deadline(runtime.clock, seconds(idleTimeout) * 1_000)
+    this.#proveAgain = new Deadline(runtime.clock, proveAgainEvery)
+    this.#expiry = expiryOf(proof, runtime.clock)
     runtime.sessions.add(this)
-    runtime.audit.session('session.start', this.#who)
+    runtime.audit.session('session.start', this.#who, { proof: describeProof(proof) })
+  }
+
+  get subject(): Subject {
+    return this.#subject
   }
 
   get maskKey(): Uint8Array {
@@ -83,11 +100,12 @@ export class LiveSession implements GuardedSession {
 
   admit(): LimitReached | undefined {
     this.#commands++
-    this.#touch()
+    this.#idle.restart()
     return this.#usage.admit(this.#terms.limits, performance.now())
   }
 
   meter(rows: number, bytes: number): LimitReached | undefined {
+    this.#idle.restart()
     return this.#usage.meter(rows, bytes, this.#terms.limits, performance.now())
   }
 
@@ -107,12 +125,25 @@ export class LiveSession implements GuardedSession {
     return this.#runtime.audit.ready(this.#terms.audit)
   }
 
-  /** A new configuration is in force: the session goes on if its identity still may. */
+  /** A new configuration is in force: the session goes on if its identity still may, and still is proven. */
   configurationChanged(): void {
     const { snapshot } = this.#runtime.configuration
     this.#terms = snapshot.termsFor(this.subject)
+    const { maxDuration, idleTimeout } = this.#bounds
+    this.#lifetime.change(seconds(maxDuration) * 1_000)
+    this.#idle.change(seconds(idleTimeout) * 1_000)
     const refusal = snapshot.refusal(this.subject)
     if (refusal !== undefined) this.#end('expired', refusal)
+    else this.#holdProof()
+  }
+
+  /** Ends what may not go on, whichever clock says so. Called every second. */
+  tick(): void {
+    const { maxDuration, idleTimeout } = this.#bounds
+    if (this.#lifetime.passed)
+      this.#end('expired', `the session has reached its maximum duration of ${maxDuration}`)
+    else if (this.#idle.passed) this.#end('expired', `the session was idle for ${idleTimeout}`)
+    else if (this.#expiry?.passed || this.#proveAgain.passed) this.#holdProof()
   }
 
   /** The sidecar stops. */
@@ -121,8 +152,6 @@ export class LiveSession implements GuardedSession {
   }
 
   [Symbol.dispose](): void {
-    clearTimeout(this.#lifetime)
-    clearTimeout(this.#idle)
     if (!this.#runtime.sessions.delete(this)) return
     const seconds_ = Math.round(performance.now() - this.#startedAt) / 1000
     const reason = this.signal.aborted ? { reason: (this.signal.reason as Refusal).message } : {}
@@ -137,22 +166,35 @@ export class LiveSession implements GuardedSession {
     return (this.subject.chain.at(-1) ?? this.subject.chain[0]).identity
   }
 
-  #sessionSpec(): { maxDuration: string; idleTimeout: string } | undefined {
-    return this.#runtime.configuration.manifests.identities.find(
+  get #bounds(): { readonly maxDuration: string; readonly idleTimeout: string } {
+    const identity = this.#runtime.configuration.manifests.identities.find(
       (candidate) => nameOf(candidate) === this.#identity,
-    )?.spec.session
+    )
+    return identity?.spec.session ?? { maxDuration: '1h', idleTimeout: '15m' }
   }
 
-  #touch(): void {
-    if (this.#idle) {
-      this.#idle.refresh()
+  /** Holds the proof against what is in force: a token may have been revoked, or renewed by the sidecar. */
+  #holdProof(): void {
+    this.#proveAgain.restart()
+    const renewed = this.#runtime.identities.renewed(this.#proof)
+    if (!renewed.ok) {
+      this.#end('expired', renewed.error)
       return
     }
-    const { idleTimeout = '15m' } = this.#sessionSpec() ?? {}
-    this.#idle = setTimeout(
-      () => this.#end('expired', `the session was idle for ${idleTimeout}`),
-      timerDelay(idleTimeout),
-    ).unref()
+    const before = this.#proof
+    this.#proof = renewed.value
+    // the same token again must not start its time anew
+    if (tokenOf(before) !== tokenOf(renewed.value))
+      this.#expiry = expiryOf(renewed.value, this.#runtime.clock)
+    if (this.#expiry?.passed) this.#end('expired', `the token of ${this.#identity} has expired`)
+    else this.#adoptGroups(renewed.value.groups)
+  }
+
+  #adoptGroups(groups: readonly string[]): void {
+    const [first, ...others] = this.#subject.chain
+    if (first.groups.length === groups.length && groups.every((group) => first.groups.includes(group))) return
+    this.#subject = { ...this.#subject, chain: [{ ...first, groups }, ...others] }
+    this.#terms = this.#runtime.configuration.snapshot.termsFor(this.#subject)
   }
 
   #end(code: Refusal['code'], message: string): void {
@@ -161,9 +203,12 @@ export class LiveSession implements GuardedSession {
   }
 }
 
-/** Node's timers take at most 2^31 - 1 milliseconds. */
-function timerDelay(duration: string): number {
-  return Math.min(seconds(duration) * 1_000, 0x7fffffff)
+function expiryOf({ expiresAt }: Proof, clock: Clock): Deadline | undefined {
+  return expiresAt === undefined ? undefined : new Deadline(clock, expiresAt - clock.wall())
+}
+
+function tokenOf(proof: Proof): VerifiedClaims | undefined {
+  return 'claims' in proof ? proof.claims : undefined
 }
 
 export function nameOf({ metadata }: { metadata: { namespace: string; name: string } }): QualifiedName {

@@ -1,13 +1,17 @@
 /** Who a client is. */
-import { createHash, timingSafeEqual } from 'node:crypto'
 import type { AgentIdentity, ProtectedResource } from '@firebreak/crds'
 import type { Principal, Subject } from '@firebreak/policy'
 import type { Configuration } from '../configuration/configuration.ts'
-import { readValue } from '../configuration/values.ts'
 import { nameOf } from '../decide/live-session.ts'
-import type { Claim, Refusal, Result } from '../session.ts'
+import { type Identities, loopbackProof } from '../identity/identities.ts'
+import { type Proof, type Rejection, rejected } from '../identity/proof.ts'
+import type { Claim, Result } from '../session.ts'
 
-export type Rejection = Omit<Refusal, 'reference'>
+/** Who asks, and what proves it. */
+export interface Authenticated {
+  readonly subject: Subject
+  readonly proof: Proof
+}
 
 /** The identities that may use a resource, by the way in which they prove themselves here. */
 export function identitiesFor(
@@ -21,40 +25,48 @@ export function identitiesFor(
   )
 }
 
+/** Whether being on the loopback listener is all that an agent has to show. */
+export function isLoopbackIdentity({ spec }: AgentIdentity): boolean {
+  return spec.authentication.loopback !== undefined || spec.authentication.oidc?.obtain !== undefined
+}
+
 /**
  * Proves a claim and finds the role for it.
  *
  * @param onlyIdentity the identity of the loopback listener, where several could be meant.
  */
-export function authenticate(
+export async function authenticate(
   claim: Claim,
   resource: ProtectedResource,
   configuration: Configuration,
+  identities: Identities,
   onlyIdentity: string | undefined,
-): Result<Subject, Rejection> {
+): Promise<Result<Authenticated, Rejection>> {
   const candidates = identitiesFor(resource, configuration)
-  const identity =
+  const proof =
     claim.token === undefined
-      ? byLoopback(candidates, resource, onlyIdentity)
-      : byToken(claim.token, candidates, configuration)
-  if (!identity.ok) return identity
-  const role = roleFor(claim.role, identity.value, resource)
+      ? await byLoopback(candidates, resource, identities, onlyIdentity)
+      : await identities.prove(claim.token, candidates)
+  if (!proof.ok) return proof
+  const identity = candidates.find((candidate) => nameOf(candidate) === proof.value.identity)
+  if (!identity) return rejected('forbidden', `${proof.value.identity} may not use ${nameOf(resource)}`)
+  const role = roleFor(claim.role, identity, resource)
   if (!role.ok) return role
-  if (identity.value.spec.suspend)
-    return rejected('forbidden', `the identity ${nameOf(identity.value)} is suspended`)
-  const principal: Principal = { identity: nameOf(identity.value), groups: identity.value.spec.groups ?? [] }
-  return { ok: true, value: { chain: [principal], resource: nameOf(resource), role: role.value } }
+  if (identity.spec.suspend) return rejected('forbidden', `the identity ${nameOf(identity)} is suspended`)
+  const principal: Principal = { identity: nameOf(identity), groups: proof.value.groups }
+  const subject: Subject = { chain: [principal], resource: nameOf(resource), role: role.value }
+  return { ok: true, value: { subject, proof: proof.value } }
 }
 
-function byLoopback(
+async function byLoopback(
   candidates: readonly AgentIdentity[],
   resource: ProtectedResource,
+  identities: Identities,
   onlyIdentity: string | undefined,
-): Result<AgentIdentity, Rejection> {
+): Promise<Result<Proof, Rejection>> {
   const trusted = candidates.filter(
     (identity) =>
-      identity.spec.authentication.loopback &&
-      (onlyIdentity === undefined || identity.metadata.name === onlyIdentity),
+      isLoopbackIdentity(identity) && (onlyIdentity === undefined || identity.metadata.name === onlyIdentity),
   )
   const [identity, ...others] = trusted
   if (!identity) return rejected('unauthenticated', `no identity may use ${nameOf(resource)} without a token`)
@@ -66,30 +78,9 @@ function byLoopback(
       'Start the gateway with --identity NAME.',
     )
   }
-  return { ok: true, value: identity }
-}
-
-/** Every token is compared, in constant time, so that neither which nor how much of one fits can be measured. */
-function byToken(
-  token: string,
-  candidates: readonly AgentIdentity[],
-  configuration: Configuration,
-): Result<AgentIdentity, Rejection> {
-  const presented = digest(token)
-  let found: AgentIdentity | undefined
-  for (const identity of candidates) {
-    const source = identity.spec.authentication.token
-    const expected = source && readValue(source, identity.metadata.namespace, configuration)
-    if (expected?.ok && expected.value !== '' && timingSafeEqual(digest(expected.value), presented))
-      found ??= identity
-  }
-  return found
-    ? { ok: true, value: found }
-    : rejected('unauthenticated', 'the token is not valid', "Send the identity's token as the password.")
-}
-
-function digest(text: string): Buffer {
-  return createHash('sha256').update(text).digest()
+  return identity.spec.authentication.loopback
+    ? { ok: true, value: loopbackProof(identity) }
+    : await identities.obtained(identity)
 }
 
 /** The client's user name is the role's. Where there is only one role to have, any name will do: clients send their login's. */
@@ -108,12 +99,4 @@ function roleFor(
     `${nameOf(identity)} has no role ${asked ?? ''} of ${nameOf(resource)}`,
     `Use one of these as the user name: ${roles.join(', ')}.`,
   )
-}
-
-function rejected(
-  code: Rejection['code'],
-  message: string,
-  hint?: string,
-): { readonly ok: false; readonly error: Rejection } {
-  return { ok: false, error: { code, message, ...(hint !== undefined && { hint }) } }
 }

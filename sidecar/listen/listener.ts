@@ -2,11 +2,13 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { ProtectedResource } from '@firebreak/crds'
+import type { QualifiedName } from '@firebreak/policy'
 import { newReference } from '../audit/reference.ts'
 import { LiveSession, nameOf } from '../decide/live-session.ts'
+import type { Rejection, TokenProblem } from '../identity/proof.ts'
 import type { Runtime } from '../runtime.ts'
 import type { Claim, Gateway, GuardedSession, Protocol, Refusal, Result } from '../session.ts'
-import { authenticate, identitiesFor } from './authenticate.ts'
+import { authenticate, identitiesFor, isLoopbackIdentity } from './authenticate.ts'
 import { isLoopback } from './loopback.ts'
 import { targetOf } from './target.ts'
 
@@ -94,39 +96,56 @@ function gatewayFor(name: string, runtime: Runtime, onlyIdentity: string | undef
   const resource = configuration.manifests.resources.find((candidate) => nameOf(candidate) === name)
   if (!resource) return undefined
   const target = targetOf(resource, configuration)
-  const withToken = !identitiesFor(resource, configuration).some(
-    (identity) => identity.spec.authentication.loopback,
-  )
+  const withToken = !identitiesFor(resource, configuration).some(isLoopbackIdentity)
   return {
     resource: nameOf(resource),
     target: target.ok ? target.value : { host: '', port: 0, tls: { mode: 'disable' } },
     ...(runtime.clientTls && { clientTls: runtime.clientTls }),
     clientAuthentication: withToken ? 'token' : 'loopback',
     async open(claim: Claim): Promise<Result<GuardedSession, Refusal>> {
-      const subject =
+      const authenticated =
         claim.token === undefined && !isLoopback(claim.remoteAddress)
           ? ({ ok: false, error: notFromHere } as const)
-          : authenticate(claim, resource, configuration, onlyIdentity)
-      const refusal = !subject.ok
-        ? subject.error
-        : target.ok
-          ? undefined
-          : ({ code: 'unavailable', message: target.error } as const)
-      if (!subject.ok || refusal) {
-        const reference = newReference()
-        runtime.audit.notice('session.refused', {
-          reference,
-          resource: nameOf(resource),
-          remote: claim.remoteAddress,
-          role: claim.role,
-          reason: refusal?.message,
-        })
-        return {
-          ok: false,
-          error: { ...(refusal ?? { code: 'unavailable', message: 'refused' }), reference },
-        }
-      }
-      return { ok: true, value: new LiveSession(runtime, subject.value, claim.remoteAddress) }
+          : await authenticate(claim, resource, configuration, runtime.identities, onlyIdentity)
+      if (!authenticated.ok) return refuse(authenticated.error, claim, nameOf(resource), runtime)
+      if (!target.ok)
+        return refuse({ code: 'unavailable', message: target.error }, claim, nameOf(resource), runtime)
+      // proving takes a moment, in which the identity may have been suspended
+      const refusal = runtime.configuration.snapshot.refusal(authenticated.value.subject)
+      if (refusal !== undefined)
+        return refuse({ code: 'forbidden', message: refusal }, claim, nameOf(resource), runtime)
+      return { ok: true, value: new LiveSession(runtime, authenticated.value, claim.remoteAddress) }
     },
   }
 }
+
+function refuse(
+  { misuse, ...error }: Rejection,
+  { remoteAddress, role }: Claim,
+  resource: QualifiedName,
+  { audit }: Runtime,
+): { readonly ok: false; readonly error: Refusal } {
+  const refusal = { ...error, reference: newReference() }
+  const { reference, message: reason } = refusal
+  audit.notice('session.refused', {
+    reference,
+    resource,
+    remote: remoteAddress,
+    role,
+    reason,
+    problem: misuse,
+  })
+  if (misuse !== undefined)
+    audit.notice('signal', {
+      kind: 'tokenMisuse',
+      severity: ordinary.has(misuse) ? 'low' : 'high',
+      reference,
+      resource,
+      remote: remoteAddress,
+      explanation: `A client was refused: ${reason}.`,
+    })
+  return { ok: false, error: refusal }
+}
+
+/** What also happens to an honest agent whose clock or token is old. */
+const ordinary: ReadonlySet<TokenProblem> = new Set(['expired', 'notYetValid', 'tooOld', 'ambiguous'])

@@ -1,0 +1,160 @@
+/** Tokens that the sidecar gets itself, for agents that can present none. */
+import {
+  type ClientAuth,
+  ClientSecretBasic,
+  ClientSecretPost,
+  clientCredentialsGrant,
+  genericGrantRequest,
+  None,
+  ResponseBodyError,
+} from 'openid-client'
+import { type Clock, Deadline } from '../clock.ts'
+import type { Result } from '../session.ts'
+import { inspectToken, isSignedToken } from './inspect.ts'
+import { deepestMessage, type Issuer } from './issuer.ts'
+import { type Proof, type Rejection, rejected, shown, type VerifiedClaims } from './proof.ts'
+
+/** What the token request is made of, secrets read. */
+export interface TokenRequest {
+  readonly grant: 'clientCredentials' | 'tokenExchange'
+  readonly clientId: string
+  readonly clientSecret?: string
+  /** The token to exchange. */
+  readonly subjectToken?: string
+  readonly audience: string
+  readonly scopes?: readonly string[]
+  readonly parameters?: Readonly<Record<string, string>>
+}
+
+/** https://www.rfc-editor.org/rfc/rfc8693#section-2.1 */
+const tokenExchange = 'urn:ietf:params:oauth:grant-type:token-exchange'
+const jwtType = 'urn:ietf:params:oauth:token-type:jwt'
+
+/** Asks the issuer for a token, and verifies it like one that a client presents. */
+export async function requestToken(
+  issuer: Issuer,
+  request: TokenRequest,
+): Promise<Result<VerifiedClaims, Rejection>> {
+  let token: string
+  try {
+    token = await grantedToken(issuer, request)
+  } catch (error) {
+    return rejected(
+      'unavailable',
+      `issuer ${issuer.url} gave no token for client ${request.clientId}: ${reasonOf(error, request)}`,
+      'Check spec.authentication.oidc.obtain of the AgentIdentity, and that the provider runs.',
+    )
+  }
+  const inspected = isSignedToken(token)
+    ? inspectToken(token)
+    : rejected('unavailable', 'the token is not a signed one (JWT)')
+  const verified = inspected.ok ? await issuer.verify(inspected.value) : inspected
+  if (verified.ok) return verified
+  const { message } = verified.error
+  return rejected('unavailable', `the token that issuer ${issuer.url} gave can't be used: ${message}`)
+}
+
+async function grantedToken(issuer: Issuer, request: TokenRequest): Promise<string> {
+  const { grant, clientId, clientSecret, subjectToken, audience, scopes, parameters } = request
+  const provider = await issuer.discover(clientId, (server, client, body, headers) =>
+    authenticationFor(server.token_endpoint_auth_methods_supported, clientSecret)(
+      server,
+      client,
+      body,
+      headers,
+    ),
+  )
+  const asked = { ...(scopes && { scope: scopes.join(' ') }), ...parameters }
+  const answer =
+    grant === 'clientCredentials'
+      ? await clientCredentialsGrant(provider, asked)
+      : await genericGrantRequest(provider, tokenExchange, {
+          subject_token: subjectToken ?? '',
+          subject_token_type: jwtType,
+          audience,
+          ...asked,
+        })
+  return answer.access_token
+}
+
+/** Basic is what every provider has to know (RFC 6749, 2.3.1), unless it says otherwise. */
+function authenticationFor(methods: readonly string[] | undefined, secret: string | undefined): ClientAuth {
+  if (secret === undefined) return None()
+  return !methods || methods.includes('client_secret_basic')
+    ? ClientSecretBasic(secret)
+    : ClientSecretPost(secret)
+}
+
+/** What the provider says of its refusal helps, unless it repeats a secret. */
+function reasonOf(error: unknown, { clientSecret, subjectToken }: TokenRequest): string {
+  const said =
+    error instanceof ResponseBodyError
+      ? [error.error, error.error_description].filter((part) => part !== undefined).join(', ')
+      : deepestMessage(error)
+  const secrets = [clientSecret, subjectToken].filter((secret) => secret !== undefined && secret !== '')
+  return secrets.some((secret) => said.includes(secret ?? '')) ? 'it refused' : shown(said)
+}
+
+/** A token is replaced after that part of its life, as kubelet does with projected ones. */
+const refreshAfter = 0.8
+const firstRetry = 1_000
+const longestRetry = 60_000
+
+/** One identity's token, kept fresh. */
+export class ObtainedToken {
+  readonly #obtain: () => Promise<Result<Proof, Rejection>>
+  readonly #clock: Clock
+  #proof: Proof | undefined
+  #failure: Rejection | undefined
+  #due: Deadline
+  #retry = firstRetry
+  #obtaining: Promise<void> | undefined
+
+  constructor(obtain: () => Promise<Result<Proof, Rejection>>, clock: Clock) {
+    this.#obtain = obtain
+    this.#clock = clock
+    this.#due = new Deadline(clock, 0)
+  }
+
+  /** The last one, if it still is good. */
+  get held(): Proof | undefined {
+    const { expiresAt } = this.#proof ?? {}
+    return expiresAt !== undefined && expiresAt > this.#clock.wall() ? this.#proof : undefined
+  }
+
+  /** A good token; waits for the first one. */
+  async current(): Promise<Result<Proof, Rejection>> {
+    if (!this.held) await this.refreshWhenDue()
+    const proof = this.held
+    if (proof) return { ok: true, value: proof }
+    return {
+      ok: false,
+      error: this.#failure ?? { code: 'unavailable', message: 'the identity has no token yet' },
+    }
+  }
+
+  /** Gets the next token when it is time to. The old one serves meanwhile, and after a failure for as long as it is good. */
+  async refreshWhenDue(): Promise<void> {
+    if (!this.#obtaining && this.#due.passed)
+      this.#obtaining = this.#refresh().finally(() => {
+        this.#obtaining = undefined
+      })
+    await this.#obtaining
+  }
+
+  async #refresh(): Promise<void> {
+    const obtained = await this.#obtain()
+    if (obtained.ok) {
+      this.#proof = obtained.value
+      this.#failure = undefined
+      this.#retry = firstRetry
+      const life = (obtained.value.expiresAt ?? 0) - this.#clock.wall()
+      this.#due = new Deadline(this.#clock, Math.max(life * refreshAfter, firstRetry))
+      return
+    }
+    this.#failure = obtained.error
+    // many sidecars that lost the same provider must not come back as one
+    this.#due = new Deadline(this.#clock, this.#retry * (0.75 + Math.random() / 2))
+    this.#retry = Math.min(this.#retry * 2, longestRetry)
+  }
+}
