@@ -729,7 +729,7 @@ export interface ProtectedResourceSpec {
       }
     }
   })[]
-  /** The pods behind the address when they are in the cluster; they get an ingress NetworkPolicy. */
+  /** The pods behind the address when they are in the cluster; they get an ingress NetworkPolicy. Pods of another namespace only where that namespace agrees, by an annotation firebreak.dev/resources-from with the names of namespaces. */
   workload?: {
     /** Selects by labels; all that is given must match. */
     podSelector: {
@@ -759,6 +759,41 @@ export interface ProtectedResourceSpec {
         values?: string[]
       })[]
     }
+    /** The pods' port where it differs from that of the address. */
+    port?: number
+    /** Who else may connect, as the system's own applications. Agents' pods come in by themselves. */
+    alsoFrom?: ({
+      /** Selects by labels; all that is given must match. */
+      podSelector?: {
+        /** Labels and their values. */
+        matchLabels?: Record<string, string>
+        /** Label requirements. */
+        matchExpressions?: ({
+          /** The label. */
+          key: string
+          /** How values are compared. */
+          operator: 'In' | 'NotIn' | 'Exists' | 'DoesNotExist'
+          /** The values of In and NotIn. */
+          values?: string[]
+        })[]
+      }
+      /** Selects by labels; all that is given must match. */
+      namespaceSelector?: {
+        /** Labels and their values. */
+        matchLabels?: Record<string, string>
+        /** Label requirements. */
+        matchExpressions?: ({
+          /** The label. */
+          key: string
+          /** How values are compared. */
+          operator: 'In' | 'NotIn' | 'Exists' | 'DoesNotExist'
+          /** The values of In and NotIn. */
+          values?: string[]
+        })[]
+      }
+      /** Address range, as 10.2.0.0/16. */
+      cidr?: string
+    })[]
   }
   /** What kinds of data the system holds, and where. */
   classification?: ({

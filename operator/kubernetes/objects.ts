@@ -3,8 +3,12 @@ import type { AgentIdentity, ApprovalRequest, GuardrailPolicy, ProtectedResource
 import type {
   V1Lease,
   V1MutatingWebhookConfiguration,
-  V1NetworkPolicy,
+  V1Namespace,
+  V1NetworkPolicyIngressRule,
+  V1NetworkPolicyPeer,
+  V1NetworkPolicySpec,
   V1ObjectMeta,
+  V1OwnerReference,
   V1Pod,
   V1Secret,
   V1ValidatingWebhookConfiguration,
@@ -90,11 +94,17 @@ export const approvalRequests = new Resource<ApprovalRequest & KubernetesObject>
 export const pods = new Resource<Plain<V1Pod>>('v1', 'Pod', 'pods')
 export const secrets = new Resource<Plain<V1Secret>>('v1', 'Secret', 'secrets')
 export const leases = new Resource<Plain<V1Lease>>('coordination.k8s.io/v1', 'Lease', 'leases')
-export const networkPolicies = new Resource<Plain<V1NetworkPolicy>>(
+/** The generated type has `_from`, which is not what stands in JSON. */
+type IngressRule = Omit<V1NetworkPolicyIngressRule, '_from'> & { from?: V1NetworkPolicyPeer[] }
+export interface NetworkPolicy extends KubernetesObject {
+  spec?: Omit<V1NetworkPolicySpec, 'ingress'> & { ingress?: IngressRule[] }
+}
+export const networkPolicies = new Resource<NetworkPolicy>(
   'networking.k8s.io/v1',
   'NetworkPolicy',
   'networkpolicies',
 )
+export const namespaces = new Resource<Plain<V1Namespace>>('v1', 'Namespace', 'namespaces')
 export const mutatingWebhooks = new Resource<Plain<V1MutatingWebhookConfiguration>>(
   'admissionregistration.k8s.io/v1',
   'MutatingWebhookConfiguration',
@@ -105,3 +115,16 @@ export const validatingWebhooks = new Resource<Plain<V1ValidatingWebhookConfigur
   'ValidatingWebhookConfiguration',
   'validatingwebhookconfigurations',
 )
+
+/** The reference that has an object deleted with its owner, in the same namespace. */
+export function ownerOf({
+  apiVersion,
+  kind,
+  metadata: { name, uid = '' },
+}: {
+  apiVersion: string
+  kind: string
+  metadata: { name: string; uid?: string }
+}): V1OwnerReference {
+  return { apiVersion, kind, name, uid, controller: true, blockOwnerDeletion: true }
+}

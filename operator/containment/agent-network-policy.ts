@@ -1,0 +1,88 @@
+/** What leaves an agent's pod, as far as NetworkPolicies can say it: the layer behind the rules in the pod. */
+import { isIP } from 'node:net'
+import type { AgentIdentity, ProtectedResource } from '@firebreak/crds'
+import type { V1LabelSelector, V1NetworkPolicyEgressRule, V1NetworkPolicyPeer } from '@kubernetes/client-node'
+import { type NetworkPolicy, ownerOf } from '../kubernetes/objects.ts'
+import { agentPodLabels, labels, managed, type OperatorPlace } from './names.ts'
+
+const anywhere: V1NetworkPolicyPeer[] = [{ ipBlock: { cidr: '0.0.0.0/0' } }, { ipBlock: { cidr: '::/0' } }]
+
+/**
+ * NetworkPolicies know addresses and pods, not names: a destination outside the cluster that is known by its name is
+ * open on its port. The rules in the pod are narrower.
+ */
+export function agentNetworkPolicies(
+  identity: AgentIdentity,
+  resources: readonly ProtectedResource[],
+  operator: OperatorPlace,
+): NetworkPolicy[] {
+  const { name, namespace } = identity.metadata
+  const egress = [
+    clusterDns,
+    to([podsIn(operator.namespace, operator.podSelector)], [operator.port]),
+    ...resources.map(toResource),
+    ...(identity.spec.egress ?? []).map(({ cidr, port }) =>
+      to(cidr === undefined ? anywhere : [{ ipBlock: { cidr } }], [port]),
+    ),
+  ]
+  const policy = (suffix: string, spec: NonNullable<NetworkPolicy['spec']>): NetworkPolicy => ({
+    metadata: {
+      name: `firebreak-agent-${name}${suffix}`,
+      namespace,
+      labels: { ...managed, [labels.agent]: name },
+      ownerReferences: [ownerOf(identity)],
+    },
+    spec: { policyTypes: ['Egress'], ...spec },
+  })
+  const injected = policy('', { podSelector: { matchLabels: agentPodLabels(identity) }, egress })
+  const selector = identity.spec.workload?.podSelector
+  if (!selector) return [injected]
+  // the same workload without the sidecar: it would have slipped through admission, and reaches nothing
+  const uninjected = policy('-uninjected', {
+    podSelector: {
+      ...selector,
+      matchExpressions: [
+        ...(selector.matchExpressions ?? []),
+        { key: labels.agent, operator: 'DoesNotExist' },
+      ],
+    },
+    egress: [],
+  })
+  return [injected, uninjected]
+}
+
+const clusterDns: V1NetworkPolicyEgressRule = {
+  to: [
+    {
+      namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': 'kube-system' } },
+      podSelector: { matchLabels: { 'k8s-app': 'kube-dns' } },
+    },
+  ],
+  ports: [
+    { protocol: 'UDP', port: 53 },
+    { protocol: 'TCP', port: 53 },
+  ],
+}
+
+function toResource({ spec: { address, workload }, metadata }: ProtectedResource): V1NetworkPolicyEgressRule {
+  const colon = address.lastIndexOf(':')
+  const host = address.slice(0, colon).replace(/^\[|\]$/g, '')
+  const port = Number(address.slice(colon + 1))
+  if (workload) {
+    const { podSelector, namespaceSelector, port: podPort = port } = workload
+    const peer = namespaceSelector
+      ? { podSelector, namespaceSelector }
+      : podsIn(metadata.namespace, podSelector)
+    return to([peer], [podPort])
+  }
+  const family = isIP(host)
+  return to(family === 0 ? anywhere : [{ ipBlock: { cidr: `${host}/${family === 4 ? 32 : 128}` } }], [port])
+}
+
+function podsIn(namespace: string, podSelector: V1LabelSelector): V1NetworkPolicyPeer {
+  return { namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': namespace } }, podSelector }
+}
+
+function to(peers: V1NetworkPolicyPeer[], ports: readonly number[]): V1NetworkPolicyEgressRule {
+  return { to: peers, ports: ports.map((port) => ({ protocol: 'TCP', port })) }
+}

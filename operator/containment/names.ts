@@ -1,0 +1,31 @@
+/** Labels, annotations and names that the operator gives. */
+import type { AgentIdentity } from '@firebreak/crds'
+import type { V1LabelSelector } from '@kubernetes/client-node'
+
+export const labels = {
+  /** On agent pods, by the webhook: the AgentIdentity's name. What the pod may reach hangs on it, so nobody else may set or change it. */
+  agent: 'firebreak.dev/agent',
+  /** On everything that the operator makes. */
+  managedBy: 'app.kubernetes.io/managed-by',
+} as const
+
+export const annotations = {
+  /** On agent pods: the version of the parts that were injected. */
+  injected: 'firebreak.dev/injected',
+  /** On a namespace: which namespaces' ProtectedResources may put NetworkPolicies on its pods. Separated by commas. */
+  resourcesFrom: 'firebreak.dev/resources-from',
+} as const
+
+export const managed = { [labels.managedBy]: 'firebreak' } as const
+
+/** The pods of the operator, as NetworkPolicies select them. */
+export interface OperatorPlace {
+  readonly namespace: string
+  readonly podSelector: V1LabelSelector
+  /** Of the configuration stream. */
+  readonly port: number
+}
+
+export function agentPodLabels(identity: AgentIdentity): Record<string, string> {
+  return { [labels.agent]: identity.metadata.name }
+}
