@@ -109,7 +109,7 @@ function denied({ before, after, by, now }: DecisionAttempt): ApprovalRequest {
     status: {
       ...status,
       state: 'Denied',
-      approvals: [...others, vote(by, 'Denied', reason, now)],
+      approvals: [...others, vote(by, spec.requirements, 'Denied', reason, now)],
       ...(status.grantedUntil !== undefined && { grantedUntil: now.toISOString() }),
     },
   }
@@ -118,7 +118,7 @@ function denied({ before, after, by, now }: DecisionAttempt): ApprovalRequest {
 function voted({ before, after, now }: DecisionAttempt, by: Approver): ApprovalRequest {
   const { status = {}, spec } = before
   const { reason } = after.spec
-  const approvals = [...(status.approvals ?? []), vote(by, 'Approved', reason, now)]
+  const approvals = [...(status.approvals ?? []), vote(by, spec.requirements, 'Approved', reason, now)]
   if (spec.requirements.some((requirement) => missingVotes(requirement, approvals) > 0))
     return { ...before, status: { ...status, state: 'Pending', approvals } }
   return {
@@ -145,15 +145,19 @@ function withDecision(
   return { ...spec, decision, ...(reason !== undefined && { reason }) }
 }
 
+/** Of the groups those that matter come first, should there be more than can be noted. */
 function vote(
   { user, groups }: Approver,
+  requirements: ApprovalRequest['spec']['requirements'],
   decision: 'Approved' | 'Denied',
   reason: string | undefined,
   now: Date,
 ): NonNullable<NonNullable<ApprovalRequest['status']>['approvals']>[number] {
+  const matters = new Set(requirements.flatMap((requirement) => requirement.groups ?? []))
+  const noted = [...groups].sort((a, b) => Number(matters.has(b)) - Number(matters.has(a))).slice(0, 256)
   return {
     user,
-    ...(groups.length > 0 && { groups: groups.slice(0, 256) }),
+    ...(noted.length > 0 && { groups: noted }),
     decision,
     ...(reason !== undefined && { reason }),
     at: now.toISOString(),

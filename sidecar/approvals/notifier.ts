@@ -1,0 +1,114 @@
+/** Tells a webhook what happens to requests, so that chat systems and pagers can be attached. Never holds anything up. */
+import { createHmac, randomUUID } from 'node:crypto'
+import { setTimeout as pause } from 'node:timers/promises'
+import { boundedFetch } from '../outbound/fetch.ts'
+import { type ApprovalEvent, eventName } from './events.ts'
+
+export interface NotifierOptions {
+  readonly url: string
+  /** Both sides know it: what is sent is signed with it. */
+  readonly secret: string
+  /** A notification could not be delivered, or there was no room for it. The reason holds no secret. */
+  readonly onLost: (event: string, request: string | undefined, reason: string) => void
+  /** Before each further attempt. In milliseconds. */
+  readonly retryAfter?: readonly number[]
+}
+
+/** Notifications that wait to be sent. */
+const maximumQueue = 1_000
+const answerWithin = 10_000
+const maximumAnswer = 64 * 1024
+const defaultRetries = [1_000, 2_000, 5_000, 15_000, 60_000]
+
+interface Notification {
+  readonly event: string
+  readonly request: string | undefined
+  readonly body: string
+}
+
+export class Notifier implements AsyncDisposable {
+  readonly #options: NotifierOptions
+  readonly #fetch = boundedFetch({ milliseconds: answerWithin, bytes: maximumAnswer })
+  readonly #queue: Notification[] = []
+  readonly #abort = new AbortController()
+  #sending: Promise<void> | undefined
+
+  constructor(options: NotifierOptions) {
+    this.#options = options
+  }
+
+  notify(event: ApprovalEvent): void {
+    const { request, by, decision, reason } = event
+    const name = eventName(event)
+    const body = JSON.stringify({
+      id: randomUUID(),
+      event: name,
+      time: new Date().toISOString(),
+      by: by?.user,
+      decision,
+      reason,
+      request,
+    })
+    if (this.#queue.length >= maximumQueue) {
+      this.#options.onLost(name, request?.metadata.name, 'too many wait to be sent')
+      return
+    }
+    this.#queue.push({ event: name, request: request?.metadata.name, body })
+    this.#sending ??= this.#send().finally(() => {
+      this.#sending = undefined
+    })
+  }
+
+  /** Gives what waits a moment to be sent. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.race([this.#sending, pause(1_000, undefined, { ref: false })])
+    this.#abort.abort()
+  }
+
+  async #send(): Promise<void> {
+    for (;;) {
+      const notification = this.#queue[0]
+      if (!notification || this.#abort.signal.aborted) return
+      await this.#deliver(notification)
+      this.#queue.shift()
+    }
+  }
+
+  async #deliver({ event, request, body }: Notification): Promise<void> {
+    let problem = ''
+    for (const wait of [0, ...(this.#options.retryAfter ?? defaultRetries)]) {
+      if (wait > 0) await pause(wait, undefined, { ref: false, signal: this.#abort.signal }).catch(() => {})
+      if (this.#abort.signal.aborted) break
+      try {
+        const { ok, status } = await this.#post(body)
+        if (ok) return
+        problem = `the receiver answered ${status}`
+        // it has understood, and will not have it
+        if (status >= 400 && status < 500 && status !== 408 && status !== 429) break
+      } catch (error) {
+        problem = error instanceof Error ? error.message : String(error)
+      }
+    }
+    this.#options.onLost(event, request, problem)
+  }
+
+  #post(body: string): Promise<Response> {
+    const timestamp = Math.floor(Date.now() / 1_000)
+    return this.#fetch(this.#options.url, {
+      method: 'POST',
+      headers: {
+        'content-type': 'application/json',
+        'user-agent': 'firebreak',
+        'firebreak-timestamp': String(timestamp),
+        'firebreak-signature': `sha256=${signature(this.#options.secret, timestamp, body)}`,
+      },
+      body,
+      signal: this.#abort.signal,
+    })
+  }
+}
+
+/** HMAC-SHA256 over timestamp, dot and body in hexadecimal: with the time in it, an old notification can't be sent again. */
+export function signature(secret: string, timestamp: number, body: string): string {
+  return createHmac('sha256', secret).update(`${timestamp}.${body}`).digest('hex')
+}

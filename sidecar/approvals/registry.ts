@@ -1,0 +1,289 @@
+/** The open requests of this process: what is known of them, who waits for them, and what happens to them. */
+import type { ApprovalRequest } from '@firebreak/crds'
+import { seconds } from '@firebreak/policy'
+import { type Clock, Deadline } from '../clock.ts'
+import { admitDecision, windowOf } from './admission.ts'
+import type { ApprovalEvent, EventKind } from './events.ts'
+import { bindingOfRequest } from './request.ts'
+import type { Approver } from './requirements.ts'
+import { type ApprovalStore, type Attempt, isFinished } from './store.ts'
+
+/** How often deadlines are held against the clocks. In milliseconds. */
+const sweepEvery = 250
+
+export interface RegistryOptions {
+  readonly store: ApprovalStore
+  readonly clock: Clock
+  /** Users of the system that agents run as. */
+  readonly agentUsers: readonly string[]
+  readonly report: (event: ApprovalEvent) => void
+}
+
+/** One open request. */
+export class Entry {
+  request: ApprovalRequest
+  readonly binding: string
+  /** When nobody can decide or use it any more. */
+  readonly lapses: Deadline
+  /** Of an elevation that was granted. */
+  window: Deadline | undefined
+  readonly #waiters = new Set<() => void>()
+
+  constructor(request: ApprovalRequest, clock: Clock) {
+    const { requestedAt, expiresAt, elevation } = request.spec
+    this.request = request
+    this.binding = bindingOfRequest(request)
+    this.lapses = until(expiresAt, Date.parse(expiresAt) - Date.parse(requestedAt), clock)
+    const { grantedUntil } = request.status ?? {}
+    if (elevation && grantedUntil !== undefined)
+      this.window = until(grantedUntil, seconds(elevation.duration) * 1_000, clock)
+  }
+
+  get name(): string {
+    return this.request.metadata.name
+  }
+
+  get state(): NonNullable<NonNullable<ApprovalRequest['status']>['state']> {
+    return this.request.status?.state ?? 'Pending'
+  }
+
+  get awaited(): boolean {
+    return this.#waiters.size > 0
+  }
+
+  /** Resolves when anything has happened to it, or the signal is aborted. */
+  async changed(signal: AbortSignal): Promise<void> {
+    if (signal.aborted) return
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const done = (): void => resolve()
+    this.#waiters.add(done)
+    signal.addEventListener('abort', done, { once: true })
+    try {
+      await promise
+    } finally {
+      this.#waiters.delete(done)
+      signal.removeEventListener('abort', done)
+    }
+  }
+
+  wake(): void {
+    for (const resolve of this.#waiters) resolve()
+  }
+}
+
+/** A moment of the wall clock as a deadline; a clock that was set back while nothing ran adds nothing to the longest span. */
+function until(moment: string, longest: number, clock: Clock): Deadline {
+  return new Deadline(clock, Math.min(Date.parse(moment) - clock.wall(), longest))
+}
+
+export class Registry implements AsyncDisposable {
+  readonly clock: Clock
+  readonly #store: ApprovalStore
+  readonly #agentUsers: readonly string[]
+  readonly #report: (event: ApprovalEvent) => void
+  readonly #entries = new Map<string, Entry>()
+  readonly #sweeper: NodeJS.Timeout
+
+  /** @throws Error when what an earlier process left can't be read. */
+  static async open(options: RegistryOptions): Promise<Registry> {
+    const registry = new Registry(options)
+    options.store.subscribe((attempt) => registry.#attempted(attempt))
+    for (const request of await options.store.load())
+      registry.#entries.set(request.metadata.name, new Entry(request, options.clock))
+    registry.sweep()
+    return registry
+  }
+
+  private constructor({ store, clock, agentUsers, report }: RegistryOptions) {
+    this.clock = clock
+    this.#store = store
+    this.#agentUsers = agentUsers
+    this.#report = report
+    this.#sweeper = setInterval(() => this.sweep(), sweepEvery).unref()
+  }
+
+  get now(): Date {
+    return new Date(this.clock.wall())
+  }
+
+  get open(): Iterable<Entry> {
+    return this.#entries.values()
+  }
+
+  named(name: string): Entry | undefined {
+    return this.#entries.get(name)
+  }
+
+  /** The open request for exactly this. */
+  boundTo(binding: string): Entry | undefined {
+    for (const entry of this.#entries.values()) if (entry.binding === binding) return entry
+    return undefined
+  }
+
+  /** How many are open for an identity. */
+  countOf(namespace: string, identity: string): number {
+    let count = 0
+    for (const { request } of this.#entries.values())
+      if (request.metadata.namespace === namespace && request.spec.identity === identity) count++
+    return count
+  }
+
+  /** It is in the list at once, and on disk when the promise resolves. @throws the system's error; then it is no request. */
+  async add(request: ApprovalRequest): Promise<Entry> {
+    const entry = new Entry(request, this.clock)
+    if (this.#entries.has(entry.name)) throw new Error('its name is taken')
+    this.#entries.set(entry.name, entry)
+    try {
+      await this.#store.write(request)
+    } catch (error) {
+      this.#entries.delete(entry.name)
+      entry.request = { ...request, status: { ...request.status, state: 'Withdrawn' } }
+      entry.wake()
+      throw error
+    }
+    return entry
+  }
+
+  /**
+   * Takes an approval for the one time it is good for.
+   *
+   * @returns whether it is the caller who may go; that is on disk already. @throws the system's error: nobody may go then.
+   */
+  async use(entry: Entry): Promise<boolean> {
+    if (entry.state !== 'Approved' || entry.lapses.passed) return false
+    const { request } = entry
+    this.#set(entry, {
+      ...request,
+      status: { ...request.status, state: 'Used', usedAt: this.now.toISOString() },
+    })
+    await this.#store.write(entry.request)
+    this.tell('used', entry.request)
+    return true
+  }
+
+  /** @param reason in words, for the audit. */
+  end(entry: Entry, state: 'Expired' | 'Withdrawn', kind: EventKind, reason: string): void {
+    if (isFinished(entry.request)) return
+    const { status } = entry.request
+    const over = status?.grantedUntil !== undefined && { grantedUntil: this.now.toISOString() }
+    this.#change(entry, { ...entry.request, status: { ...status, state, ...over } }, kind, { reason })
+  }
+
+  /** Grants an elevation without asking anybody. */
+  async grant(entry: Entry): Promise<void> {
+    const { request } = entry
+    const granted: ApprovalRequest = {
+      ...request,
+      status: { ...request.status, state: 'Approved', ...windowOf(request.spec, this.now) },
+    }
+    this.#set(entry, granted)
+    await this.#store.write(granted)
+  }
+
+  tell(kind: EventKind, request: ApprovalRequest, more: Omit<ApprovalEvent, 'kind' | 'request'> = {}): void {
+    this.#report({ kind, request, ...more })
+  }
+
+  /** What was decided may be decided otherwise now: whoever waits looks again. */
+  wakeAll(): void {
+    for (const entry of this.#entries.values()) entry.wake()
+  }
+
+  /** Ends what has come to its end by either clock. */
+  sweep(): void {
+    for (const entry of this.#entries.values()) {
+      if (entry.window) {
+        if (entry.window.passed) this.end(entry, 'Expired', 'ended', 'the time it was granted for is over')
+      } else if (entry.lapses.passed)
+        this.end(
+          entry,
+          'Expired',
+          'expired',
+          entry.state === 'Approved' ? 'approved, but never used' : 'nobody decided',
+        )
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    clearInterval(this.#sweeper)
+    await this.#store[Symbol.asyncDispose]()
+  }
+
+  #set(entry: Entry, request: ApprovalRequest): void {
+    entry.request = request
+    const { elevation } = request.spec
+    const { state, grantedUntil } = request.status ?? {}
+    if (elevation && grantedUntil !== undefined && state === 'Approved')
+      entry.window ??= until(grantedUntil, seconds(elevation.duration) * 1_000, this.clock)
+    if (isFinished(request)) this.#entries.delete(entry.name)
+    entry.wake()
+  }
+
+  #change(
+    entry: Entry,
+    request: ApprovalRequest,
+    kind: EventKind,
+    more: Omit<ApprovalEvent, 'kind' | 'request'>,
+  ): void {
+    this.#set(entry, request)
+    this.#store
+      .write(request)
+      .catch((error: Error) => this.tell('storeFailed', request, { reason: error.message }))
+    this.tell(kind, request, more)
+  }
+
+  /** Somebody has written to a request's file: it is taken for what it may be, and put right otherwise. */
+  #attempted({ name, after, problem, by }: Attempt): void {
+    const entry = this.#entries.get(name)
+    if (!entry) {
+      this.#report({ kind: 'tampering', name, by, reason: problem ?? 'there is no such request' })
+      return
+    }
+    if (!after || problem !== undefined) {
+      this.#restore(entry, by, problem ?? 'it can not be read', true)
+      return
+    }
+    this.sweep()
+    const admission = admitDecision({
+      before: entry.request,
+      after,
+      by,
+      agentUsers: this.#agentUsers,
+      now: this.now,
+    })
+    if (admission.kind === 'refused') this.#restore(entry, by, admission.reason, admission.tampering)
+    if (admission.kind === 'admitted') this.#decided(entry, admission.request, by, after.spec)
+  }
+
+  #decided(
+    entry: Entry,
+    request: ApprovalRequest,
+    by: Approver,
+    { decision, reason }: ApprovalRequest['spec'],
+  ): void {
+    const granted = entry.window === undefined && request.status?.grantedUntil !== undefined
+    const ended = entry.window !== undefined && decision === 'Denied'
+    const unheard = !entry.awaited
+    const more = { by, ...(decision && { decision }), ...(reason !== undefined && { reason }) }
+    this.#change(entry, request, 'decided', { ...more, unheard })
+    if (granted) this.tell('granted', request, more)
+    if (ended) this.tell('ended', request, more)
+  }
+
+  #restore(entry: Entry, by: Approver, reason: string, tampering: boolean): void {
+    const { request } = entry
+    // whoever tried reads it in the file
+    const refused = {
+      type: 'DecisionRefused',
+      status: 'True' as const,
+      lastTransitionTime: this.now.toISOString(),
+      reason: tampering ? 'Tampering' : 'NotAdmitted',
+      message: `${by.user}: ${reason}`.slice(0, 4_096),
+    }
+    entry.request = { ...request, status: { ...request.status, conditions: [refused] } }
+    this.#store
+      .write(entry.request)
+      .catch((error: Error) => this.tell('storeFailed', entry.request, { reason: error.message }))
+    this.tell(tampering ? 'tampering' : 'refused', entry.request, { by, reason })
+  }
+}

@@ -1,0 +1,102 @@
+/** The approvals station: holds commands until people have decided, and grants more rights for a while. */
+import type { ApprovalRequest } from '@firebreak/crds'
+import type { PolicySnapshot, QualifiedName, Subject } from '@firebreak/policy'
+import { type Clock, systemClock } from '../clock.ts'
+import type { HeldCommand, HoldOutcome, Result } from '../session.ts'
+import { type AccessAsk, Elevations, type GrantedElevation } from './elevations.ts'
+import { type ApprovalEvent, auditFields, eventName, signalOf } from './events.ts'
+import { type HoldingSession, type HoldLimits, Holds } from './holds.ts'
+import { Registry } from './registry.ts'
+import { bindingOfRequest } from './request.ts'
+import type { ApprovalStore } from './store.ts'
+
+export interface StationOptions {
+  readonly store: ApprovalStore
+  /** Users of the system that agents run as: what they decide counts for nothing. */
+  readonly agentUsers?: readonly string[]
+  /** Writes to the audit trail. */
+  readonly notice: (event: string, fields: Readonly<Record<string, unknown>>) => void
+  /** Whoever else is to hear of it. */
+  readonly notify?: (event: ApprovalEvent) => void
+  /** Rights may have changed: sessions look again. */
+  readonly elevationsChanged?: () => void
+  readonly clock?: Clock
+  readonly limits?: HoldLimits
+}
+
+/** More than people can look at, and bounded in memory: a request takes up to some 100 KB. */
+const defaultLimits: HoldLimits = { open: 256, perMinute: 600 }
+
+export class ApprovalStation implements AsyncDisposable {
+  readonly #registry: Registry
+  readonly #holds: Holds
+  readonly #elevations: Elevations
+
+  /** @throws Error when the store can't be used. */
+  static async open(options: StationOptions): Promise<ApprovalStation> {
+    const { store, agentUsers = [], clock = systemClock, limits = defaultLimits } = options
+    let station: ApprovalStation | undefined
+    const early: ApprovalEvent[] = []
+    const report = (event: ApprovalEvent): void => {
+      if (station) station.#happened(event, options)
+      else early.push(event)
+    }
+    const registry = await Registry.open({ store, clock, agentUsers, report })
+    station = new ApprovalStation(registry, limits)
+    for (const event of early) station.#happened(event, options)
+    return station
+  }
+
+  private constructor(registry: Registry, limits: HoldLimits) {
+    this.#registry = registry
+    this.#holds = new Holds(registry, limits)
+    this.#elevations = new Elevations(registry)
+  }
+
+  /** Never rejects. */
+  hold(session: HoldingSession, held: HeldCommand): Promise<HoldOutcome> {
+    return this.#holds.hold(session, held)
+  }
+
+  requestAccess(
+    subject: Subject,
+    ask: AccessAsk,
+    snapshot: PolicySnapshot,
+  ): Promise<Result<ApprovalRequest, string>> {
+    return this.#elevations.request(subject, ask, snapshot)
+  }
+
+  grantedTo(subject: Subject): readonly GrantedElevation[] {
+    return this.#elevations.grantedTo(subject)
+  }
+
+  /** Roles of a resource that an identity may take for now, beside its own. */
+  rolesOf(identity: QualifiedName, resource: QualifiedName): readonly string[] {
+    return this.#elevations.rolesOf(identity, resource)
+  }
+
+  policyChanged(snapshot: PolicySnapshot): void {
+    this.#elevations.policyChanged(snapshot)
+    this.#registry.wakeAll()
+  }
+
+  /** Sessions are about to be told to end: what they wait for stays open for the next process. */
+  stop(): void {
+    this.#holds.stopping = true
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.stop()
+    await this.#registry[Symbol.asyncDispose]()
+  }
+
+  #happened(event: ApprovalEvent, { notice, notify, elevationsChanged }: StationOptions): void {
+    notice(eventName(event), auditFields(event))
+    const signal = signalOf(event)
+    if (signal) notice('signal', signal)
+    notify?.(event)
+    if (event.kind === 'decided' && event.decision === 'Denied' && event.unheard && event.request)
+      this.#holds.decided(event.request, bindingOfRequest(event.request))
+    if (event.kind === 'granted' || event.kind === 'ended') elevationsChanged?.()
+  }
+}
