@@ -138,7 +138,7 @@ export class Standalone implements AsyncDisposable {
       if (!configuration) {
         this.#runtime.audit.notice('configuration.refused', {
           revision: before,
-          problems: problems.map((problem) => problem.message),
+          problems: problems.map(inOneLine),
         })
         this.#options.onEvent({ kind: 'refused', problems, revision: before })
         return
@@ -152,6 +152,11 @@ export class Standalone implements AsyncDisposable {
       // the directory is being replaced; the next change tells
     }
   }
+}
+
+function inOneLine({ location, object, field, message }: ManifestProblem): string {
+  const about = [object, field].filter((part) => part !== '').join(' ')
+  return `${location.file}:${location.line}: ${about === '' ? '' : `${about}: `}${message}`
 }
 
 /** The protocol's own port if it is free, or else one of the next few, or else any. */
