@@ -1,3 +1,4 @@
+export type { Clock } from './clock.ts'
 export { loadConfiguration } from './configuration/configuration.ts'
 export { type Explanation, explainSql } from './explain.ts'
 export type { Address } from './listen/listener.ts'

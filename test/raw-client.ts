@@ -22,14 +22,18 @@ export class RawClient implements Disposable {
   #wake: () => void = () => {}
   #closed = false
 
-  /** @returns after ReadyForQuery, or after the server has closed the connection. */
+  /**
+   * @param until the answer to wait for: ReadyForQuery.
+   * @returns after that, or after the server has closed the connection.
+   */
   static async open(
     address: { host: string; port: number },
     parameters: Readonly<Record<string, string>>,
+    until = 'Z',
   ): Promise<{ client: RawClient; greeting: readonly ReceivedFrame[] }> {
     const client = new RawClient(connect(address))
     client.send(startupMessage(0, Object.entries(parameters)))
-    return { client, greeting: await client.until('Z') }
+    return { client, greeting: await client.until(until) }
   }
 
   constructor(socket: Socket) {

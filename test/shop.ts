@@ -171,13 +171,17 @@ export class Guard implements AsyncDisposable {
 
   /** The audit lines of commands so far. */
   async audited(): Promise<readonly Readonly<Record<string, unknown>>[]> {
+    return (await this.auditLines()).filter((line) => line.event === 'command')
+  }
+
+  /** All audit lines so far. */
+  async auditLines(): Promise<readonly Readonly<Record<string, unknown>>[]> {
     // lines are written in the background, a moment after the answer
     await new Promise((resolve) => setTimeout(resolve, 30))
     return readFileSync(join(this.directory, 'audit.jsonl'), 'utf8')
       .split('\n')
       .filter((line) => line !== '')
       .map((line) => JSON.parse(line) as Record<string, unknown>)
-      .filter((line) => line.event === 'command')
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

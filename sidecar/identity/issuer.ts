@@ -158,14 +158,14 @@ function publicKeys(answer: unknown): JSONWebKeySet {
   }
 }
 
+/** Seconds since 1970, up to the year 9999. */
+function isTime(value: unknown): value is number {
+  return typeof value === 'number' && value >= 0 && value < 253_402_300_800
+}
+
 function claimsOf(payload: JWTPayload, now: number): Result<VerifiedClaims, Rejection> {
   const { iss, sub, aud, iat, exp, jti } = payload
-  if (
-    typeof iss !== 'string' ||
-    typeof sub !== 'string' ||
-    typeof iat !== 'number' ||
-    typeof exp !== 'number'
-  )
+  if (typeof iss !== 'string' || typeof sub !== 'string' || !isTime(iat) || !isTime(exp))
     return misused('malformed', 'the token does not say of whom it is, or how long it is good')
   const issuedAt = iat * 1000
   if (issuedAt > now + clockTolerance)
