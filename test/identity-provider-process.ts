@@ -29,6 +29,7 @@ export type FromProvider =
   | { readonly kind: 'done' }
   | { readonly kind: 'requests'; readonly paths: readonly string[] }
 
+export const audience = 'https://firebreak.example'
 export const clientSecret = 'client-secret-that-nobody-may-see'
 const exchange = 'urn:ietf:params:oauth:grant-type:token-exchange'
 

@@ -3,12 +3,15 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { type CryptoKey, exportJWK, generateKeyPair, type JSONWebKeySet, type JWK, SignJWT } from 'jose'
 import {
+  audience,
   clientSecret,
   type FromProvider,
   type ProviderSettings,
   type TokenSettings,
   type ToProvider,
 } from './identity-provider-process.ts'
+
+export { audience, clientSecret }
 
 export interface SigningKey {
   readonly id: string
@@ -23,8 +26,6 @@ export async function makeKey(id: string, algorithm = 'RS256'): Promise<SigningK
   const jwk = { ...(await exportJWK(privateKey)), kid: id, alg: algorithm, use: 'sig' }
   return { id, privateKey, publicKey, jwk }
 }
-
-export const audience = 'https://firebreak.example'
 
 export class IdentityProvider implements AsyncDisposable {
   keys: readonly SigningKey[]

@@ -7,6 +7,7 @@ import {
   genericGrantRequest,
   None,
   ResponseBodyError,
+  WWWAuthenticateChallengeError,
 } from 'openid-client'
 import { type Clock, Deadline } from '../clock.ts'
 import type { Result } from '../session.ts'
@@ -87,12 +88,21 @@ function authenticationFor(methods: readonly string[] | undefined, secret: strin
 
 /** What the provider says of its refusal helps, unless it repeats a secret. */
 function reasonOf(error: unknown, { clientSecret, subjectToken }: TokenRequest): string {
-  const said =
-    error instanceof ResponseBodyError
-      ? [error.error, error.error_description].filter((part) => part !== undefined).join(', ')
-      : deepestMessage(error)
+  const said = saidByProvider(error)
   const secrets = [clientSecret, subjectToken].filter((secret) => secret !== undefined && secret !== '')
   return secrets.some((secret) => said.includes(secret ?? '')) ? 'it refused' : shown(said)
+}
+
+/** https://www.rfc-editor.org/rfc/rfc6749#section-5.2 */
+function saidByProvider(error: unknown): string {
+  const answer =
+    error instanceof ResponseBodyError
+      ? error
+      : error instanceof WWWAuthenticateChallengeError
+        ? error.cause[0]?.parameters
+        : undefined
+  const words = [answer?.error, answer?.error_description].filter((part) => part !== undefined)
+  return words.length > 0 ? words.join(', ') : deepestMessage(error)
 }
 
 /** A token is replaced after that part of its life, as kubelet does with projected ones. */
