@@ -63,7 +63,7 @@ describe('a token that the sidecar gets itself', function () {
       await refusal({ clientSecret: 'wrong' }),
       /issuer .* gave no token for client support-bot: invalid_client/,
     )
-    assert.match(await refusal({ clientSecret, scopes: ['nothing'] }), /invalid_scope/)
+    assert.match(await refusal({ clientSecret, parameters: { resource: 'nothing' } }), /invalid_target/)
   })
 
   it('is refused without a secret that the provider repeats', async () => {
