@@ -26,7 +26,7 @@ describe('network policies', () => {
           agentNetworkPolicies(identity, manifests.resources, operator),
         ),
         ...manifests.resources.flatMap((resource) =>
-          resourceNetworkPolicies(resource, manifests.identities, namespaces),
+          resourceNetworkPolicies(resource, manifests.identities, namespaces, operator),
         ),
       ]
       const wanted = parseAllDocuments(expected).map((document) => document.toJS())

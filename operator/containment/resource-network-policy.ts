@@ -2,7 +2,7 @@
 import type { AgentIdentity, ProtectedResource } from '@firebreak/crds'
 import type { V1NetworkPolicyPeer } from '@kubernetes/client-node'
 import { type NetworkPolicy, ownerOf } from '../kubernetes/objects.ts'
-import { agentPodLabels, managed } from './names.ts'
+import { agentPodLabels, managed, type OperatorPlace } from './names.ts'
 
 /** Tells the NetworkPolicies of a resource, in whatever namespace. */
 export function resourceLabels({ metadata: { namespace, name } }: ProtectedResource): Record<string, string> {
@@ -18,6 +18,7 @@ export function resourceNetworkPolicies(
   resource: ProtectedResource,
   identities: readonly AgentIdentity[],
   namespaces: readonly string[],
+  operator: OperatorPlace,
 ): NetworkPolicy[] {
   const { workload, address } = resource.spec
   if (!workload) return []
@@ -41,11 +42,16 @@ export function resourceNetworkPolicies(
       policyTypes: ['Ingress'],
       podSelector,
       ingress: [
-        ...(agents.length > 0 ? [{ from: agents, ports: [{ protocol: 'TCP', port }] }] : []),
+        { from: [...agents, operatorPods(operator)], ports: [{ protocol: 'TCP', port }] },
         ...(alsoFrom.length > 0 ? [{ from: alsoFrom.map(peerOf) }] : []),
       ],
     },
   }))
+}
+
+/** The operator tries whether the resource can be reached and its credentials are valid. */
+function operatorPods({ namespace, podSelector }: OperatorPlace): V1NetworkPolicyPeer {
+  return { namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': namespace } }, podSelector }
 }
 
 type AlsoFrom = NonNullable<NonNullable<ProtectedResource['spec']['workload']>['alsoFrom']>[number]

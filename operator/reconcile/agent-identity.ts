@@ -1,0 +1,183 @@
+/** AgentIdentity: its NetworkPolicies, and whether all of its pods are contained by the configuration that is in force. */
+import type { AgentIdentity, AgentIdentityStatus } from '@firebreak/crds'
+import { compileAgent } from '../compile/agent.ts'
+import type { NamespaceCompiler } from '../compile/namespace.ts'
+import { agentNetworkPolicies } from '../containment/agent-network-policy.ts'
+import { labels, type OperatorPlace } from '../containment/names.ts'
+import type { KubernetesClient } from '../kubernetes/client.ts'
+import { agentIdentities, type pods } from '../kubernetes/objects.ts'
+import { inNamespace, type World } from '../watch/world.ts'
+import { conditionsFor, type Finding } from './conditions.ts'
+import { type Controller, type Watch, watching } from './controller.ts'
+import { applyNetworkPolicies } from './network-policies.ts'
+import { selectedBy } from './selection.ts'
+import { writeStatus } from './status.ts'
+
+type Pod = (typeof pods)['object']
+
+/** What sidecars have said about the configuration that they got. */
+export interface Acknowledgements {
+  /** The revision that a pod's sidecar has in force, or why it refused the last one. */
+  of(podUid: string): { readonly revision?: string; readonly refusal?: string } | undefined
+  /** Told by the key of the AgentIdentity. */
+  readonly changes: Watch
+}
+
+export function agentIdentityController(
+  world: World,
+  compiler: NamespaceCompiler,
+  acknowledgements: Acknowledgements,
+  operator: OperatorPlace,
+  client: KubernetesClient,
+): Controller {
+  const allOf = (namespace: string | undefined): string[] =>
+    [...world.identities.list()]
+      .filter(({ metadata }) => metadata.namespace === namespace)
+      .map(({ metadata }) => `${metadata.namespace}/${metadata.name}`)
+  return {
+    name: 'AgentIdentity',
+    watches: [
+      watching(world.identities, ({ metadata: { namespace } }) => allOf(namespace)),
+      watching(world.resources, ({ metadata: { namespace } }) => allOf(namespace)),
+      watching(world.policies, ({ metadata: { namespace } }) => allOf(namespace)),
+      watching(world.secrets, ({ metadata: { namespace } }) => allOf(namespace)),
+      watching(world.pods, ({ metadata: { namespace, labels: podLabels } }) => {
+        const agent = podLabels?.[labels.agent]
+        return agent === undefined ? allOf(namespace) : [`${namespace}/${agent}`]
+      }),
+      watching(world.networkPolicies, ({ metadata: { namespace, labels: policyLabels } }) => {
+        const agent = policyLabels?.[labels.agent]
+        return agent === undefined ? [] : [`${namespace}/${agent}`]
+      }),
+      acknowledgements.changes,
+    ],
+    async reconcile(key) {
+      const identity = world.identities.get(key)
+      // what it owns is deleted with it
+      if (!identity || identity.metadata.deletionTimestamp) return undefined
+      const { namespace, generation } = identity.metadata
+      const compiledNamespace = compiler.compile(world.objectsOf(namespace))
+      const { resources } = compiledNamespace.objects
+      const used = resources.filter(({ metadata }) =>
+        identity.spec.access?.some(({ resource }) => resource === metadata.name),
+      )
+      await applyNetworkPolicies(client, world, agentNetworkPolicies(identity, used, operator), {
+        labels: { [labels.agent]: identity.metadata.name },
+        namespace,
+      })
+      const compiled = compileAgent(identity, compiledNamespace)
+      const revision = compiled.kind === 'compiled' ? compiled.configuration.revision : undefined
+      const own = inNamespace(world.pods, namespace).filter(
+        (pod) => isRunning(pod) && selectedBy(identity, pod),
+      )
+      const contained = own.filter(
+        (pod) =>
+          pod.metadata.labels?.[labels.agent] === identity.metadata.name &&
+          acknowledgements.of(pod.metadata.uid ?? '')?.revision === revision,
+      )
+      const status: AgentIdentityStatus = {
+        ...(generation !== undefined && { observedGeneration: generation }),
+        pods: own.length,
+        containedPods: contained.length,
+        ...(compiled.kind === 'compiled' && { policies: compiled.configuration.objects.policies.length }),
+        ...(revision !== undefined && { revision }),
+        conditions: conditionsFor(
+          [
+            configured(compiled),
+            accessible(
+              identity,
+              resources.map(({ metadata }) => metadata.name),
+            ),
+            containment(own, contained, identity, acknowledgements),
+          ],
+          generation,
+          identity.status?.conditions,
+          new Date().toISOString(),
+        ),
+      }
+      await writeStatus(client, agentIdentities, identity, status)
+      return undefined
+    },
+  }
+}
+
+function isRunning({ status, metadata }: Pod): boolean {
+  return status?.phase !== 'Succeeded' && status?.phase !== 'Failed' && !metadata.deletionTimestamp
+}
+
+function configured(compiled: ReturnType<typeof compileAgent>): Finding {
+  if (compiled.kind === 'withheld')
+    return { type: 'Configured', status: 'False', reason: 'PolicyNotValid', message: compiled.reason }
+  const { policies } = compiled.configuration.objects
+  return policies.length > 0
+    ? {
+        type: 'Configured',
+        status: 'True',
+        reason: 'Compiled',
+        message: `${policies.length} ${policies.length === 1 ? 'policy applies' : 'policies apply'}`,
+      }
+    : {
+        type: 'Configured',
+        status: 'False',
+        reason: 'NoPolicy',
+        message: 'no GuardrailPolicy applies, so nothing is allowed',
+      }
+}
+
+function accessible({ spec: { access = [] } }: AgentIdentity, resources: readonly string[]): Finding {
+  const missing = access.map(({ resource }) => resource).filter((name) => !resources.includes(name))
+  return missing.length === 0
+    ? {
+        type: 'ResourcesFound',
+        status: 'True',
+        reason: 'Found',
+        message: 'all resources it may use are there',
+      }
+    : {
+        type: 'ResourcesFound',
+        status: 'False',
+        reason: 'NotFound',
+        message: `there is no ProtectedResource ${missing.join(', ')} in this namespace`,
+      }
+}
+
+function containment(
+  own: readonly Pod[],
+  contained: readonly Pod[],
+  { metadata: { name } }: AgentIdentity,
+  acknowledgements: Acknowledgements,
+): Finding {
+  const type = 'Contained'
+  const uncontained = own.filter((pod) => !contained.includes(pod))
+  const [first] = uncontained
+  if (!first)
+    return {
+      type,
+      status: 'True',
+      reason: own.length === 0 ? 'NoPods' : 'AllPods',
+      message: own.length === 0 ? 'no pods match' : `all ${own.length} pods have the revision in force`,
+    }
+  const bare = uncontained.filter((pod) => pod.metadata.labels?.[labels.agent] !== name)
+  if (bare.length > 0)
+    return {
+      type,
+      status: 'False',
+      reason: 'NotInjected',
+      message: `${bare.length} of ${own.length} pods were made before the identity and have no sidecar (${namesOf(bare)}); make them anew`,
+    }
+  const refusal = acknowledgements.of(first.metadata.uid ?? '')?.refusal
+  return {
+    type,
+    status: 'False',
+    reason: refusal === undefined ? 'Updating' : 'Refused',
+    message:
+      refusal === undefined
+        ? `${uncontained.length} of ${own.length} pods don't have the revision in force yet (${namesOf(uncontained)})`
+        : `the sidecar of ${first.metadata.name} refused the configuration: ${refusal}`,
+  }
+}
+
+function namesOf(some: readonly Pod[]): string {
+  const shown = some.slice(0, 3).map(({ metadata }) => metadata.name)
+  return some.length > 3 ? `${shown.join(', ')}, …` : shown.join(', ')
+}

@@ -1,0 +1,70 @@
+/** GuardrailPolicy: is it valid, and to whom does it apply? */
+import type { GuardrailPolicyStatus } from '@firebreak/crds'
+import type { NamespaceCompiler } from '../compile/namespace.ts'
+import type { KubernetesClient } from '../kubernetes/client.ts'
+import { guardrailPolicies } from '../kubernetes/objects.ts'
+import type { World } from '../watch/world.ts'
+import { conditionsFor, type Finding } from './conditions.ts'
+import { type Controller, watching } from './controller.ts'
+import { writeStatus } from './status.ts'
+
+export function guardrailPolicyController(
+  world: World,
+  compiler: NamespaceCompiler,
+  client: KubernetesClient,
+): Controller {
+  return {
+    name: 'GuardrailPolicy',
+    watches: [
+      watching(world.policies),
+      watching(world.identities, ({ metadata: { namespace } }) =>
+        [...world.policies.list()]
+          .filter((policy) => policy.metadata.namespace === namespace)
+          .map((policy) => `${namespace}/${policy.metadata.name}`),
+      ),
+    ],
+    async reconcile(key) {
+      const policy = world.policies.get(key)
+      if (!policy) {
+        const [namespace = '', name = ''] = key.split('/')
+        compiler.forget(namespace, name)
+        return undefined
+      }
+      const { namespace, name, generation } = policy.metadata
+      const objects = world.objectsOf(namespace)
+      const { problems, missing } = compiler.compile(objects)
+      const own = problems.get(name)
+      const { appliesTo, rules = [] } = policy.spec
+      const valid: Finding = own
+        ? {
+            type: 'Valid',
+            status: 'False',
+            reason: 'InvalidRule',
+            message: `${own.map(({ field, message }) => `${field}: ${message}`).join('; ')}; ${
+              missing.some(({ metadata }) => metadata.name === name)
+                ? 'no version of it was ever valid, so the agents it may apply to get no new configuration'
+                : 'the last valid version stays in force'
+            }`,
+          }
+        : {
+            type: 'Valid',
+            status: 'True',
+            reason: 'Compiled',
+            message: `${rules.length} rules were compiled`,
+          }
+      const status: GuardrailPolicyStatus = {
+        ...(generation !== undefined && { observedGeneration: generation }),
+        rules: rules.length,
+        // an identity in a group of its token is not known here
+        identities: objects.identities.filter(
+          (identity) =>
+            (appliesTo.identities?.includes(identity.metadata.name) ?? true) &&
+            (appliesTo.groups?.some((group) => identity.spec.groups?.includes(group)) ?? true),
+        ).length,
+        conditions: conditionsFor([valid], generation, policy.status?.conditions, new Date().toISOString()),
+      }
+      await writeStatus(client, guardrailPolicies, policy, status)
+      return undefined
+    },
+  }
+}

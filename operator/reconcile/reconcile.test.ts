@@ -1,0 +1,235 @@
+import assert from 'node:assert/strict'
+import { globSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { KubeConfig } from '@kubernetes/client-node'
+import { type ControlPlane, startControlPlane } from '../../e2e/index.ts'
+import { KubernetesClient } from '../kubernetes/client.ts'
+import { World } from '../watch/world.ts'
+import { reconcileAll } from './run.ts'
+
+const crds = globSync(fileURLToPath(new URL('../../crds/*.yaml', import.meta.url))).flatMap((file) => [
+  '-f',
+  file,
+])
+const agents = `apiVersion: v1
+kind: Namespace
+metadata: {name: agents}
+---
+apiVersion: v1
+kind: Namespace
+metadata: {name: data, labels: {tier: data}, annotations: {firebreak.dev/resources-from: "agents, others"}}
+---
+apiVersion: v1
+kind: Namespace
+metadata: {name: elsewhere, labels: {tier: data}}
+---
+apiVersion: firebreak.dev/v1alpha1
+kind: ProtectedResource
+metadata: {name: orders-db, namespace: agents}
+spec:
+  type: postgresql
+  address: orders-db.data.svc:5432
+  tls: {mode: disable}
+  roles: [{name: reader, credential: {secret: {name: orders-reader}}}]
+  workload:
+    podSelector: {matchLabels: {app: orders-db}}
+    namespaceSelector: {matchLabels: {tier: data}}
+---
+apiVersion: firebreak.dev/v1alpha1
+kind: AgentIdentity
+metadata: {name: support-bot, namespace: agents}
+spec:
+  workload: {podSelector: {matchLabels: {app: support-bot}}}
+  access: [{resource: orders-db, roles: [reader]}]
+---
+apiVersion: firebreak.dev/v1alpha1
+kind: GuardrailPolicy
+metadata: {name: guard, namespace: agents}
+spec:
+  rules:
+    - {name: read, match: {actions: ["sql:select"], condition: "command.sql.restricted"}, effect: allow}
+`
+
+describe('the reconcilers on a real API server', function () {
+  this.timeout(120_000)
+  let cluster: ControlPlane
+  const stop = new AbortController()
+  const stack = new AsyncDisposableStack()
+  /** Of the sidecars, by the pod's uid. */
+  const acknowledged = new Map<string, { revision: string }>()
+  let acknowledgement: (key: string) => void = () => {}
+  const failures: string[] = []
+
+  const get = async (what: string, path: string): Promise<string> =>
+    (await cluster.kubectl.attempt(['get', '-n', 'agents', ...what.split(' '), '-o', `jsonpath=${path}`]))
+      .stdout
+  const condition = (what: string, type: string): Promise<string> =>
+    get(
+      what,
+      `{.status.conditions[?(@.type=="${type}")].status} {.status.conditions[?(@.type=="${type}")].message}`,
+    )
+  const eventually = async (read: () => Promise<string>, wanted: RegExp): Promise<void> => {
+    const until = Date.now() + 20_000
+    let seen = ''
+    while (Date.now() < until) {
+      seen = await read()
+      if (wanted.test(seen)) return
+      await new Promise((resolve) => setTimeout(resolve, 50))
+    }
+    assert.match(seen, wanted, failures.join('\n'))
+  }
+
+  before(async function () {
+    this.timeout('45m')
+    cluster = stack.use(await startControlPlane({ controllers: ['namespace', 'garbagecollector', 'serviceaccount'] }))
+    await cluster.kubectl.run(['apply', ...crds])
+    await cluster.kubectl.run(['wait', '--for=condition=Established', '--timeout=60s', ...crds])
+    const config = new KubeConfig()
+    config.loadFromFile(cluster.kubeconfig)
+    const client = stack.use(new KubernetesClient(config))
+    const world = stack.use(new World(client, (kind, error) => failures.push(`${kind}: ${error.message}`)))
+    await world.synced
+    const done = reconcileAll(
+      {
+        world,
+        client,
+        operator: {
+          namespace: 'firebreak-system',
+          podSelector: { matchLabels: { app: 'operator' } },
+          port: 1,
+        },
+        acknowledgements: {
+          of: (uid) => acknowledged.get(uid),
+          changes: {
+            synced: Promise.resolve(),
+            onKeys: (listener) => {
+              acknowledgement = listener
+            },
+          },
+        },
+        probe: async () => [{ type: 'Reachable', status: 'True', reason: 'Connected', message: 'yes' }],
+        events: {
+          failed: (name, key, error) => failures.push(`${name} ${key}: ${error.message}`),
+          reconciled: () => {},
+        },
+      },
+      stop.signal,
+    )
+    stack.defer(async () => {
+      stop.abort()
+      await done
+    })
+    await cluster.kubectl.run(['apply', '-f', '-'], { input: agents })
+  })
+  after(() => stack.disposeAsync())
+
+  it('says of a policy whether it is in force, and what is wrong where', async () => {
+    await eventually(() => condition('guardrailpolicy guard', 'Ready'), /^True in force everywhere$/)
+    await cluster.kubectl.run(['apply', '-f', '-'], {
+      input: agents.replace('command.sql.restricted', 'command.sql.restricted ==='),
+    })
+    await eventually(
+      () => condition('guardrailpolicy guard', 'Valid'),
+      /^False spec\.rules\[0\]\.match\.condition: .+; the last valid version stays in force$/s,
+    )
+    await eventually(() => condition('guardrailpolicy guard', 'Ready'), /^False spec/)
+    await cluster.kubectl.run(['apply', '-f', '-'], { input: agents })
+    await eventually(() => condition('guardrailpolicy guard', 'Ready'), /^True/)
+    assert.equal(await get('guardrailpolicy guard', '{.status.rules} {.status.identities}'), '1 1')
+  })
+
+  it("puts a NetworkPolicy on a resource's pods, in namespaces that agree, and cleans up", async () => {
+    await eventually(
+      () => condition('protectedresource orders-db', 'Shielded'),
+      /^False namespace elsewhere needs the annotation/,
+    )
+    const inData = async (): Promise<string> =>
+      (
+        await cluster.kubectl.attempt([
+          'get',
+          'networkpolicy',
+          '-A',
+          '-l',
+          'firebreak.dev/resource',
+          '-o',
+          'name',
+        ])
+      ).stdout
+    assert.equal(
+      (await inData()).trim(),
+      'networkpolicy.networking.k8s.io/firebreak-resource-agents-orders-db',
+    )
+    await cluster.kubectl.run(['annotate', 'namespace', 'elsewhere', 'firebreak.dev/resources-from=agents'])
+    await eventually(() => condition('protectedresource orders-db', 'Ready'), /^True/)
+    assert.equal((await inData()).trim().split('\n').length, 2)
+    await cluster.kubectl.run(['delete', 'networkpolicy', '-n', 'data', '--all'])
+    await eventually(async () => String((await inData()).trim().split('\n').length), /^2$/)
+    await cluster.kubectl.run(['delete', 'protectedresource', '-n', 'agents', 'orders-db'])
+    await eventually(inData, /^$/)
+    await cluster.kubectl.run(['apply', '-f', '-'], { input: agents })
+  })
+
+  it('says of an identity whether all of its pods are contained, and which are not', async () => {
+    const pod = (name: string, labels: object) =>
+      JSON.stringify({
+        apiVersion: 'v1',
+        kind: 'Pod',
+        metadata: { name, namespace: 'agents', labels: { app: 'support-bot', ...labels } },
+        spec: { containers: [{ name: 'agent', image: 'x' }] },
+      })
+    await eventually(() => condition('agentidentity support-bot', 'Ready'), /^True/)
+    await eventually(() => condition('agentidentity support-bot', 'Contained'), /^True no pods match$/)
+    await cluster.kubectl.run(['apply', '-f', '-'], { input: pod('old', {}) })
+    await eventually(
+      () => condition('agentidentity support-bot', 'Contained'),
+      /^False 1 of 1 pods were made before the identity and have no sidecar \(old\)/,
+    )
+    await cluster.kubectl.run(['delete', 'pod', '-n', 'agents', 'old', '--grace-period=0', '--force'])
+    await cluster.kubectl.run(['apply', '-f', '-'], {
+      input: pod('new', { 'firebreak.dev/agent': 'support-bot' }),
+    })
+    await eventually(
+      () => condition('agentidentity support-bot', 'Contained'),
+      /^False 1 of 1 pods don't have the revision in force yet \(new\)$/,
+    )
+    acknowledged.set(await get('pod new', '{.metadata.uid}'), {
+      revision: await get('agentidentity support-bot', '{.status.revision}'),
+    })
+    acknowledgement('agents/support-bot')
+    await cluster.kubectl.run([
+      'wait',
+      '--for=condition=Ready',
+      'agentidentity/support-bot',
+      '-n',
+      'agents',
+      '--timeout=20s',
+    ])
+    assert.equal(
+      await get('agentidentity support-bot', '{.status.pods} {.status.containedPods} {.status.policies}'),
+      '1 1 1',
+    )
+  })
+
+  it('puts NetworkPolicies on its pods, and puts back what others change', async () => {
+    const egress = (): Promise<string> =>
+      get('networkpolicy firebreak-agent-support-bot', '{.spec.egress[*].ports[*].port}')
+    await eventually(egress, /^53 53 1 5432$/)
+    await cluster.kubectl.run([
+      'patch',
+      'networkpolicy',
+      'firebreak-agent-support-bot',
+      '-n',
+      'agents',
+      '--type=merge',
+      '-p',
+      '{"spec":{"egress":[{}]}}',
+    ])
+    await eventually(egress, /^53 53 1 5432$/)
+    await cluster.kubectl.run(['delete', 'agentidentity', 'support-bot', '-n', 'agents'])
+    await eventually(() => get('networkpolicy', '{.items[*].metadata.name}'), /^$/)
+  })
+
+  it('did nothing that failed', () => {
+    assert.deepEqual(failures, [])
+  })
+})

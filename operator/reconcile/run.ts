@@ -1,0 +1,34 @@
+/** What the leader does. */
+import { NamespaceCompiler } from '../compile/namespace.ts'
+import type { OperatorPlace } from '../containment/names.ts'
+import type { KubernetesClient } from '../kubernetes/client.ts'
+import type { World } from '../watch/world.ts'
+import { type Acknowledgements, agentIdentityController } from './agent-identity.ts'
+import { type ControllerEvents, runController } from './controller.ts'
+import { guardrailPolicyController } from './guardrail-policy.ts'
+import { type Probe, protectedResourceController } from './protected-resource.ts'
+
+export interface Reconciling {
+  readonly world: World
+  readonly client: KubernetesClient
+  readonly operator: OperatorPlace
+  readonly acknowledgements: Acknowledgements
+  readonly probe: Probe
+  readonly events: ControllerEvents
+}
+
+/** Reconciles until the signal ends it, and what has begun is finished. */
+export async function reconcileAll(
+  { world, client, operator, acknowledgements, probe, events }: Reconciling,
+  signal: AbortSignal,
+): Promise<void> {
+  await using stack = new AsyncDisposableStack()
+  const controllers = [
+    guardrailPolicyController(world, new NamespaceCompiler(), client),
+    protectedResourceController(world, probe, operator, client),
+    agentIdentityController(world, new NamespaceCompiler(), acknowledgements, operator, client),
+  ]
+  for (const controller of controllers) stack.use(await runController(controller, events))
+  if (signal.aborted) return
+  await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }))
+}
