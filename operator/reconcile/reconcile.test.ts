@@ -68,8 +68,8 @@ describe('the reconcilers on a real API server', function () {
       what,
       `{.status.conditions[?(@.type=="${type}")].status} {.status.conditions[?(@.type=="${type}")].message}`,
     )
-  const eventually = async (read: () => Promise<string>, wanted: RegExp): Promise<void> => {
-    const until = Date.now() + 20_000
+  const eventually = async (read: () => Promise<string>, wanted: RegExp, seconds = 20): Promise<void> => {
+    const until = Date.now() + seconds * 1000
     let seen = ''
     while (Date.now() < until) {
       seen = await read()
@@ -81,7 +81,9 @@ describe('the reconcilers on a real API server', function () {
 
   before(async function () {
     this.timeout('45m')
-    cluster = stack.use(await startControlPlane({ controllers: ['namespace', 'garbagecollector', 'serviceaccount'] }))
+    cluster = stack.use(
+      await startControlPlane({ controllers: ['namespace', 'garbagecollector', 'serviceaccount'] }),
+    )
     await cluster.kubectl.run(['apply', ...crds])
     await cluster.kubectl.run(['wait', '--for=condition=Established', '--timeout=60s', ...crds])
     const config = new KubeConfig()
@@ -226,7 +228,8 @@ describe('the reconcilers on a real API server', function () {
     ])
     await eventually(egress, /^53 53 1 5432$/)
     await cluster.kubectl.run(['delete', 'agentidentity', 'support-bot', '-n', 'agents'])
-    await eventually(() => get('networkpolicy', '{.items[*].metadata.name}'), /^$/)
+    // the cluster's garbage collector learns of new kinds every half a minute
+    await eventually(() => get('networkpolicy', '{.items[*].metadata.name}'), /^$/, 90)
   })
 
   it('did nothing that failed', () => {
