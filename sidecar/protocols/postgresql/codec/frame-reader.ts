@@ -99,9 +99,9 @@ export class FrameReader {
       : maximum
   }
 
-  /** Whether the end of a frame whose beginning was handed out is still to come: nothing else can be said in between. */
-  get inPieces(): boolean {
-    return this.#open > 0
+  /** Bytes still to come of a frame whose beginning was handed out: nothing else can be said in between. */
+  get rest(): number {
+    return this.#open
   }
 
   /** Makes {@link next} return the current frame again. */
@@ -129,6 +129,8 @@ export class FrameReader {
 
   #fail(problem: string): ReadResult {
     this.problem = problem
+    // what came before it is not part of it
+    this.start = this.end = this.#position
     return 'error'
   }
 }

@@ -63,6 +63,15 @@ export class OperationQueue {
     while (this.#items[this.#head + 1]?.kind === 'sync') this.#items.splice(this.#head + 1, 1)
   }
 
+  /** Whether commands of the same pipeline were sent after its first message. */
+  pipelineRunsMore(first: Operation): boolean {
+    for (const operation of this) {
+      if (operation.kind === 'sync') return false
+      if (operation !== first && operation.runs) return true
+    }
+    return false
+  }
+
   /** What may still change among statements and portals. @param failed has no part in it any more. */
   *changes(failed: Operation): Generator<NameChange> {
     for (const operation of this) {

@@ -81,6 +81,12 @@ export class CommandRun {
     return this.decision.effect !== 'deny' && this.decision.masks.length > 0
   }
 
+  /** Messages of a COPY that look like rows and are none: the line of names, the end of the binary format. */
+  get extraRows(): number {
+    const { copy } = this.analysis
+    return copy && (copy.header || copy.format === 'binary') ? 1 : 0
+  }
+
   /** What the server may quote when it says something about the command. */
   get exposure(): Exposure {
     if (this.decision.touchesMasked) return 'data'

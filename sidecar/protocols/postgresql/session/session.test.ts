@@ -237,6 +237,41 @@ describe('PostgreSQL sessions', function () {
     await agent.end()
   })
 
+  it('stops a result at its limits however large its rows are, and COPY as well', async () => {
+    await using limited = await start({ limits: '{rowsPerCommand: 3, bytesPerCommand: 1000000}' })
+    const agent = await client(limited)
+    const rejection = async (sql: string): Promise<string> => {
+      const error = await agent.query(sql).then(
+        () => undefined,
+        (problem: Error) => problem,
+      )
+      return String(error?.message)
+    }
+    const rows = (count: number, length: number): string =>
+      `SELECT repeat('x', ${length}) FROM generate_series(1, ${count})`
+    assert.match(await rejection(rows(5, 200_000)), /limit of 3 rows/)
+    assert.match(await rejection(rows(3, 400_000)), /limit of 1000000 bytes/)
+    assert.match(await rejection(rows(1, 20_000_000)), /limit of 1000000 bytes/)
+    assert.match(await rejection(`COPY (${rows(4, 10)}) TO STDOUT`), /limit of 3 rows/)
+    assert.equal((await agent.query(rows(3, 300_000))).rowCount, 3)
+    const lines = await limited.audited()
+    assert.deepEqual(
+      lines.map((line) => line.rows),
+      [3, 2, 0, 3, 3],
+    )
+    await agent.end()
+  })
+
+  it('stops at a limit of the hour between two rows, in words', async () => {
+    await using limited = await start({ limits: '{bytesPerHour: 1000000}' })
+    const agent = await client(limited)
+    await assert.rejects(agent.query("SELECT repeat('x', 200000) FROM generate_series(1, 500)"), {
+      code: '54000',
+      message: /1000000 bytes per hour/,
+    })
+    await agent.end()
+  })
+
   it('stops a command at its time limit, and counts commands', async () => {
     await using limited = await start({ limits: '{commandDuration: 300ms, commandsPerMinute: 3}' })
     const agent = await client(limited)

@@ -3,9 +3,13 @@ import type { Socket } from 'node:net'
 import type { Gateway, GuardedSession, Refusal } from '../../../session.ts'
 import type { Analyser } from '../analysis/analyser.ts'
 import * as encode from '../codec/encode.ts'
+import { FrameReader } from '../codec/frame-reader.ts'
+import { clientRules, serverRules } from '../codec/types.ts'
 import { cancelOnServer } from '../handshake/cancel.ts'
 import type { ServerConnection } from '../handshake/server.ts'
+import { Admission } from './admission.ts'
 import { ClientSide } from './client-side.ts'
+import { Forwarder } from './forwarder.ts'
 import { type Operation, OperationQueue } from './operation.ts'
 import { PreparedStatements } from './prepared.ts'
 import { refusedSession } from './refusals.ts'
@@ -25,6 +29,9 @@ export class Session {
   readonly analyser: Analyser
   readonly state: SessionState
   readonly prepared: PreparedStatements
+  readonly admission: Admission
+  readonly toServer: Forwarder
+  readonly toClient: Forwarder
   readonly operations = new OperationQueue()
   /** Commands without an audit line so far: whatever ends the session, they get one. */
   readonly unfinished = new Set<CommandRun>()
@@ -40,6 +47,7 @@ export class Session {
   readonly #serverSide: ServerSide
   readonly #ended = Promise.withResolvers<void>()
   #closed = false
+  #cancelling: Promise<void> | undefined
 
   constructor(
     client: Socket,
@@ -56,6 +64,9 @@ export class Session {
     this.analyser = analyser
     this.state = state
     this.prepared = new PreparedStatements(analyser, state)
+    this.admission = new Admission(this)
+    this.toServer = new Forwarder(new FrameReader(clientRules), server.socket)
+    this.toClient = new Forwarder(new FrameReader(serverRules), client)
     this.#clientSide = new ClientSide(this)
     this.#serverSide = new ServerSide(this)
   }
@@ -63,7 +74,7 @@ export class Session {
   /** Passes messages until either side is gone or the session may not go on. */
   async run(): Promise<void> {
     const { client, server, guarded } = this
-    const expired = (): void => this.end(refusedSession(guarded.signal.reason as Refusal))
+    const expired = (): void => void this.end(refusedSession(guarded.signal.reason as Refusal))
     guarded.signal.addEventListener('abort', expired, { once: true })
     server.socket.on('data', (chunk: Buffer) => this.#serverSide.receive(chunk))
     server.socket.on('close', () => this.end()).on('error', () => this.end())
@@ -90,17 +101,23 @@ export class Session {
     }
   }
 
-  /** Ends both sides; the client hears the last message first. */
-  end(lastWords?: Buffer): void {
-    if (this.#closed) return
+  /** Ends both sides, each after what is due to it up to now; the client hears the last message at its end. */
+  end(lastWords?: Buffer): 'end' {
+    if (this.#closed) return 'end'
     this.#closed = true
-    const { client, server } = this
+    const { client, server, toClient, toServer } = this
+    for (const forwarder of [toClient, toServer]) {
+      forwarder.skip()
+      forwarder.write()
+    }
     if (!server.socket.destroyed) server.socket.end(encode.terminate)
     setTimeout(() => server.socket.destroy(), 1_000).unref()
-    if (lastWords && client.writable) client.end(lastWords)
+    // in the middle of a row, words would be taken for a part of it
+    if (lastWords && client.writable && toClient.reader.rest === 0) client.end(lastWords)
     else client.end()
     setTimeout(() => client.destroy(), 1_000).unref()
     this.#ended.resolve()
+    return 'end'
   }
 
   get closed(): boolean {
@@ -108,8 +125,22 @@ export class Session {
   }
 
   /** Something that can't be: going on could let one message be taken for another. */
-  fail(code: '08P01' | '42501', message: string): void {
-    this.end(encode.errorResponse({ severity: 'FATAL', code, message }))
+  fail(code: '08P01' | '42501', message: string): 'end' {
+    return this.end(encode.errorResponse({ severity: 'FATAL', code, message }))
+  }
+
+  /** The client's current message is not what its type says. */
+  malformed(): 'end' {
+    return this.fail('08P01', `invalid ${String.fromCharCode(this.toServer.reader.type)} message`)
+  }
+
+  /** The server's current message is no answer to what was sent. */
+  unexpected(): 'end' {
+    return this.broken(`${String.fromCharCode(this.toClient.reader.type)} when something else was due`)
+  }
+
+  broken(what: string): 'end' {
+    return this.fail('08P01', `the server sent ${what}`)
   }
 
   /** Puts a message for the server in line with what is expected back. */
@@ -119,8 +150,14 @@ export class Session {
     this.operations.push(operation)
   }
 
-  /** The client side may be waiting for the line to be empty. */
+  /** The head of the line has been answered. */
   answered(): void {
+    const operation = this.operations.shift()
+    if (operation?.hasEffects) this.effectsInFlight--
+  }
+
+  /** The client side may be waiting for everything to be answered. */
+  idle(): void {
     if (this.operations.length === 0) this.#clientSide.resume()
   }
 
@@ -156,7 +193,7 @@ export class Session {
     this.expect({ kind: 'close', ...hidden })
     this.expect({ kind: 'close', ...hidden })
     this.expect({ kind: 'sync', ...hidden, settled: (failed) => resolve(failed ? undefined : value) })
-    this.server.socket.write(
+    this.toServer.send(
       Buffer.concat([
         encode.parse(ownName, text),
         encode.bind(ownName, ownName),
@@ -166,13 +203,24 @@ export class Session {
         encode.sync,
       ]),
     )
+    this.toServer.write()
     void this.#ended.promise.then(() => resolve(undefined))
     return promise
   }
 
-  /** Asks the server to stop what it is doing. */
+  /** Asks the server to stop what it is doing; until it has heard, the client's next command could be stopped instead. */
   cancelRunning(): void {
     const { key } = this.server
-    if (key) void cancelOnServer(this.gateway.target, key, AbortSignal.timeout(5_000)).catch(() => {})
+    if (!key) return
+    this.#cancelling = cancelOnServer(this.gateway.target, key, AbortSignal.timeout(5_000))
+      .catch(() => {})
+      .finally(() => {
+        this.#cancelling = undefined
+      })
+  }
+
+  /** @returns what has to be over before the client's next message is looked at. */
+  get busy(): Promise<void> | undefined {
+    return this.guarded.ready() ?? this.#cancelling
   }
 }
