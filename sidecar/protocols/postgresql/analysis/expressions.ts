@@ -1,12 +1,14 @@
 /** Expressions → where their value comes from, and what evaluating them does. */
-import type { A_Expr, A_Indirection, BoolExpr, CaseExpr, SubLink, TypeCast, TypeName } from 'libpg-query'
-import { isTotalOperator } from '../catalogue/builtins.ts'
+import type { A_Const, BoolExpr, CaseExpr, MinMaxExpr, SubLink, TypeCast, TypeName } from 'libpg-query'
+import { columnReference, indirection } from './columns.ts'
 import type { Findings } from './findings.ts'
-import { callFunction, callNamed, callOperator } from './functions.ts'
+import { callFunction } from './functions.ts'
+import { callOperator, comparisonCanFail, operatorExpression, rowElements } from './operators.ts'
 import { query, window } from './query.ts'
-import { columnOf, type RangeItem, type Scope, type ScopeColumn, wholeRow } from './scope.ts'
+import type { Scope } from './scope.ts'
 import { type Body, bodyOf, is, type Node, strings, type Tag, tagOf } from './tree.ts'
-import { constant, derived, unproven, type Value } from './value.ts'
+import { asRow, constant, derived, typed, unproven, type Value } from './value.ts'
+import { builtinTypes, commonType } from './value-types.ts'
 
 /** Deeper than any statement that a person or an ORM writes, and well within the stack. */
 const maximumDepth = 800
@@ -15,7 +17,7 @@ type Handler<Name extends Tag> = (findings: Findings, body: Body<Name>, scope: S
 
 /** Every kind of expression that is understood. What stands nowhere here is opaque. */
 const handlers: { readonly [Name in Tag]?: Handler<Name> } = {
-  A_Const: () => constant,
+  A_Const: (_, body) => plainConstant(body),
   ParamRef: () => constant,
   SetToDefault: () => constant,
   CurrentOfExpr: () => constant,
@@ -26,17 +28,17 @@ const handlers: { readonly [Name in Tag]?: Handler<Name> } = {
     columnReference(findings, strings(fields), scope, false, location) ?? unproven,
   A_Expr: (findings, body, scope) => operatorExpression(findings, body, scope),
   BoolExpr: (findings, body, scope) => booleanExpression(findings, body, scope),
-  NullTest: (findings, { arg }, scope) => derived(optional(findings, arg, scope)),
-  BooleanTest: (findings, { arg }, scope) => derived(optional(findings, arg, scope)),
+  NullTest: (findings, { arg }, scope) => truth(optional(findings, arg, scope)),
+  BooleanTest: (findings, { arg }, scope) => truth(optional(findings, arg, scope)),
   FuncCall: (findings, body, scope) => callFunction(findings, body, scope).value,
   TypeCast: (findings, body, scope) => cast(findings, body, scope),
   CollateClause: (findings, { arg }, scope) => optional(findings, arg, scope),
   CaseExpr: (findings, body, scope) => caseExpression(findings, body, scope),
-  CoalesceExpr: (findings, { args }, scope) => conditional(findings, args, scope),
-  MinMaxExpr: (findings, { args }, scope) => conditional(findings, args, scope),
+  CoalesceExpr: (findings, { args }, scope) => alternatives(findings, args, scope),
+  MinMaxExpr: (findings, body, scope) => greatestOrLeast(findings, body, scope),
   SubLink: (findings, body, scope) => subLink(findings, body, scope),
   A_ArrayExpr: (findings, { elements }, scope) => all(findings, elements, scope),
-  RowExpr: (findings, { args }, scope) => all(findings, args, scope),
+  RowExpr: (findings, { args }, scope) => asRow(all(findings, args, scope), true),
   A_Indirection: (findings, body, scope) => indirection(findings, body, scope),
   NamedArgExpr: (findings, { arg }, scope) => optional(findings, arg, scope),
   MultiAssignRef: (findings, { source }, scope) => derived(optional(findings, source, scope)),
@@ -67,7 +69,7 @@ const handlers: { readonly [Name in Tag]?: Handler<Name> } = {
     ),
   JsonArrayAgg: (findings, { constructor: aggregate, arg }, scope) =>
     derived(jsonAggregate(findings, aggregate, scope), optional(findings, arg?.raw_expr, scope)),
-  JsonIsPredicate: (findings, { expr }, scope) => derived(optional(findings, expr, scope)),
+  JsonIsPredicate: (findings, { expr }, scope) => truth(optional(findings, expr, scope)),
   JsonParseExpr: (findings, { expr }, scope) =>
     fallible(findings, derived(optional(findings, expr?.raw_expr, scope)), 'JSON()'),
   JsonScalarExpr: (findings, { expr }, scope) => derived(optional(findings, expr, scope)),
@@ -117,44 +119,54 @@ function fallible(findings: Findings, value: Value, what: string): Value {
 }
 
 /** Branches that are evaluated only sometimes: if one can fail, whether it does tells what the condition was. */
-function guarded(findings: Findings, evaluate: () => Value): Value {
+export function guarded(findings: Findings, evaluate: () => Value): Value {
   const before = findings.failables
   const value = evaluate()
   if (findings.failables > before) findings.indirect(value, 'a condition on what can fail')
   return value
 }
 
-function conditional(findings: Findings, nodes: readonly Node[] | undefined, scope: Scope): Value {
-  return guarded(findings, () => all(findings, nodes, scope))
-}
-
-function booleanExpression(findings: Findings, { args }: BoolExpr, scope: Scope): Value {
-  return conditional(findings, args, scope)
-}
-
-function caseExpression(findings: Findings, { arg, args, defresult }: CaseExpr, scope: Scope): Value {
+/** One of several expressions. */
+function alternatives(findings: Findings, nodes: readonly Node[] = [], scope: Scope): Value {
   return guarded(findings, () => {
-    const branches = (args ?? []).flatMap((node) =>
-      is(node, 'CaseWhen') ? [node.CaseWhen.expr, node.CaseWhen.result] : [],
-    )
-    return derived(...[arg, ...branches, defresult].map((node) => optional(findings, node, scope)))
+    const values = nodes.map((node) => expression(findings, node, scope))
+    return typed(derived(...values), commonType(values))
   })
 }
 
-function operatorExpression(findings: Findings, { kind, name, lexpr, rexpr }: A_Expr, scope: Scope): Value {
-  const operator = strings(name)
-  const value = derived(optional(findings, lexpr, scope), optional(findings, rexpr, scope))
-  const own = callOperator(findings, operator, value)
-  const pattern = kind === 'AEXPR_LIKE' || kind === 'AEXPR_ILIKE' || kind === 'AEXPR_SIMILAR'
-  const symbol = operator.at(-1) ?? ''
-  // comparing rows or values of unlike types may still fail, but not depending on what is in them
-  if (pattern ? !isConstant(rexpr) : !isTotalOperator(symbol) && symbol !== 'BETWEEN')
-    findings.failable(value, `the operator ${symbol} can fail on it`)
-  return derived(value, own)
+/** Says yes or no about a value. */
+function truth(value: Value): Value {
+  return asRow(typed(derived(value), builtinTypes.bool), false)
 }
 
-function isConstant(node: Node | undefined): boolean {
-  return is(node, 'A_Const') || is(node, 'ParamRef')
+function plainConstant({ sval, ival, boolval, isnull }: A_Const): Value {
+  if (ival) return typed(constant, builtinTypes.integer)
+  if (boolval) return typed(constant, builtinTypes.bool)
+  return typed(constant, sval || isnull ? builtinTypes.unknown : 0)
+}
+
+function booleanExpression(findings: Findings, { args }: BoolExpr, scope: Scope): Value {
+  return truth(guarded(findings, () => all(findings, args, scope)))
+}
+
+function greatestOrLeast(findings: Findings, { args }: MinMaxExpr, scope: Scope): Value {
+  const value = alternatives(findings, args, scope)
+  if (value.row) findings.failable(value, 'comparing rows can fail on it')
+  return value
+}
+
+function caseExpression(findings: Findings, { arg, args = [], defresult }: CaseExpr, scope: Scope): Value {
+  return guarded(findings, () => {
+    const compared = optional(findings, arg, scope)
+    const branches = args.flatMap((node) => (is(node, 'CaseWhen') ? [node.CaseWhen] : []))
+    const conditions = branches.map(({ expr }) => optional(findings, expr, scope))
+    const results = [...branches.map(({ result }) => result), defresult].map((node) =>
+      optional(findings, node, scope),
+    )
+    if (compared.row) findings.failable(derived(compared, ...conditions), 'comparing rows can fail on it')
+    const row = results.some((value) => value.row)
+    return asRow(typed(derived(compared, ...conditions, ...results), commonType(results)), row)
+  })
 }
 
 const textTypes = new Set(['text', 'varchar', 'bpchar', 'name'])
@@ -167,12 +179,13 @@ function cast(findings: Findings, { arg, typeName }: TypeCast, scope: Scope): Va
   const builtin = names.length === 1 ? !isUserType(findings, typeName) : names[0] === 'pg_catalog'
   const array = (typeName?.arrayBounds?.length ?? 0) > 0
   const limited = (typeName?.typmods?.length ?? 0) > 0
-  if (builtin && !array && textTypes.has(target)) {
+  const type = builtin && !array ? findings.catalogue.type('pg_catalog', target) : undefined
+  if (type && textTypes.has(target)) {
     const relabel = !limited && textTypeOids.has(value.typeOid) && (target === 'text' || target === 'varchar')
-    return relabel ? value : derived(value)
+    return relabel ? value : asRow(typed(derived(value), type.oid), false)
   }
   findings.failable(value, `a cast to ${target} can fail on it`)
-  return derived(value)
+  return type ? asRow(typed(derived(value), type.oid), type.name === 'record') : asRow(derived(value), true)
 }
 
 function isUserType(findings: Findings, typeName: TypeName | undefined): boolean {
@@ -182,175 +195,29 @@ function isUserType(findings: Findings, typeName: TypeName | undefined): boolean
   )
 }
 
-function subLink(
+function subLink(findings: Findings, link: SubLink, scope: Scope): Value {
+  const { subLinkType, subselect } = link
+  if (subLinkType !== 'EXPR_SUBLINK' && subLinkType !== 'EXISTS_SUBLINK' && subLinkType !== 'ARRAY_SUBLINK')
+    return guarded(findings, () => comparedWithRows(findings, link, scope))
+  const values = subselect ? query(findings, subselect, scope).map((column) => column.value) : []
+  if (subLinkType === 'EXISTS_SUBLINK') return typed(constant, builtinTypes.bool)
+  const [value = constant] = values
+  return subLinkType === 'EXPR_SUBLINK' && values.length === 1 ? value : derived(...values)
+}
+
+/** IN, ANY, ALL: the rows behind them are only made until the answer is known. */
+function comparedWithRows(
   findings: Findings,
-  { subLinkType, testexpr, operName, subselect }: SubLink,
+  { testexpr, operName, subselect }: SubLink,
   scope: Scope,
 ): Value {
-  const columns = subselect ? query(findings, subselect, scope) : []
-  switch (subLinkType) {
-    case 'EXISTS_SUBLINK':
-      return constant
-    case 'EXPR_SUBLINK':
-      return columns.length === 1
-        ? (columns[0]?.value ?? constant)
-        : derived(...columns.map((column) => column.value))
-    default: {
-      const value = derived(optional(findings, testexpr, scope), ...columns.map((column) => column.value))
-      const operator = strings(operName)
-      return operator.length > 0 ? derived(value, callOperator(findings, operator, value)) : value
-    }
-  }
-}
-
-/** `(x).field`, `(x).function`, `x[1]`. */
-function indirection(
-  findings: Findings,
-  { arg, indirection: steps = [] }: A_Indirection,
-  scope: Scope,
-): Value {
-  const [first] = steps
-  const row = arg ? rowOf(arg, scope) : undefined
-  if (row && is(first, 'String')) {
-    const column = columnOf(row, first.String.sval ?? '')
-    if (column)
-      return steps.length === 1 ? column : derived(column, subscripts(findings, steps.slice(1), scope))
-  }
-  const value = optional(findings, arg, scope)
-  return derived(value, subscripts(findings, steps, scope, value))
-}
-
-function subscripts(
-  findings: Findings,
-  steps: readonly Node[],
-  scope: Scope,
-  input: Value = constant,
-): Value {
-  const values = steps.map((step): Value => {
-    if (is(step, 'A_Indices'))
-      return derived(
-        optional(findings, step.A_Indices.lidx, scope),
-        optional(findings, step.A_Indices.uidx, scope),
-      )
-    // a field of a composite, or a function of that name called in another way
-    if (is(step, 'String')) return callNamed(findings, step.String.sval ?? '', input)
-    return input
-  })
-  return derived(...values)
-}
-
-/** The entry of FROM that a bare or qualified name stands for as a whole row. */
-function rowOf(node: Node, scope: Scope): RangeItem | undefined {
-  const fields = is(node, 'ColumnRef') ? strings(node.ColumnRef.fields) : []
-  const [first, second] = fields
-  if (first === undefined || fields.length > 2) return undefined
-  if (second !== undefined) return scope.named(second, first)[0]
-  return scope.column(first) === undefined ? scope.named(first)[0] : undefined
-}
-
-/**
- * A name in an expression: a column, a whole row, a variable, or a function written as a column.
- *
- * @param quiet a name that is nothing is no error.
- * @returns undefined only when quiet.
- */
-export function columnReference(
-  findings: Findings,
-  fields: readonly string[],
-  scope: Scope,
-  quiet = false,
-  location?: number,
-): Value | undefined {
-  const value = resolve(findings, fields, scope)
-  if (value) {
-    for (const source of value.sources) findings.reads.set(`${source.path.join('.')}.${source.part}`, source)
-    return value
-  }
-  if (quiet) return undefined
-  const [first] = fields
-  if (first !== undefined && scope.hasVariable(first)) return constant
-  const shown = fields.join('.')
-  findings.fails('42703', `column ${fields.length > 1 ? shown : `"${shown}"`} does not exist`, location)
-  return unproven
-}
-
-function resolve(findings: Findings, fields: readonly string[], scope: Scope): Value | undefined {
-  const [first = '', second, third] = fields.slice(-3)
-  if (fields.length === 1) {
-    const column = scope.column(first)
-    if (column) return column
-    const [item] = scope.named(first)
-    return item && wholeRow(item)
-  }
-  if (second !== undefined && third === undefined)
-    return qualified(findings, scope.named(first), second) ?? wholeOf(scope.named(second, first))
-  return third === undefined ? undefined : qualified(findings, scope.named(second ?? '', first), third)
-}
-
-function wholeOf(items: readonly RangeItem[]): Value | undefined {
-  const [item] = items
-  return item && wholeRow(item)
-}
-
-/** `alias.name`: a column, or else a function of that name called with the row. */
-function qualified(findings: Findings, items: readonly RangeItem[], name: string): Value | undefined {
-  if (items.length === 0) return undefined
-  const columns = items.map((item) => columnOf(item, name)).filter((value) => value !== undefined)
-  if (columns.length > 0) return columns.length === 1 ? columns[0] : derived(...columns)
-  const row = derived(...items.map(wholeRow))
-  return derived(row, callNamed(findings, name, row))
-}
-
-/** Columns of `*`, `t.*`, `s.t.*` and `(x).*`; undefined for any other expression. */
-export function starColumns(findings: Findings, node: Node, scope: Scope): ScopeColumn[] | undefined {
-  if (is(node, 'ColumnRef')) {
-    const fields = strings(node.ColumnRef.fields)
-    if (fields.at(-1) !== '*') return undefined
-    const [first, second] = fields
-    if (first === '*') return expand(findings, starItems(scope), true)
-    const items =
-      fields.length === 2
-        ? scope.named(first ?? '')
-        : scope.named(fields.at(-2) ?? second ?? '', fields.at(-3))
-    if (items.length === 0) {
-      if (scope.hasVariable(first ?? '')) return unknownShape(findings, constant)
-      findings.fails('42P01', `missing FROM-clause entry for table "${fields.at(-2) ?? ''}"`)
-      return unknownShape(findings, unproven)
-    }
-    return expand(findings, items.slice(0, 1), false)
-  }
-  if (!is(node, 'A_Indirection') || !is(node.A_Indirection.indirection?.at(-1), 'A_Star')) return undefined
-  const { arg, indirection: steps = [] } = node.A_Indirection
-  const row = arg && steps.length === 1 ? rowOf(arg, scope) : undefined
-  if (row) return expand(findings, [row], false)
-  return unknownShape(
-    findings,
-    expression(findings, { A_Indirection: { ...(arg && { arg }), indirection: steps.slice(0, -1) } }, scope),
-  )
-}
-
-function starItems(scope: Scope): readonly RangeItem[] {
-  return scope.items.filter((item) => !item.qualifiedOnly)
-}
-
-function expand(findings: Findings, items: readonly RangeItem[], hideMerged: boolean): ScopeColumn[] {
-  return items.flatMap((item) => {
-    if (item.open) return unknownShape(findings, item.open)
-    const columns = hideMerged
-      ? item.columns.filter((column) => !item.merged?.has(column.name))
-      : item.columns
-    for (const column of columns) {
-      column.read?.()
-      for (const source of column.value.sources)
-        findings.reads.set(`${source.path.join('.')}.${source.part}`, source)
-    }
-    return columns
-  })
-}
-
-function unknownShape(findings: Findings, value: Value): ScopeColumn[] {
-  findings.shapeUnknown = true
-  return [{ name: '*', value: derived(value) }]
+  const rows = subselect ? query(findings, subselect, scope).map((column) => column.value) : []
+  const operands = derived(rowElements(findings, testexpr, scope), ...rows)
+  const operator = strings(operName)
+  const [symbol = '='] = operator.slice(-1)
+  if (comparisonCanFail(symbol, operands))
+    findings.failable(operands, `the operator ${symbol} can fail on it`)
+  return truth(operator.length > 0 ? derived(operands, callOperator(findings, operator, operands)) : operands)
 }
 
 /** Filter, order and window of an SQL/JSON aggregate. */

@@ -41,6 +41,8 @@ export class Findings {
   contextual = false
   /** How many operations that can fail on a value were seen. */
   failables = 0
+  /** How many functions were seen that make values as long as one likes. */
+  enlargements = 0
   joins = 0
   limit: number | undefined
   kind = ''

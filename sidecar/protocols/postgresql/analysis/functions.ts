@@ -1,17 +1,19 @@
 /** Calls of functions and operators: what they do, and what their results come from. */
 import type { FuncCall } from 'libpg-query'
-import { builtinEffect, isTotalFunction, settingEffect } from '../catalogue/builtins.ts'
+import { builtinEffect, settingEffect } from '../catalogue/builtins.ts'
+import { enlarges } from '../catalogue/totality.ts'
 import type { FunctionInfo } from '../catalogue/types.ts'
 import { functionBody } from './bodies.ts'
 import { expression } from './expressions.ts'
 import type { Findings } from './findings.ts'
-import { findFunctions, findUserOperators, splitName } from './names.ts'
+import { findFunctions, splitName } from './names.ts'
 import { parseText } from './parse.ts'
 import { query, window } from './query.ts'
 import { Scope } from './scope.ts'
 import { setSetting } from './settings.ts'
+import { type Call, canFail, countsRows, reachable, resultType } from './totality.ts'
 import { is, type Node, strings } from './tree.ts'
-import { constant, derived, isTraced, unproven, type Value } from './value.ts'
+import { asRow, constant, derived, isTraced, typed, unproven, type Value } from './value.ts'
 
 export interface CallResult {
   readonly value: Value
@@ -27,6 +29,7 @@ export function callFunction(findings: Findings, call: FuncCall, scope: Scope): 
   findings.visited.add(call)
   const { schema, name } = splitName(strings(call.funcname))
   const nodes = [...(call.args ?? [])]
+  const before = findings.enlargements
   const values = nodes.map((node) => expression(findings, node, scope))
   if (call.agg_filter) findings.indirect(expression(findings, call.agg_filter, scope), 'FILTER')
   const sorted = (call.agg_order ?? []).map((node) =>
@@ -43,7 +46,8 @@ export function callFunction(findings: Findings, call: FuncCall, scope: Scope): 
   }
   if (candidates.length === 0) return withoutCandidates(findings, schema, name, nodes, input)
   const known = nodes.map((node) => pinnedConstant(node, scope) ?? node)
-  return { ...runCandidates(findings, candidates, known, input), arguments: input }
+  const callee: Call = { nodes: known, values, input, scope, enlarged: findings.enlargements > before }
+  return { ...runCandidates(findings, candidates, callee), arguments: input }
 }
 
 /** The constant that a column is held to, as `set_config(name, …) FROM pg_settings WHERE name = 'x'` does. */
@@ -73,18 +77,19 @@ function withoutCandidates(
 function runCandidates(
   findings: Findings,
   candidates: readonly FunctionInfo[],
-  nodes: readonly Node[],
-  input: Value,
+  call: Call,
 ): Omit<CallResult, 'arguments'> {
+  const reached = reachable(findings, candidates, call)
   const values = candidates.map((info) =>
     info.schema === 'pg_catalog'
-      ? callBuiltin(findings, info, nodes, input)
-      : callUserFunction(findings, info, input),
+      ? callBuiltin(findings, info, call, reached.includes(info))
+      : callUserFunction(findings, info, call.input),
   )
   const [first] = candidates
   const columns = first && resultColumns(findings, first)
+  const { typeOid, row } = resultType(findings, reached, call)
   return {
-    value: derived(...values),
+    value: asRow(typed(derived(...values), typeOid), row),
     columns,
     scalar: first !== undefined && columns?.length === 1 && columns[0] === first.name,
   }
@@ -97,40 +102,24 @@ export function callNamed(findings: Findings, name: string, input: Value): Value
     findings.opaque(`which function ${name} is can't be known`)
     return unproven
   }
-  return candidates.length === 0 ? derived(input) : runCandidates(findings, candidates, [], input).value
+  const call: Call = { nodes: [undefined], values: [input], input, scope: undefined, enlarged: false }
+  return candidates.length === 0 ? derived(input) : runCandidates(findings, candidates, call).value
 }
 
-/** @returns what the operator's own function adds to the value; its operands are the caller's. */
-export function callOperator(findings: Findings, name: readonly string[], operands: Value): Value {
-  const functions = findUserOperators(findings, name).map((operator) =>
-    findings.catalogue.functionByOid(operator.functionOid),
-  )
-  const values = functions.map((info): Value => {
-    if (!info) {
-      findings.opaque(`what the operator ${name.join('.')} runs is not known`)
-      return unproven
-    }
-    return info.schema === 'pg_catalog'
-      ? callBuiltin(findings, info, [], operands)
-      : callUserFunction(findings, info, operands)
-  })
-  return derived(...values)
-}
-
-/** These only count rows. */
-const rowCounters = new Set(['count', 'row_number'])
-
-function callBuiltin(findings: Findings, info: FunctionInfo, nodes: readonly Node[], input: Value): Value {
+/** @param reached it may be this one of its name that is called, as far as the types of the arguments tell. */
+export function callBuiltin(findings: Findings, info: FunctionInfo, call: Call, reached: boolean): Value {
   const { name } = info
+  const { nodes, input } = call
+  if (info.returnsSet) findings.failable(input, `the rows of ${name}()`)
+  else if (reached && canFail(findings, info, call)) findings.failable(input, `${name}() can fail on it`)
+  if (enlarges(name)) findings.enlargements++
   const effect = builtinEffect(info)
-  if (info.returnsSet || !isTotalFunction(name))
-    findings.failable(input, info.returnsSet ? `the rows of ${name}()` : `${name}() can fail on it`)
   switch (effect) {
     case undefined:
       findings.opaque(`the function ${name} is not known`)
       return unproven
     case 'computes':
-      return rowCounters.has(name) ? constant : derived(input)
+      return countsRows(info, call) ? constant : derived(input)
     case 'runsText':
       return runText(findings, name, nodes, input)
     case 'setsSetting':
@@ -161,7 +150,7 @@ const builtinActions = {
 } as const
 
 /** Functions that take a query as text: a constant one is analysed like any other, the rest can't be. */
-function runText(findings: Findings, name: string, nodes: readonly Node[], input: Value): Value {
+function runText(findings: Findings, name: string, nodes: Call['nodes'], input: Value): Value {
   const text =
     name.startsWith('query_to_xml') || name === 'ts_stat' ? constantText(findings, nodes[0]) : undefined
   const parsed = text === undefined ? undefined : parseText(text)
@@ -173,7 +162,7 @@ function runText(findings: Findings, name: string, nodes: readonly Node[], input
   return derived(input, ...query(findings, statement.stmt, new Scope()).map((column) => column.value))
 }
 
-function setByFunction(findings: Findings, nodes: readonly Node[]): void {
+function setByFunction(findings: Findings, nodes: Call['nodes']): void {
   const [setting, value, local] = nodes
   const name = constantText(findings, setting)
   if (name === undefined) {

@@ -7,7 +7,8 @@ import type {
   WindowDef,
   WithClause,
 } from 'libpg-query'
-import { columnReference, expression, starColumns } from './expressions.ts'
+import { columnReference, starColumns } from './columns.ts'
+import { expression } from './expressions.ts'
 import type { Findings } from './findings.ts'
 import { addFrom } from './from.ts'
 import { modify } from './modify.ts'

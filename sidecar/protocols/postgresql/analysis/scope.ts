@@ -2,7 +2,8 @@
 import type { Source } from '@firebreak/policy'
 import type { Relation } from '../catalogue/types.ts'
 import type { Findings } from './findings.ts'
-import { constant, derived, type Value } from './value.ts'
+import { asRow, constant, derived, type Value } from './value.ts'
+import { holdsRows } from './value-types.ts'
 
 export interface ScopeColumn {
   readonly name: string
@@ -98,7 +99,7 @@ export function wholeRow(item: RangeItem): Value {
     ...column.value,
     derivation: column.value.derivation === 'copy' ? ('derived' as const) : column.value.derivation,
   }))
-  return derived(...values, ...(item.open ? [item.open] : []))
+  return asRow(derived(...values, ...(item.open ? [item.open] : [])), true)
 }
 
 /** https://www.postgresql.org/docs/current/ddl-system-columns.html */
@@ -116,7 +117,7 @@ export function relationColumns(
     for (const other of kin)
       if (other.columns.some((column) => column.name === name))
         sources.push({ path: [other.schema, other.name], part: name })
-    const value: Value = { sources, derivation: 'copy', typeOid }
+    const value: Value = { sources, derivation: 'copy', typeOid, row: holdsRows(findings, typeOid) }
     return { name, value, read: () => read(name) }
   })
 }

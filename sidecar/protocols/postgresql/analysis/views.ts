@@ -5,6 +5,7 @@ import { parseText } from './parse.ts'
 import { query } from './query.ts'
 import { Scope, type ScopeColumn } from './scope.ts'
 import { unproven, type Value } from './value.ts'
+import { holdsRows } from './value-types.ts'
 
 /**
  * A view's columns stand for themselves and for what they are made of, so that a classification can name either. What
@@ -19,14 +20,13 @@ export function viewColumns(
   return view.columns.map(({ name, typeOid }, index) => {
     const own = { path: [view.schema, view.name], part: name }
     const origin = origins?.[index] ?? unproven
-    const value: Value =
-      origin.derivation === 'unproven'
-        ? { sources: [own, ...origin.sources], derivation: 'unproven', typeOid }
-        : {
-            sources: [own, ...origin.sources],
-            derivation: origin.derivation === 'copy' || origin.sources.length === 0 ? 'copy' : 'derived',
-            typeOid,
-          }
+    const copied = origin.derivation === 'copy' || origin.sources.length === 0
+    const value: Value = {
+      sources: [own, ...origin.sources],
+      derivation: origin.derivation === 'unproven' ? 'unproven' : copied ? 'copy' : 'derived',
+      typeOid,
+      row: holdsRows(findings, typeOid),
+    }
     return { name, value, read: () => read(name) }
   })
 }

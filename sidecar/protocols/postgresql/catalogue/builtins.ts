@@ -19,7 +19,7 @@ export type BuiltinEffect =
   | 'administers'
   | 'replicates'
 
-const { total, refused, ...effects } = readTable('builtin-functions.yaml')
+const { refused, ...effects } = readTable('builtin-functions.yaml')
 const effectsByName = new Map(
   Object.entries(effects).flatMap(([effect, names]) =>
     [...names].map((name) => [name, effect as BuiltinEffect]),
@@ -45,18 +45,6 @@ export function builtinEffect(info: FunctionInfo): BuiltinEffect | undefined {
   // an immutable function's result follows from its arguments alone, so it can't read or change anything
   return info.volatility === 'immutable' ? 'computes' : undefined
 }
-
-/** Whether a builtin function can neither fail nor tell its argument by anything but its result. */
-export function isTotalFunction(name: string): boolean {
-  return total?.has(name) ?? false
-}
-
-/** Operators of pg_catalog that can't fail on any value. Arithmetic may overflow, JSON paths and patterns may not parse. */
-export function isTotalOperator(name: string): boolean {
-  return totalOperators.has(name)
-}
-
-const totalOperators = new Set(['=', '<>', '!=', '<', '>', '<=', '>=', '||', '->', '->>', '@>', '<@', '&&'])
 
 /**
  * - `baseline`: what drivers, psql and ORMs read of the catalogue.
