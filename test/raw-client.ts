@@ -66,9 +66,9 @@ export class RawClient implements Disposable {
 
   /** All frames up to and with the first of a type, or to the end of the connection. */
   async until(type: string): Promise<readonly ReceivedFrame[]> {
-    for (;;) {
-      const index = this.#frames.findIndex((frame) => frame.type === type)
-      if (index >= 0) return this.#frames.splice(0, index + 1)
+    for (let index = 0; ; ) {
+      while (index < this.#frames.length && this.#frames[index]?.type !== type) index++
+      if (index < this.#frames.length) return this.#frames.splice(0, index + 1)
       if (this.#closed) return this.#frames.splice(0)
       await new Promise<void>((resolve) => {
         this.#wake = resolve

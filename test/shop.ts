@@ -176,9 +176,14 @@ export class Guard implements AsyncDisposable {
 
   /** All audit lines so far. */
   async auditLines(): Promise<readonly Readonly<Record<string, unknown>>[]> {
-    // lines are written in the background, a moment after the answer
-    await new Promise((resolve) => setTimeout(resolve, 30))
-    return readFileSync(join(this.directory, 'audit.jsonl'), 'utf8')
+    // lines are written in the background, a moment after the answer, which is longer on a busy machine
+    let text = ''
+    for (let before: string | undefined; text !== before; ) {
+      before = text
+      await new Promise((resolve) => setTimeout(resolve, 30))
+      text = readFileSync(join(this.directory, 'audit.jsonl'), 'utf8')
+    }
+    return text
       .split('\n')
       .filter((line) => line !== '')
       .map((line) => JSON.parse(line) as Record<string, unknown>)
