@@ -1,6 +1,8 @@
 /** What all listeners of one sidecar share. */
 import { randomBytes } from 'node:crypto'
-import type { QualifiedName } from '@firebreak/policy'
+import type { QualifiedName, Subject } from '@firebreak/policy'
+import { elevate } from './approvals/elevate.ts'
+import type { ApprovalStation } from './approvals/station.ts'
 import type { Audit } from './audit/audit.ts'
 import { type Clock, systemClock } from './clock.ts'
 import type { Configuration } from './configuration/configuration.ts'
@@ -22,6 +24,10 @@ export class Runtime {
   readonly clientTls: Gateway['clientTls']
   readonly clock: Clock
   readonly identities: Identities
+  /** Where people are asked; absent while no policy asks them. */
+  approvals: ApprovalStation | undefined
+  /** Why nobody can be asked although a policy asks. */
+  approvalsProblem: string | undefined
 
   constructor(
     configuration: Configuration,
@@ -49,8 +55,15 @@ export class Runtime {
   /** Puts a new configuration in force; sessions that it no longer allows end. */
   apply(configuration: Configuration): void {
     this.configuration = configuration
+    this.approvals?.policyChanged(configuration.snapshot)
     for (const session of this.sessions) session.configurationChanged()
   }
+
+  /** A subject with what it was granted for now. */
+  elevated(subject: Subject): Subject {
+    return elevate(subject, this.approvals?.grantedTo(subject) ?? [])
+  }
+
   /** What time brings: tokens are renewed, sessions end. Called every second. */
   tick(): void {
     this.identities.tick()

@@ -1,9 +1,13 @@
 /** The sidecar without a cluster: a directory of manifests, loopback listeners, an audit file. */
+import { join } from 'node:path'
 import type { ManifestProblem, ProtectedResource } from '@firebreak/crds'
 import type { ResourceType } from '@firebreak/policy'
+import { FileStore } from './approvals/file-store.ts'
+import { Notifier } from './approvals/notifier.ts'
+import { ApprovalStation } from './approvals/station.ts'
 import { Audit } from './audit/audit.ts'
 import type { Clock } from './clock.ts'
-import { loadConfiguration } from './configuration/configuration.ts'
+import { type Configuration, loadConfiguration } from './configuration/configuration.ts'
 import { watchDirectory } from './configuration/watch.ts'
 import { nameOf } from './decide/live-session.ts'
 import { identitiesFor } from './listen/authenticate.ts'
@@ -23,6 +27,12 @@ export interface StandaloneOptions {
   readonly identity?: string | undefined
   /** Certificate and key (PEM) for clients that ask for TLS. */
   readonly clientTls?: { readonly certificate: string; readonly key: string } | undefined
+  /** Where approval requests are kept. Absent: `approvals` in the directory. */
+  readonly stateDirectory?: string | undefined
+  /** Users of the system that agents run as: they can't approve. */
+  readonly agentUsers?: readonly string[] | undefined
+  /** A webhook that is told of approval requests, and the secret that it is signed with. */
+  readonly notify?: { readonly url: string; readonly secret: string } | undefined
   /** Absent: the machine's. */
   readonly clock?: Clock | undefined
   readonly onEvent: (event: StandaloneEvent) => void
@@ -39,6 +49,10 @@ export type StandaloneEvent =
   | { readonly kind: 'unsupported'; readonly resource: string; readonly type: ResourceType }
   | { readonly kind: 'applied'; readonly revision: string; readonly problems: readonly ManifestProblem[] }
   | { readonly kind: 'refused'; readonly problems: readonly ManifestProblem[]; readonly revision: string }
+  /** A policy asks people, and they can be asked. */
+  | { readonly kind: 'approvals'; readonly directory: string; readonly anybody: boolean }
+  /** Commands that need approval are refused until it is put right. */
+  | { readonly kind: 'approvalsFailed'; readonly message: string }
   /** Lines wait, in memory or in the spool; sessions wait where the policy says so. */
   | { readonly kind: 'auditFailed'; readonly message: string }
   | { readonly kind: 'auditRecovered' }
@@ -65,6 +79,8 @@ export class Standalone implements AsyncDisposable {
   readonly #listeners: Listener[] = []
   readonly #watch: Disposable
   readonly #ticking: NodeJS.Timeout
+  readonly #notifier: Notifier | undefined
+  #openingApprovals = false
 
   /** @throws ConfigurationError, and errors of listening and of opening the audit file. */
   static async start(options: StandaloneOptions): Promise<Standalone> {
@@ -82,6 +98,7 @@ export class Standalone implements AsyncDisposable {
     options.onEvent({ kind: 'applied', revision: configuration.snapshot.revision, problems })
     audit.notice('configuration.applied', { revision: configuration.snapshot.revision })
     try {
+      await standalone.#openApprovals()
       for (const resource of configuration.manifests.resources) await standalone.#listenFor(resource)
     } catch (error) {
       await standalone[Symbol.asyncDispose]()
@@ -93,6 +110,13 @@ export class Standalone implements AsyncDisposable {
   private constructor(options: StandaloneOptions, runtime: Runtime) {
     this.#options = options
     this.#runtime = runtime
+    this.#notifier =
+      options.notify &&
+      new Notifier({
+        ...options.notify,
+        onLost: (event, request, reason) =>
+          runtime.audit.notice('notification.lost', { notification: event, request, reason }),
+      })
     this.#watch = watchDirectory(options.directory, () => this.#reload())
     runtime.tick()
     this.#ticking = setInterval(() => runtime.tick(), 1_000).unref()
@@ -106,10 +130,13 @@ export class Standalone implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#watch[Symbol.dispose]()
     clearInterval(this.#ticking)
+    this.#runtime.approvals?.stop()
     for (const session of this.#runtime.sessions) session.shutDown()
     await Promise.all(this.#listeners.map((listener) => listener.close()))
     // those that never came to be served: each start has its end
     for (const session of this.#runtime.sessions) session[Symbol.dispose]()
+    await this.#runtime.approvals?.[Symbol.asyncDispose]()
+    await this.#notifier?.[Symbol.asyncDispose]()
     const lines = await this.#runtime.audit.close()
     if (lines > 0) this.#options.onEvent({ kind: 'auditLost', lines })
   }
@@ -131,6 +158,34 @@ export class Standalone implements AsyncDisposable {
     this.#options.onEvent({ kind: 'listening', resource: name, type, address: listener.address, database })
   }
 
+  /** Once a policy asks people: where none does, nothing is written. */
+  async #openApprovals(): Promise<void> {
+    const runtime = this.#runtime
+    if (runtime.approvals || this.#openingApprovals || !asksPeople(runtime.configuration)) return
+    this.#openingApprovals = true
+    const directory = this.#options.stateDirectory ?? join(this.#options.directory, 'approvals')
+    const { agentUsers = [] } = this.#options
+    try {
+      runtime.approvals = await ApprovalStation.open({
+        store: await FileStore.open(directory),
+        agentUsers,
+        clock: runtime.clock,
+        notice: (event, fields) => runtime.audit.notice(event, fields),
+        notify: (event) => this.#notifier?.notify(event),
+        elevationsChanged: () => {
+          for (const session of runtime.sessions) session.elevationsChanged()
+        },
+      })
+      runtime.approvals.policyChanged(runtime.configuration.snapshot)
+      for (const session of runtime.sessions) session.elevationsChanged()
+      this.#options.onEvent({ kind: 'approvals', directory, anybody: agentUsers.length === 0 })
+    } catch (error) {
+      runtime.approvalsProblem = error instanceof Error ? error.message : String(error)
+      this.#options.onEvent({ kind: 'approvalsFailed', message: runtime.approvalsProblem })
+    }
+    this.#openingApprovals = false
+  }
+
   #reload(): void {
     const before = this.#runtime.configuration.snapshot.revision
     try {
@@ -144,6 +199,7 @@ export class Standalone implements AsyncDisposable {
         return
       }
       this.#runtime.apply(configuration)
+      void this.#openApprovals()
       const { revision } = configuration.snapshot
       if (revision === before) return
       this.#runtime.audit.notice('configuration.applied', { revision, before })
@@ -152,6 +208,13 @@ export class Standalone implements AsyncDisposable {
       // the directory is being replaced; the next change tells
     }
   }
+}
+
+function asksPeople({ manifests }: Configuration): boolean {
+  return manifests.policies.some(
+    ({ spec }) =>
+      (spec.elevations ?? []).length > 0 || spec.rules?.some(({ effect }) => effect === 'requireApproval'),
+  )
 }
 
 function inOneLine({ location, object, field, message }: ManifestProblem): string {

@@ -1,5 +1,6 @@
 /** What happens to requests, for the audit trail and for whoever is to be notified. */
 import type { ApprovalRequest } from '@firebreak/crds'
+import type { ApprovalEventName, ApprovalLine, Notices } from '../audit/lines.ts'
 import type { Approver } from './requirements.ts'
 
 export type EventKind =
@@ -14,7 +15,8 @@ export type EventKind =
   | 'ended'
   /** More than a decision was written into a request. */
   | 'tampering'
-  | 'storeFailed'
+  /** Its file could not be written. */
+  | 'unsaved'
 
 export interface ApprovalEvent {
   readonly kind: EventKind
@@ -31,19 +33,13 @@ export interface ApprovalEvent {
 }
 
 /** Name of the event in the audit trail. */
-export function eventName({ kind }: ApprovalEvent): string {
-  return kind === 'granted' || kind === 'ended' ? `elevation.${kind}` : `approval.${kind}`
+export function eventName({ kind }: ApprovalEvent): ApprovalEventName {
+  if (kind === 'granted' || kind === 'ended') return `elevation.${kind}`
+  return `approval.${kind === 'tampering' ? 'refused' : kind}`
 }
 
 /** As it stands in the audit trail. The text is in the command's own line, by the rules of that. */
-export function auditFields({
-  request,
-  name,
-  by,
-  decision,
-  reason,
-  reference,
-}: ApprovalEvent): Readonly<Record<string, unknown>> {
+export function auditLine({ request, name, by, decision, reason, reference }: ApprovalEvent): ApprovalLine {
   const spec = request?.spec
   const namespace = request?.metadata.namespace
   return {
@@ -65,18 +61,30 @@ export function auditFields({
     }),
     by: by?.user,
     groups: by && by.groups.length > 0 ? by.groups : undefined,
-    decision,
+    verdict: decision,
     reason,
   }
 }
 
-/** What is worth an alarm, as the audit trail's event `signal`. */
-export function signalOf(event: ApprovalEvent): Readonly<Record<string, unknown>> | undefined {
-  const { kind, request, by, reason } = event
-  const { request: name, identity, resource, role } = auditFields(event)
-  const about = { request: name, identity, resource, role, by: by?.user }
-  if (kind === 'tampering') return { kind: 'tampering', severity: 'critical', ...about, reason }
-  if (kind === 'granted' && request?.spec.elevation?.breakGlass)
-    return { kind: 'breakGlass', severity: 'critical', ...about, reason: request.spec.justification }
+/** What is worth an alarm. */
+export function signalOf({ kind, request, name, by, reason }: ApprovalEvent): Notices['signal'] | undefined {
+  const spec = request?.spec
+  const about = {
+    severity: 'critical' as const,
+    ...(request && { request: request.metadata.name }),
+    ...(request &&
+      spec && {
+        identity: `${request.metadata.namespace}/${spec.identity}` as const,
+        resource: `${request.metadata.namespace}/${spec.resource}` as const,
+      }),
+  }
+  if (kind === 'tampering') {
+    const explanation = `${by?.user} wrote to approvalrequest/${request?.metadata.name ?? name}: ${reason}. It had no effect.`
+    return { kind: 'tampering', ...about, explanation }
+  }
+  if (kind === 'granted' && spec?.elevation?.breakGlass) {
+    const explanation = `${about.identity} broke the glass on ${about.resource}: ${spec.justification}`
+    return { kind: 'breakGlass', ...about, explanation }
+  }
   return undefined
 }

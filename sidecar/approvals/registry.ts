@@ -228,7 +228,7 @@ export class Registry implements AsyncDisposable {
     this.#set(entry, request)
     this.#store
       .write(request)
-      .catch((error: Error) => this.tell('storeFailed', request, { reason: error.message }))
+      .catch((error: Error) => this.tell('unsaved', request, { reason: error.message }))
     this.tell(kind, request, more)
   }
 
@@ -283,7 +283,7 @@ export class Registry implements AsyncDisposable {
     entry.request = { ...request, status: { ...request.status, conditions: [refused] } }
     this.#store
       .write(entry.request)
-      .catch((error: Error) => this.tell('storeFailed', entry.request, { reason: error.message }))
+      .catch((error: Error) => this.tell('unsaved', entry.request, { reason: error.message }))
     this.tell(tampering ? 'tampering' : 'refused', entry.request, { by, reason })
   }
 }

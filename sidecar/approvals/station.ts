@@ -1,10 +1,11 @@
 /** The approvals station: holds commands until people have decided, and grants more rights for a while. */
 import type { ApprovalRequest } from '@firebreak/crds'
 import type { PolicySnapshot, QualifiedName, Subject } from '@firebreak/policy'
+import type { Notices } from '../audit/lines.ts'
 import { type Clock, systemClock } from '../clock.ts'
 import type { HeldCommand, HoldOutcome, Result } from '../session.ts'
 import { type AccessAsk, Elevations, type GrantedElevation } from './elevations.ts'
-import { type ApprovalEvent, auditFields, eventName, signalOf } from './events.ts'
+import { type ApprovalEvent, auditLine, eventName, signalOf } from './events.ts'
 import { type HoldingSession, type HoldLimits, Holds } from './holds.ts'
 import { Registry } from './registry.ts'
 import { bindingOfRequest } from './request.ts'
@@ -15,7 +16,7 @@ export interface StationOptions {
   /** Users of the system that agents run as: what they decide counts for nothing. */
   readonly agentUsers?: readonly string[]
   /** Writes to the audit trail. */
-  readonly notice: (event: string, fields: Readonly<Record<string, unknown>>) => void
+  readonly notice: <Event extends keyof Notices>(event: Event, fields: Notices[Event]) => void
   /** Whoever else is to hear of it. */
   readonly notify?: (event: ApprovalEvent) => void
   /** Rights may have changed: sessions look again. */
@@ -91,7 +92,7 @@ export class ApprovalStation implements AsyncDisposable {
   }
 
   #happened(event: ApprovalEvent, { notice, notify, elevationsChanged }: StationOptions): void {
-    notice(eventName(event), auditFields(event))
+    notice(eventName(event), auditLine(event))
     const signal = signalOf(event)
     if (signal) notice('signal', signal)
     notify?.(event)

@@ -7,7 +7,7 @@ import type { Command, Decision, SessionTerms, Touch } from '@firebreak/policy'
 import { mayHoldSecret, normalizeSql } from '../protocols/postgresql/analysis/normalize.ts'
 import type { CommandAudit } from '../session.ts'
 import { Audit, type SessionIdentity } from './audit.ts'
-import type { Notices, ProofLine, SessionEnd } from './lines.ts'
+import type { ApprovalLine, Notices, ProofLine, SessionEnd } from './lines.ts'
 
 type Line = Readonly<Record<string, unknown>>
 
@@ -65,6 +65,7 @@ const everything: CommandAudit & { readonly outcome: Required<CommandAudit['outc
   decision: denied,
   text: 'select 2',
   parameters: ['one', null],
+  approval: 'worker-bcdfg',
   outcome: {
     rows: 1,
     bytes: 2,
@@ -84,6 +85,26 @@ const proof: Required<ProofLine> = {
   pod: { name: 'worker-1', uid: 'U1' },
 }
 const ended: Required<SessionEnd> = { commands: 1, seconds: 2, reason: 'expired' }
+const approval: Required<ApprovalLine> = {
+  request: 'worker-bcdfg',
+  reference: 'R1',
+  identity: 'agents/worker',
+  chain: ['agents/planner', 'agents/worker'],
+  resource: 'agents/orders',
+  role: 'reader',
+  digest: 'd1',
+  actions: ['sql:drop'],
+  objects: ['table public.orders'],
+  elevation: { role: 'writer' },
+  justification: 'to repair it',
+  rules: ['agents/guard/ask'],
+  state: 'Approved',
+  grantedUntil: '2026-01-01T01:00:00.000Z',
+  by: 'alice',
+  groups: ['dba'],
+  verdict: 'Approved',
+  reason: 'fine',
+}
 const notices: { readonly [Event in keyof Notices]: Required<Notices[Event]> } = {
   'session.refused': {
     reference: 'R2',
@@ -102,7 +123,18 @@ const notices: { readonly [Event in keyof Notices]: Required<Notices[Event]> } =
     identity: 'agents/worker',
     resource: 'agents/orders',
     remote: '10.0.0.1',
+    request: 'worker-bcdfg',
   },
+  'approval.requested': approval,
+  'approval.decided': approval,
+  'approval.refused': approval,
+  'approval.used': approval,
+  'approval.withdrawn': approval,
+  'approval.expired': approval,
+  'approval.unsaved': approval,
+  'elevation.granted': approval,
+  'elevation.ended': approval,
+  'notification.lost': { notification: 'approval.requested', request: 'worker-bcdfg', reason: 'no answer' },
   'configuration.applied': { revision: 'abc', before: 'abd' },
   'configuration.refused': { revision: 'abc', problems: ['a.yaml:1: wrong'] },
 }
@@ -197,6 +229,7 @@ describe('audit lines', () => {
       bytes: 2,
       masked: ['ssn'],
       milliseconds: 12.346,
+      approval: 'worker-bcdfg',
       error: { code: '42501', message: 'denied' },
     })
   })

@@ -107,6 +107,7 @@ export class Audit {
       bytes: outcome.bytes,
       masked: outcome.maskedFields.length > 0 ? outcome.maskedFields : undefined,
       milliseconds: Math.round(outcome.milliseconds * 1000) / 1000,
+      approval: entry.approval,
       error: errorFor(outcome.error, full),
     } satisfies CommandLine & LineStart)
   }

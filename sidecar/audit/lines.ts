@@ -26,6 +26,7 @@ export interface CommandLine {
   readonly bytes: number
   readonly masked: readonly string[] | undefined
   readonly milliseconds: number
+  readonly approval: string | undefined
   readonly error: { readonly code: string; readonly message?: string } | undefined
 }
 
@@ -63,8 +64,39 @@ export interface SessionEnd {
   readonly reason?: string
 }
 
+/** What happened to an approval request. */
+export interface ApprovalLine {
+  readonly request: string | undefined
+  /** Of the command's own line. */
+  readonly reference?: string | undefined
+  readonly identity?: string
+  readonly chain?: readonly string[] | undefined
+  readonly resource?: string
+  readonly role?: string
+  /** What it is bound to, as it stands in the request. */
+  readonly digest?: string | undefined
+  readonly actions?: readonly string[] | undefined
+  readonly objects?: readonly string[] | undefined
+  /** The rights that are asked for. */
+  readonly elevation?: unknown
+  readonly justification?: string | undefined
+  /** `namespace/policy/rule` of the rules that ask. */
+  readonly rules?: readonly string[]
+  readonly state?: string | undefined
+  readonly grantedUntil?: string | undefined
+  /** Who decided, or tried to. */
+  readonly by?: string | undefined
+  readonly groups?: readonly string[] | undefined
+  readonly verdict?: 'Approved' | 'Denied' | undefined
+  readonly reason?: string | undefined
+}
+
+export type ApprovalEventName =
+  | `approval.${'requested' | 'decided' | 'refused' | 'used' | 'withdrawn' | 'expired' | 'unsaved'}`
+  | `elevation.${'granted' | 'ended'}`
+
 /** Lines that are about no session. */
-export interface Notices {
+export interface Notices extends Readonly<Record<ApprovalEventName, ApprovalLine>> {
   readonly 'session.refused': {
     readonly reference: string
     readonly resource: QualifiedName
@@ -84,6 +116,15 @@ export interface Notices {
     readonly identity?: QualifiedName
     readonly resource?: QualifiedName
     readonly remote?: string
+    /** The approval request that it is about. */
+    readonly request?: string
+  }
+  /** A webhook could not be told. */
+  readonly 'notification.lost': {
+    /** The event. */
+    readonly notification: string
+    readonly request?: string | undefined
+    readonly reason: string
   }
   readonly 'configuration.applied': {
     readonly revision: string

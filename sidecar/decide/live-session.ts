@@ -7,6 +7,8 @@ import {
   type Subject,
   seconds,
 } from '@firebreak/policy'
+import { elevate } from '../approvals/elevate.ts'
+import { type GrantedElevation, remainingInWords } from '../approvals/elevations.ts'
 import type { SessionIdentity } from '../audit/audit.ts'
 import { newReference } from '../audit/reference.ts'
 import { type Clock, Deadline } from '../clock.ts'
@@ -18,6 +20,7 @@ import type {
   CommandAudit,
   Credential,
   GuardedSession,
+  HeldCommand,
   HoldOutcome,
   LimitReached,
   Refusal,
@@ -30,7 +33,6 @@ const proveAgainEvery = 10_000
 export class LiveSession implements GuardedSession {
   readonly id = newReference()
   readonly signal: AbortSignal
-  onNotice: GuardedSession['onNotice']
   readonly #runtime: Runtime
   readonly #who: SessionIdentity
   readonly #usage: Usage
@@ -41,7 +43,13 @@ export class LiveSession implements GuardedSession {
   readonly #proveAgain: Deadline
   /** When the token is good no longer; undefined where it does not expire. */
   #expiry: Deadline | undefined
+  /** As proven. */
+  #proven: Subject
+  /** With what was granted to it for now. */
   #subject: Subject
+  #elevations: readonly GrantedElevation[] = []
+  #held = 0
+  #onNotice: GuardedSession['onNotice']
   #proof: Proof
   #commands = 0
   #terms: SessionTerms
@@ -52,12 +60,13 @@ export class LiveSession implements GuardedSession {
     remoteAddress: string,
   ) {
     this.#runtime = runtime
+    this.#proven = subject
     this.#subject = subject
     this.#proof = proof
     this.signal = this.#abort.signal
     this.#who = { session: this.id, subject, remoteAddress }
     this.#usage = runtime.usageOf(this.#identity, subject.resource)
-    this.#terms = runtime.configuration.snapshot.termsFor(subject)
+    this.#terms = this.#elevate()
     const { maxDuration, idleTimeout } = this.#bounds
     this.#lifetime = new Deadline(runtime.clock, seconds(maxDuration) * 1_000)
     this.#idle = new Deadline(runtime.clock, seconds(idleTimeout) * 1_000)
@@ -68,7 +77,18 @@ export class LiveSession implements GuardedSession {
   }
 
   get subject(): Subject {
+    if (this.#elevations.some(({ window }) => window.passed)) this.elevationsChanged()
     return this.#subject
+  }
+
+  get onNotice(): GuardedSession['onNotice'] {
+    return this.#onNotice
+  }
+
+  /** Whoever listens is told at once what is granted already. */
+  set onNotice(onNotice: GuardedSession['onNotice']) {
+    this.#onNotice = onNotice
+    for (const elevation of this.#elevations) onNotice?.(remainingInWords(elevation))
   }
 
   get maskKey(): Uint8Array {
@@ -117,12 +137,40 @@ export class LiveSession implements GuardedSession {
     this.#runtime.audit.command(this.#who, entry, this.#terms.audit)
   }
 
-  async hold(): Promise<HoldOutcome> {
-    return { kind: 'refused', message: 'there is nobody here to ask' }
+  async hold(held: HeldCommand): Promise<HoldOutcome> {
+    const { approvals, approvalsProblem } = this.#runtime
+    if (!approvals)
+      return {
+        kind: 'refused',
+        message: `there is nobody to ask: ${approvalsProblem ?? 'no policy asks for approval'}`,
+      }
+    // who waits for people is not idle
+    this.#held++
+    const outcome = await approvals.hold(this, held)
+    this.#held--
+    this.#idle.restart()
+    return outcome
   }
 
   ready(): Promise<void> | undefined {
     return this.#runtime.audit.ready(this.#terms.audit)
+  }
+
+  /** What was granted has begun or ended: it counts from the next command on. */
+  elevationsChanged(): void {
+    const before = this.#elevations
+    this.#terms = this.#elevate()
+    for (const { request, grants } of before)
+      if (!this.#elevations.some((elevation) => elevation.request === request))
+        this.#onNotice?.(`elevation ${request} has ended: ${grants}`)
+    for (const elevation of this.#elevations)
+      if (!before.some(({ request }) => request === elevation.request))
+        this.#onNotice?.(remainingInWords(elevation))
+    const { role } = this.#subject
+    const lost = before.find((elevation) => elevation.role === role)
+    const refusal = this.#runtime.configuration.snapshot.refusal(this.#subject)
+    if (refusal !== undefined)
+      this.#end('expired', lost ? `elevation ${lost.request}, which gave role ${role}, has ended` : refusal)
   }
 
   /** A new configuration is in force: the session goes on if its identity still may, and still is proven. */
@@ -142,7 +190,8 @@ export class LiveSession implements GuardedSession {
     const { maxDuration, idleTimeout } = this.#bounds
     if (this.#lifetime.passed)
       this.#end('expired', `the session has reached its maximum duration of ${maxDuration}`)
-    else if (this.#idle.passed) this.#end('expired', `the session was idle for ${idleTimeout}`)
+    else if (this.#idle.passed && this.#held === 0)
+      this.#end('expired', `the session was idle for ${idleTimeout}`)
     else if (this.#expiry?.passed || this.#proveAgain.passed) this.#holdProof()
   }
 
@@ -191,10 +240,17 @@ export class LiveSession implements GuardedSession {
   }
 
   #adoptGroups(groups: readonly string[]): void {
-    const [first, ...others] = this.#subject.chain
+    const [first, ...others] = this.#proven.chain
     if (first.groups.length === groups.length && groups.every((group) => first.groups.includes(group))) return
-    this.#subject = { ...this.#subject, chain: [{ ...first, groups }, ...others] }
-    this.#terms = this.#runtime.configuration.snapshot.termsFor(this.#subject)
+    this.#proven = { ...this.#proven, chain: [{ ...first, groups }, ...others] }
+    this.#terms = this.#elevate()
+  }
+
+  /** @returns the terms of the session with what is granted to it now. */
+  #elevate(): SessionTerms {
+    this.#elevations = this.#runtime.approvals?.grantedTo(this.#proven) ?? []
+    this.#subject = elevate(this.#proven, this.#elevations)
+    return this.#runtime.configuration.snapshot.termsFor(this.#subject)
   }
 
   #end(code: Refusal['code'], message: string): void {

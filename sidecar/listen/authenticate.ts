@@ -5,6 +5,7 @@ import type { Configuration } from '../configuration/configuration.ts'
 import { nameOf } from '../decide/live-session.ts'
 import { type Identities, loopbackProof } from '../identity/identities.ts'
 import { type Proof, type Rejection, rejected } from '../identity/proof.ts'
+import type { Runtime } from '../runtime.ts'
 import type { Claim, Result } from '../session.ts'
 
 /** Who asks, and what proves it. */
@@ -38,8 +39,7 @@ export function isLoopbackIdentity({ spec }: AgentIdentity): boolean {
 export async function authenticate(
   claim: Claim,
   resource: ProtectedResource,
-  configuration: Configuration,
-  identities: Identities,
+  { configuration, identities, approvals }: Pick<Runtime, 'configuration' | 'identities' | 'approvals'>,
   onlyIdentity: string | undefined,
 ): Promise<Result<Authenticated, Rejection>> {
   const candidates = identitiesFor(resource, configuration)
@@ -50,7 +50,8 @@ export async function authenticate(
   if (!proof.ok) return proof
   const identity = candidates.find((candidate) => nameOf(candidate) === proof.value.identity)
   if (!identity) return rejected('forbidden', `${proof.value.identity} may not use ${nameOf(resource)}`)
-  const role = roleFor(claim.role, identity, resource)
+  const granted = approvals?.rolesOf(nameOf(identity), nameOf(resource)) ?? []
+  const role = roleFor(claim.role, identity, resource, granted)
   if (!role.ok) return role
   if (identity.spec.suspend) return rejected('forbidden', `the identity ${nameOf(identity)} is suspended`)
   const principal: Principal = { identity: nameOf(identity), groups: proof.value.groups }
@@ -88,11 +89,12 @@ function roleFor(
   asked: string | undefined,
   identity: AgentIdentity,
   resource: ProtectedResource,
+  granted: readonly string[],
 ): Result<string, Rejection> {
   const roles =
     identity.spec.access?.find((access) => access.resource === resource.metadata.name)?.roles ?? []
   const [only] = roles
-  if (asked !== undefined && roles.includes(asked)) return { ok: true, value: asked }
+  if (asked !== undefined && [...roles, ...granted].includes(asked)) return { ok: true, value: asked }
   if (only !== undefined && roles.length === 1) return { ok: true, value: only }
   return rejected(
     'forbidden',

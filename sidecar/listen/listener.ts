@@ -106,12 +106,12 @@ function gatewayFor(name: string, runtime: Runtime, onlyIdentity: string | undef
       const authenticated =
         claim.token === undefined && !isLoopback(claim.remoteAddress)
           ? ({ ok: false, error: notFromHere } as const)
-          : await authenticate(claim, resource, configuration, runtime.identities, onlyIdentity)
+          : await authenticate(claim, resource, runtime, onlyIdentity)
       if (!authenticated.ok) return refuse(authenticated.error, claim, nameOf(resource), runtime)
       if (!target.ok)
         return refuse({ code: 'unavailable', message: target.error }, claim, nameOf(resource), runtime)
       // proving takes a moment, in which the identity may have been suspended
-      const refusal = runtime.configuration.snapshot.refusal(authenticated.value.subject)
+      const refusal = runtime.configuration.snapshot.refusal(runtime.elevated(authenticated.value.subject))
       if (refusal !== undefined)
         return refuse({ code: 'forbidden', message: refusal }, claim, nameOf(resource), runtime)
       return { ok: true, value: new LiveSession(runtime, authenticated.value, claim.remoteAddress) }
