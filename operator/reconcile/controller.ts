@@ -1,4 +1,5 @@
 /** Brings what changes to a reconciler: level-triggered, one key at a time, whatever made the key worth a look. */
+import { ApiError } from '../kubernetes/client.ts'
 import type { KubernetesObject } from '../kubernetes/objects.ts'
 import type { Informer, Key } from '../watch/informer.ts'
 import { WorkQueue } from './work-queue.ts'
@@ -46,7 +47,7 @@ export async function runController(controller: Controller, events: ControllerEv
   const queue = new WorkQueue(
     async (key) => {
       const startedAt = performance.now()
-      const again = await controller.reconcile(key)
+      const again = await controller.reconcile(key).catch(lookAgainAfterConflict)
       events.reconciled(controller.name, performance.now() - startedAt)
       return again
     },
@@ -56,4 +57,10 @@ export async function runController(controller: Controller, events: ControllerEv
   await Promise.all(controller.watches.map(({ synced }) => synced))
   for (const watch of controller.watches) watch.onKeys((key) => queue.add(key))
   return queue
+}
+
+/** Somebody else wrote in between: that is no failure, the next look sees what they wrote. */
+function lookAgainAfterConflict(error: unknown): number {
+  if (error instanceof ApiError && error.status === 409) return 50
+  throw error
 }

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
-import type { KubernetesClient } from '../kubernetes/client.ts'
+import { ApiError, type KubernetesClient } from '../kubernetes/client.ts'
 import type { KubernetesObject, Resource } from '../kubernetes/objects.ts'
 
 /** Writes a status where it says something new: a write that changes nothing would wake up every watcher. */
@@ -11,7 +11,12 @@ export async function writeStatus<T extends KubernetesObject & { status?: object
 ): Promise<void> {
   if (isDeepStrictEqual(sorted(before), sorted(status))) return
   const metadata = { name, ...(namespace !== undefined && { namespace }) }
-  await client.apply(resource, { metadata, status } as T, 'status')
+  try {
+    await client.apply(resource, { metadata, status } as T, 'status')
+  } catch (error) {
+    // deleted meanwhile: there is nobody left to tell
+    if (!(error instanceof ApiError && error.status === 404)) throw error
+  }
 }
 
 function sorted(value: unknown): unknown {
