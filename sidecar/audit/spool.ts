@@ -1,5 +1,18 @@
 /** A local file that keeps audit lines while their sink does not take any. */
-import { closeSync, constants, existsSync, fstatSync, ftruncateSync, read, unlinkSync } from 'node:fs'
+import {
+  closeSync,
+  constants,
+  existsSync,
+  fstatSync,
+  ftruncateSync,
+  openSync,
+  read,
+  readSync,
+  renameSync,
+  rmSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { openForLines, writeSome } from './sink.ts'
 
 /** In bytes. */
@@ -36,7 +49,7 @@ export class Spool {
   async append(lines: Buffer): Promise<void> {
     const file = this.#file ?? this.#open()
     if (this.#length + lines.length > this.#limit)
-      throw new Error(`${this.path} has reached its limit of ${this.#limit} bytes`)
+      throw new Error(`the spool has reached its limit of ${this.#limit} bytes`)
     try {
       for (let from = 0; from < lines.length; ) from = await writeSome(file, lines, from)
       this.#length += lines.length
@@ -90,7 +103,9 @@ export class Spool {
   }
 
   close(): void {
-    if (this.#file !== undefined) closeSync(this.#file)
+    if (this.#file === undefined) return
+    if (!this.empty && this.#delivered > 0) this.#dropDelivered(this.#file)
+    closeSync(this.#file)
     this.#file = undefined
   }
 
@@ -105,6 +120,30 @@ export class Spool {
     this.#file = file
     this.#length = status.size
     return file
+  }
+
+  /** Leaves the next process what is still to be delivered, and no more. */
+  #dropDelivered(file: number): void {
+    const path = `${this.path}.new`
+    try {
+      rmSync(path, { force: true })
+      const rest = openSync(path, 'wx', 0o600)
+      try {
+        const piece = Buffer.allocUnsafe(pieceLength)
+        for (let from = this.#delivered; from < this.#length; ) {
+          const count = readSync(file, piece, 0, pieceLength, from)
+          if (count === 0) throw new Error('the spool has become shorter')
+          writeFileSync(rest, piece.subarray(0, count))
+          from += count
+        }
+      } finally {
+        closeSync(rest)
+      }
+      renameSync(path, this.path)
+    } catch {
+      // no room for it: the next process sees in the sink's last lines where to go on
+      rmSync(path, { force: true })
+    }
   }
 
   #removeWhenEmpty(): void {

@@ -99,10 +99,10 @@ export class AuditWriter {
     if (this.#hasLines()) this.#working ??= this.#work()
   }
 
-  /** Brings lines to the sink until there are none. There is one to begin with. */
+  /** Brings lines to the sink until none are due. There is one to begin with. */
   async #work(): Promise<void> {
     let failed = false
-    while (this.#hasLines() && this.#state !== 'closed') {
+    while (this.#hasDueLines() && this.#state !== 'closed') {
       if (failed && this.#state === 'closing') break
       if (failed) await this.#keepUntil(performance.now() + retryAfter)
       failed = !(await this.#deliver())
@@ -117,6 +117,12 @@ export class AuditWriter {
 
   #hasLines(): boolean {
     return this.#batch !== undefined || this.#pending.length > 0 || this.#spool?.empty === false
+  }
+
+  /** New lines wait for each other, or a busy session would have them written one by one. */
+  #hasDueLines(): boolean {
+    const gathering = this.#flushTimer !== undefined && this.#pendingLength <= flushBeyond
+    return gathering ? this.#batch !== undefined || this.#spool?.empty === false : this.#hasLines()
   }
 
   /** Brings the next lines to the sink, as far as it takes them. @returns false when it failed. */
@@ -182,7 +188,8 @@ export class AuditWriter {
       this.#spoolFailing = false
       return true
     } catch (error) {
-      if (!this.#spoolFailing) this.#events.failed(asError(error))
+      if (!this.#spoolFailing)
+        this.#events.failed(new Error(`${this.#spool.path}: ${asError(error).message}`, { cause: error }))
       this.#spoolFailing = true
       return false
     }
