@@ -2,8 +2,8 @@
 import type { ProtectedResource, ProtectedResourceStatus } from '@firebreak/crds'
 import { annotations, type OperatorPlace } from '../containment/names.ts'
 import { resourceLabels, resourceNetworkPolicies } from '../containment/resource-network-policy.ts'
-import type { KubernetesClient } from '../kubernetes/client.ts'
-import { protectedResources } from '../kubernetes/objects.ts'
+import { ApiError, type KubernetesClient } from '../kubernetes/client.ts'
+import { type KubernetesObject, protectedResources } from '../kubernetes/objects.ts'
 import { inNamespace, type World } from '../watch/world.ts'
 import { conditionsFor, type Finding } from './conditions.ts'
 import { type Controller, watching } from './controller.ts'
@@ -56,10 +56,7 @@ export function protectedResourceController(
       const belonging = { labels: resourceLabels(resource) }
       if (deletionTimestamp !== undefined) {
         await applyNetworkPolicies(client, world, [], belonging)
-        if (finalizers.includes(finalizer))
-          await client.merge(protectedResources, name, namespace, {
-            metadata: { finalizers: finalizers.filter((each) => each !== finalizer) },
-          })
+        if (finalizers.includes(finalizer)) await release(resource, client)
         return undefined
       }
       const places = placesOf(resource, world)
@@ -96,6 +93,22 @@ export function protectedResourceController(
       await writeStatus(client, protectedResources, resource, status)
       return findings.every((finding) => finding.status === 'True') ? probeEvery : probeAgainAfterFailure
     },
+  }
+}
+
+/** Lets the API server delete it. */
+async function release(
+  { metadata }: ProtectedResource & KubernetesObject,
+  client: KubernetesClient,
+): Promise<void> {
+  const { name, namespace, finalizers = [] } = metadata
+  try {
+    await client.merge(protectedResources, name, namespace, {
+      metadata: { finalizers: finalizers.filter((each) => each !== finalizer) },
+    })
+  } catch (error) {
+    // it is gone already, and the watch has not told yet
+    if (!(error instanceof ApiError && error.status === 404)) throw error
   }
 }
 
