@@ -2,13 +2,11 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import type { Address } from '@firebreak/sidecar'
 import * as encode from '@firebreak/sidecar/protocols/postgresql/codec/encode.ts'
-import {
-  decodeDataRow,
-  decodeRowDescription,
-} from '@firebreak/sidecar/protocols/postgresql/codec/server-messages.ts'
+import { decodeDataRow } from '@firebreak/sidecar/protocols/postgresql/codec/server-messages.ts'
 import { parse } from 'yaml'
 import { errorIn, RawClient, type ReceivedFrame } from '../test/raw-client.ts'
 import { attacksDirectory, type Guard, Shop, type ShopValues } from '../test/shop.ts'
+import { comparable } from './postgresql-masking-twins/frames.ts'
 
 interface Attack {
   readonly name: string
@@ -76,20 +74,6 @@ async function play(address: Address, database: string, attack: Attack): Promise
     answers.push(...(await session.until('Z')))
   }
   return answers
-}
-
-/** Frames as text, without what differs between any two sessions: OIDs of tables and types, process numbers, references. */
-function comparable(frames: readonly ReceivedFrame[]): string[] {
-  return frames.map(({ type, bytes }) => {
-    if (type === 'T') {
-      const columns = decodeRowDescription(bytes, 0, bytes.length) ?? []
-      return `T ${JSON.stringify(columns.map(({ name, columnNumber, format, typeOid }) => [name, columnNumber, format, typeOid < 16_384 ? typeOid : 'own']))}`
-    }
-    return `${type} ${bytes
-      .subarray(type === 'A' ? 9 : 5)
-      .toString('latin1')
-      .replace(/Reference \w{26}/g, 'Reference')}`
-  })
 }
 
 describe('attacks on masked values of PostgreSQL', function () {
