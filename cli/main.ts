@@ -1,5 +1,7 @@
 #!/usr/bin/env node
 /** `firebreak`: finds the command and runs it. Exit codes: 0 done, 1 the answer is no or something failed, 2 wrong use. */
+import { approvals } from './approvals/approvals.ts'
+import { approve, deny, revoke } from './approvals/decide.ts'
 import { check } from './check.ts'
 import { type CliCommand, UsageError } from './command.ts'
 import { completion } from './completion.ts'
@@ -9,7 +11,7 @@ import { style } from './output.ts'
 import { run } from './run.ts'
 
 const version = '0.1.0'
-const commands: readonly CliCommand[] = [run, check, explain, demo]
+const commands: readonly CliCommand[] = [run, check, explain, approvals, approve, deny, revoke, demo]
 const all: readonly CliCommand[] = [...commands, completion(commands)]
 
 function overview(): string {

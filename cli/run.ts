@@ -8,7 +8,18 @@ import { showProblem, style } from './output.ts'
 export const run: CliCommand = {
   name: 'run',
   summary: 'guard the resources of a directory of manifests',
-  options: ['config', 'identity', 'listen', 'audit', 'tls-certificate', 'tls-key'],
+  options: [
+    'config',
+    'identity',
+    'listen',
+    'audit',
+    'tls-certificate',
+    'tls-key',
+    'state',
+    'agent-user',
+    'notify',
+    'notify-secret-file',
+  ],
   help: `Guards the resources of a directory of manifests on loopback listeners, until it is stopped.
 
 Usage: firebreak run --config DIR [--identity NAME] [--listen RESOURCE=HOST:PORT]… [--audit FILE]
@@ -20,6 +31,10 @@ Usage: firebreak run --config DIR [--identity NAME] [--listen RESOURCE=HOST:PORT
   --audit FILE      append the audit trail to FILE (default: standard output; messages go to standard error)
   --tls-certificate FILE, --tls-key FILE
                     let clients connect with TLS (PEM); needed for tokens from other hosts
+  --state DIR       where approval requests are kept and decided (default: approvals in the --config directory)
+  --agent-user USER a user of the system that agents run as: what it decides counts for nothing; may be repeated
+  --notify URL --notify-secret-file FILE
+                    POST what happens to approval requests to URL, signed with the secret in FILE
 
 Exit code 0: stopped by SIGTERM or SIGINT. 1: the configuration is not valid, or a port is taken.`,
   async run(words) {
@@ -32,6 +47,10 @@ Exit code 0: stopped by SIGTERM or SIGINT. 1: the configuration is not valid, or
         audit: { type: 'string' },
         'tls-certificate': { type: 'string' },
         'tls-key': { type: 'string' },
+        state: { type: 'string' },
+        'agent-user': { type: 'string', multiple: true },
+        notify: { type: 'string' },
+        'notify-secret-file': { type: 'string' },
       },
     })
     if (values.config === undefined) throw new UsageError('run needs --config DIR')
@@ -44,6 +63,9 @@ Exit code 0: stopped by SIGTERM or SIGINT. 1: the configuration is not valid, or
         identity: values.identity,
         listen: parseListen(values.listen ?? []),
         clientTls,
+        stateDirectory: values.state,
+        agentUsers: values['agent-user'],
+        notify: readNotify(values.notify, values['notify-secret-file']),
         onEvent: report,
       })
       await stopSignal()
@@ -87,6 +109,20 @@ function readTls(
   }
 }
 
+/** @throws UsageError when one is missing, and the system's error when the secret can't be read. */
+function readNotify(
+  url: string | undefined,
+  secretFile: string | undefined,
+): { url: string; secret: string } | undefined {
+  if (url === undefined && secretFile === undefined) return undefined
+  if (url === undefined || secretFile === undefined)
+    throw new UsageError('--notify and --notify-secret-file go together')
+  if (!URL.canParse(url)) throw new UsageError(`--notify takes a URL, not ${url}`)
+  const secret = readFileSync(secretFile, 'utf8').trim()
+  if (secret.length < 16) throw new UsageError(`the secret in ${secretFile} is shorter than 16 characters`)
+  return { url, secret }
+}
+
 function stopSignal(): Promise<void> {
   return new Promise((resolve) => {
     process.once('SIGTERM', () => resolve())
@@ -115,6 +151,20 @@ function report(event: StandaloneEvent): void {
       for (const problem of event.problems) console.error(showProblem(problem))
       console.error(
         `${style('red', 'refused')}: the changed configuration is not valid; revision ${event.revision} stays in force`,
+      )
+      break
+    case 'approvals':
+      console.error(
+        `approval requests are in ${event.directory}: firebreak approvals --watch --state ${event.directory}`,
+      )
+      if (event.anybody)
+        console.error(
+          `${style('yellow', 'note')}: agents that run as a user of this system who can write there can approve for themselves; --agent-user says who they are`,
+        )
+      break
+    case 'approvalsFailed':
+      console.error(
+        `${style('red', 'approvals')}: nobody can be asked, so commands that need approval are refused: ${event.message}`,
       )
       break
     case 'auditFailed':

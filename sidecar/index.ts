@@ -1,3 +1,14 @@
+export {
+  type DecisionInput,
+  type DecisionResult,
+  decideRequest,
+  findRequest,
+  listRequests,
+} from './approvals/desk.ts'
+export { grantsInWords } from './approvals/elevations.ts'
+export { inTime } from './approvals/request.ts'
+export { inWords, missingVotes } from './approvals/requirements.ts'
+export { isFinished } from './approvals/store.ts'
 export type { Clock } from './clock.ts'
 export { loadConfiguration } from './configuration/configuration.ts'
 export { type Explanation, explainSql } from './explain.ts'

@@ -1,0 +1,112 @@
+/** Requests for people: a line each, or one of them whole. */
+import type { ApprovalRequest } from '@firebreak/crds'
+import { grantsInWords, inTime, inWords, isFinished, missingVotes } from '@firebreak/sidecar'
+import { clip, printable } from './text.ts'
+
+const columns = ['NAME', 'AGENT', 'RESOURCE', 'ROLE', 'COMMAND', 'EFFECT', 'STATE', 'EXPIRES'] as const
+const commandColumn = columns.indexOf('COMMAND')
+
+/** A table with its heading. @param width of the terminal; the command gets what is left of it. */
+export function table(requests: readonly ApprovalRequest[], width: number, now: number): string[] {
+  const rows = [[...columns], ...requests.map((request) => cells(request, now))]
+  const widths = columns.map((_, column) => Math.max(...rows.map((row) => (row[column] ?? '').length)))
+  const others = widths.reduce((sum, each, column) => (column === commandColumn ? sum : sum + each + 2), 0)
+  widths[commandColumn] = Math.min(widths[commandColumn] ?? 0, Math.max(20, width - others - 2))
+  return rows.map((row) =>
+    row
+      .map((cell, column) => clip(cell, widths[column] ?? 0).padEnd(widths[column] ?? 0))
+      .join('  ')
+      .trimEnd(),
+  )
+}
+
+function cells(request: ApprovalRequest, now: number): string[] {
+  const { metadata, spec, status } = request
+  return [
+    metadata.name,
+    spec.chain.map(({ identity }) => identity.slice(identity.indexOf('/') + 1)).join(' → '),
+    spec.resource,
+    spec.role,
+    printable(whatIn(spec)),
+    spec.command?.estimatedEffect ?? (spec.elevation ? `for ${spec.elevation.duration}` : ''),
+    status?.state ?? 'Pending',
+    timeLeft(request, now),
+  ]
+}
+
+function whatIn({ command, elevation }: ApprovalRequest['spec']): string {
+  if (command) return command.text.replaceAll(/\s+/g, ' ').trim()
+  return elevation ? `${elevation.breakGlass ? 'BREAK-GLASS ' : ''}${grantsInWords(elevation)}` : ''
+}
+
+function timeLeft({ spec, status }: Pick<ApprovalRequest, 'spec' | 'status'>, now: number): string {
+  const until = status?.grantedUntil ?? spec.expiresAt
+  const over = status?.state !== undefined && status.state !== 'Pending' && status.state !== 'Approved'
+  return over ? '' : inTime(Date.parse(until) - now)
+}
+
+/** All that an approver has to know. */
+export function details(request: ApprovalRequest, now: number): string[] {
+  const { metadata, spec, status } = request
+  const { command, elevation } = spec
+  const lines = [
+    `${metadata.namespace}/${metadata.name}: ${status?.state ?? 'Pending'}`,
+    '',
+    field('asked by', spec.chain.map(({ identity }) => identity).join(' → ')),
+    field('on', `${spec.resource} as ${spec.role}`),
+    field('asked at', spec.requestedAt),
+    ...(isFinished(request)
+      ? []
+      : [field(status?.grantedUntil ? 'ends in' : 'expires in', timeLeft(request, now))]),
+    ...(spec.justification === undefined ? [] : [field('because', printable(spec.justification))]),
+    ...(spec.session === undefined ? [] : [field('session', `${spec.session}, and no other`)]),
+  ]
+  if (elevation)
+    lines.push(
+      field('grants', printable(grantsInWords(elevation))),
+      field('for', `${elevation.duration}${elevation.breakGlass ? ' (break-glass)' : ''}`),
+    )
+  if (command) {
+    lines.push(
+      field('does', command.actions.join(', ')),
+      ...command.objects.map((object) => field('', `on ${printable(object)}`)),
+      ...(command.estimatedEffect === undefined ? [] : [field('effect', command.estimatedEffect)]),
+      ...(command.context ?? []).map((item, index) => field(index === 0 ? 'with' : '', printable(item))),
+      '',
+      ...printable(command.text, true)
+        .split('\n')
+        .map((line) => `  ${line}`),
+      ...(command.parameters ?? []).map((value, index) => `    $${index + 1} = ${printable(value)}`),
+      '',
+      field('digest', command.digest),
+    )
+  }
+  lines.push(...people(request))
+  return lines
+}
+
+function people({ spec, status }: ApprovalRequest): string[] {
+  const votes = status?.approvals ?? []
+  return [
+    '',
+    ...spec.requirements.map((requirement) => {
+      const missing = missingVotes(requirement, votes)
+      const left = missing === 0 ? 'agreed' : `${missing} to go`
+      return field(
+        'needs',
+        `${inWords([requirement])}, by ${requirement.policy}/${requirement.rule} (${left})`,
+      )
+    }),
+    ...votes.map(({ user, decision, reason, at }) =>
+      field(
+        decision.toLowerCase(),
+        `by ${user} at ${at}${reason === undefined ? '' : `: ${printable(reason)}`}`,
+      ),
+    ),
+    ...(status?.conditions ?? []).map(({ message }) => field('refused', printable(message))),
+  ]
+}
+
+function field(name: string, value: string): string {
+  return `${name.padEnd(11)} ${value}`
+}
