@@ -138,8 +138,14 @@ export class Audit {
     this.#log.info({ time: new Date().toISOString(), event, ...fields })
   }
 
+  /** @returns undefined while more lines can be taken. */
   ready(policy: SessionTerms['audit']): Promise<void> | undefined {
     return this.#writer.ready(policy.onFailure)
+  }
+
+  /** Whether no more lines can be taken now. */
+  blocks(onFailure: SessionTerms['audit']['onFailure']): boolean {
+    return this.#writer.blocks(onFailure)
   }
 
   /** @returns how many lines could not be written, not even to the spool. */

@@ -159,6 +159,10 @@ describe('audit trail of the gateway', function () {
     const before = (await done()).length
     await delay(500)
     assert.equal((await done()).length, before, 'commands wait')
+    await assert.rejects(gateway.connect(), {
+      code: '08001',
+      message: "the gateway can't write its audit trail, and lets nothing pass without",
+    })
     renameSync(path, `${path}.1`)
     execFileSync('prlimit', ['--pid', String(gateway.child.pid), '--fsize=unlimited'])
     await gateway.says(/audit: all lines are written, commands go on/)

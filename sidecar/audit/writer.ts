@@ -72,8 +72,14 @@ export class AuditWriter {
 
   /** @returns undefined while more can be taken. */
   ready(whenFailing: WhenFailing): Promise<void> | undefined {
-    if (!this.#blocks(whenFailing)) return undefined
+    if (!this.blocks(whenFailing)) return undefined
     return new Promise((resolve) => this.#waiters.push({ whenFailing, resolve }))
+  }
+
+  /** Whether no more can be taken now. */
+  blocks(whenFailing: WhenFailing): boolean {
+    const spools = whenFailing === 'spool' && this.#spool !== undefined && !this.#spoolFailing
+    return this.#state !== 'open' || this.#pendingLength > maximumPending || (this.#failing && !spools)
   }
 
   /** Writes what is left, to the spool if it has to be. @returns how many lines could not be written. */
@@ -108,11 +114,6 @@ export class AuditWriter {
       failed = !(await this.#deliver())
     }
     this.#working = undefined
-  }
-
-  #blocks(whenFailing: WhenFailing): boolean {
-    const spools = whenFailing === 'spool' && this.#spool !== undefined && !this.#spoolFailing
-    return this.#pendingLength > maximumPending || (this.#failing && !spools)
   }
 
   #hasLines(): boolean {
@@ -235,8 +236,8 @@ export class AuditWriter {
   /** Lets those go on that need not wait any more. */
   #release(): void {
     const waiters = this.#waiters
-    this.#waiters = waiters.filter(({ whenFailing }) => this.#blocks(whenFailing))
-    for (const { whenFailing, resolve } of waiters) if (!this.#blocks(whenFailing)) resolve()
+    this.#waiters = waiters.filter(({ whenFailing }) => this.blocks(whenFailing))
+    for (const { whenFailing, resolve } of waiters) if (!this.blocks(whenFailing)) resolve()
   }
 }
 

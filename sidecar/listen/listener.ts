@@ -2,7 +2,7 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { ProtectedResource } from '@firebreak/crds'
-import type { QualifiedName } from '@firebreak/policy'
+import type { QualifiedName, SessionTerms } from '@firebreak/policy'
 import { newReference } from '../audit/reference.ts'
 import { LiveSession, nameOf } from '../decide/live-session.ts'
 import type { Rejection, TokenProblem } from '../identity/proof.ts'
@@ -19,6 +19,8 @@ export interface Address {
 
 /** A client beyond that waits for the system's queue; each takes two sockets and some memory. */
 const maximumConnections = 1_000
+/** How long a client waits for the audit trail, which a connection leaves lines in too. In milliseconds. */
+const auditWithin = 5_000
 
 export class Listener {
   readonly resource: ProtectedResource
@@ -73,8 +75,8 @@ export class Listener {
     }, 1_000)
     await closed
     clearTimeout(timer)
-    // one that still waits for its server has nothing more to say
-    await Promise.race([Promise.all(this.#serving), delay(1_000, undefined, { ref: false })])
+    // accounts are dropped; one that still waits for its server has nothing more to say
+    await Promise.race([Promise.all(this.#serving), delay(5_000, undefined, { ref: false })])
   }
 
   #listen({ host, port }: Address): Promise<void> {
@@ -103,6 +105,8 @@ function gatewayFor(name: string, runtime: Runtime, onlyIdentity: string | undef
     ...(runtime.clientTls && { clientTls: runtime.clientTls }),
     clientAuthentication: withToken ? 'token' : 'loopback',
     async open(claim: Claim): Promise<Result<GuardedSession, Refusal>> {
+      // a refusal too is only given when it can be recorded
+      if (!(await canRecord(runtime, 'spool'))) return unrecorded()
       const authenticated =
         claim.token === undefined && !isLoopback(claim.remoteAddress)
           ? ({ ok: false, error: notFromHere } as const)
@@ -110,11 +114,37 @@ function gatewayFor(name: string, runtime: Runtime, onlyIdentity: string | undef
       if (!authenticated.ok) return refuse(authenticated.error, claim, nameOf(resource), runtime)
       if (!target.ok)
         return refuse({ code: 'unavailable', message: target.error }, claim, nameOf(resource), runtime)
-      // proving takes a moment, in which the identity may have been suspended
+      const { audit } = runtime.configuration.snapshot.termsFor(runtime.elevated(authenticated.value.subject))
+      if (!(await canRecord(runtime, audit.onFailure))) return unrecorded()
+      // all that takes a moment, in which the identity may have been suspended
       const refusal = runtime.configuration.snapshot.refusal(runtime.elevated(authenticated.value.subject))
       if (refusal !== undefined)
         return refuse({ code: 'forbidden', message: refusal }, claim, nameOf(resource), runtime)
       return { ok: true, value: new LiveSession(runtime, authenticated.value, claim.remoteAddress) }
+    },
+  }
+}
+
+/** Waits a moment for an audit trail that can't be written. */
+async function canRecord(
+  { audit }: Runtime,
+  onFailure: SessionTerms['audit']['onFailure'],
+): Promise<boolean> {
+  const until = performance.now() + auditWithin
+  while (audit.blocks(onFailure)) {
+    if (performance.now() > until) return false
+    await delay(50, undefined, { ref: false })
+  }
+  return true
+}
+
+function unrecorded(): { readonly ok: false; readonly error: Refusal } {
+  return {
+    ok: false,
+    error: {
+      code: 'unavailable',
+      message: "the gateway can't write its audit trail, and lets nothing pass without",
+      reference: newReference(),
     },
   }
 }
