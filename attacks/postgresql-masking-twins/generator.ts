@@ -95,7 +95,7 @@ class StatementGenerator {
       () => [`CREATE TEMP TABLE t AS ${query()}`, 'SELECT * FROM t'],
       () => [`CREATE TEMP VIEW t AS ${query()}`, 'SELECT * FROM t', 'SELECT count(*) FROM t'],
       () => [
-        `EXPLAIN (${this.#pick(['COSTS OFF', 'COSTS ON', 'ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF'])}) ${query()}`,
+        `EXPLAIN (${this.#pick(['COSTS OFF', 'COSTS OFF, VERBOSE', 'ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF, BUFFERS OFF'])}) ${query()}`,
       ],
       () => [this.#update()],
       () => [this.#delete()],

@@ -19,7 +19,7 @@ import { type StatementTable, statement } from './statement.ts'
 import { subStatement } from './sub-statement.ts'
 import { is, type Node } from './tree.ts'
 import type { StatementAnalysis } from './types.ts'
-import { constant } from './value.ts'
+import { constant, type Value } from './value.ts'
 
 export const utilities: StatementTable = {
   TransactionStmt: transaction,
@@ -296,7 +296,15 @@ function explain(
   )
   findings.contextual ||= inner.contextual
   findings.kind = 'explain'
-  return [{ name: 'QUERY PLAN', value: constant }]
+  return [{ name: 'QUERY PLAN', value: planValue(inner) }]
+}
+
+/** Widths, memory, and the choice of a plan follow from the values of all columns that are read. */
+function planValue({ command }: StatementAnalysis): Value {
+  const sources = command.touches.flatMap(({ object: { kind, path, parts = [] } }) =>
+    kind === 'table' ? parts.map((part) => ({ path, part })) : [],
+  )
+  return sources.length > 0 ? { sources, derivation: 'derived', typeOid: 0 } : constant
 }
 
 function isOff(node: Node | undefined): boolean {
