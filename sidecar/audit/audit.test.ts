@@ -7,7 +7,7 @@ import type { Command, Decision, SessionTerms, Touch } from '@firebreak/policy'
 import { mayHoldSecret, normalizeSql } from '../protocols/postgresql/analysis/normalize.ts'
 import type { CommandAudit } from '../session.ts'
 import { Audit, type SessionIdentity } from './audit.ts'
-import type { ApprovalLine, Notices, ProofLine, SessionEnd } from './lines.ts'
+import type { AccountLine, ApprovalLine, Notices, ProofLine, SessionEnd } from './lines.ts'
 
 type Line = Readonly<Record<string, unknown>>
 
@@ -105,6 +105,12 @@ const approval: Required<ApprovalLine> = {
   verdict: 'Approved',
   reason: 'fine',
 }
+const account: AccountLine = {
+  session: 'S1',
+  resource: 'agents/orders',
+  role: 'reader',
+  account: 'firebreak_s1',
+}
 const notices: { readonly [Event in keyof Notices]: Required<Notices[Event]> } = {
   'session.refused': {
     reference: 'R2',
@@ -134,6 +140,10 @@ const notices: { readonly [Event in keyof Notices]: Required<Notices[Event]> } =
   'approval.unsaved': approval,
   'elevation.granted': approval,
   'elevation.ended': approval,
+  'credential.rotated': { resource: 'agents/orders', role: 'reader' },
+  'account.made': account,
+  'account.dropped': account,
+  'account.left': { ...account, reason: 'it owns a subscription' },
   'notification.lost': { notification: 'approval.requested', request: 'worker-bcdfg', reason: 'no answer' },
   'configuration.applied': { revision: 'abc', before: 'abd' },
   'configuration.refused': { revision: 'abc', problems: ['a.yaml:1: wrong'] },

@@ -95,6 +95,14 @@ export type ApprovalEventName =
   | `approval.${'requested' | 'decided' | 'refused' | 'used' | 'withdrawn' | 'expired' | 'unsaved'}`
   | `elevation.${'granted' | 'ended'}`
 
+/** A session's own account in the target. */
+export interface AccountLine {
+  readonly session: string
+  readonly resource: QualifiedName
+  readonly role: string
+  readonly account: string
+}
+
 /** Lines that are about no session. */
 export interface Notices extends Readonly<Record<ApprovalEventName, ApprovalLine>> {
   readonly 'session.refused': {
@@ -119,6 +127,15 @@ export interface Notices extends Readonly<Record<ApprovalEventName, ApprovalLine
     /** The approval request that it is about. */
     readonly request?: string
   }
+  /** Another password or account was given out for a role than before. */
+  readonly 'credential.rotated': {
+    readonly resource: QualifiedName
+    readonly role: string
+  }
+  readonly 'account.made': AccountLine
+  readonly 'account.dropped': AccountLine
+  /** A session's own account could not be dropped. */
+  readonly 'account.left': AccountLine & { readonly reason: string }
   /** A webhook could not be told. */
   readonly 'notification.lost': {
     /** The event. */
