@@ -12,6 +12,8 @@ export const labels = {
 export const annotations = {
   /** On agent pods: the version of the parts that were injected. */
   injected: 'firebreak.dev/injected',
+  /** On agent pods: the users that Envoy and the enforcer run as in this pod. */
+  uids: 'firebreak.dev/uids',
   /** On a namespace: which namespaces' ProtectedResources may put NetworkPolicies on its pods. Separated by commas. */
   resourcesFrom: 'firebreak.dev/resources-from',
 } as const

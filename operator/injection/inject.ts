@@ -1,0 +1,238 @@
+/** Makes an ordinary pod a contained one. Pure: the same pod, context and UIDs give the same result. */
+import { createHash } from 'node:crypto'
+import type { AgentIdentity, ProtectedResource } from '@firebreak/crds'
+import type {
+  V1Capabilities,
+  V1Container,
+  V1EnvVar,
+  V1PodSpec,
+  V1SecurityContext,
+  V1Volume,
+} from '@kubernetes/client-node'
+import { annotations, labels } from '../containment/names.ts'
+import { layout } from './layout.ts'
+
+export interface InjectionContext {
+  readonly images: { readonly enforcer: string; readonly envoy: string }
+  /** `host:port` of the operator's configuration stream. */
+  readonly control: string
+  /** PEM of the authority that the operator's certificate is verified with. */
+  readonly controlCa: string
+}
+
+/** The users that the sidecars run as in one pod. */
+export interface Uids {
+  readonly envoy: number
+  readonly enforcer: number
+}
+
+/** A pod as it comes to admission. */
+export interface AdmittedPod {
+  metadata?: {
+    name?: string
+    generateName?: string
+    namespace?: string
+    labels?: Record<string, string>
+    annotations?: Record<string, string>
+  }
+  spec: V1PodSpec
+}
+
+/**
+ * @param resources those that the identity may use, in the order of their names.
+ * @returns a new pod; what was given stays as it is.
+ */
+export function inject(
+  pod: AdmittedPod,
+  identity: AgentIdentity,
+  resources: readonly ProtectedResource[],
+  context: InjectionContext,
+  uids: Uids,
+): AdmittedPod {
+  const ports = resources.map((resource, index) => ({ resource, port: layout.firstResourcePort + index }))
+  const environment = environmentFor(identity, ports)
+  const withEnforcement = (container: V1Container): V1Container => contained(container, environment)
+  const { initContainers = [], containers, volumes = [], ephemeralContainers: _, ...rest } = pod.spec
+  return {
+    ...pod,
+    metadata: {
+      ...pod.metadata,
+      labels: { ...pod.metadata?.labels, [labels.agent]: identity.metadata.name },
+      annotations: {
+        ...pod.metadata?.annotations,
+        [annotations.injected]: templateVersion(context),
+        [annotations.uids]: `${uids.envoy},${uids.enforcer}`,
+      },
+    },
+    spec: {
+      ...rest,
+      initContainers: [...sidecars(ports, context, uids), ...initContainers.map(withEnforcement)],
+      containers: containers.map(withEnforcement),
+      volumes: [...volumes, ...injectedVolumes],
+    },
+  }
+}
+
+/** Twelve hex digits that change when what is injected does: tells pods that were made by an older operator. */
+export function templateVersion(context: InjectionContext): string {
+  const example = sidecars([], context, { envoy: 1, enforcer: 2 })
+  return createHash('sha256')
+    .update(JSON.stringify([example, injectedVolumes]))
+    .digest('hex')
+    .slice(0, 12)
+}
+
+interface ResourcePort {
+  readonly resource: ProtectedResource
+  readonly port: number
+}
+
+function sidecars(ports: readonly ResourcePort[], context: InjectionContext, uids: Uids): V1Container[] {
+  const users = [`--envoy-uid=${uids.envoy}`, `--enforcer-uid=${uids.enforcer}`]
+  const run = { name: layout.runVolume, mountPath: layout.runDirectory }
+  return [
+    {
+      name: layout.rulesContainer,
+      image: context.images.enforcer,
+      args: ['contain', ...users],
+      securityContext: {
+        ...hardened(0),
+        runAsNonRoot: false,
+        capabilities: { drop: ['ALL'], add: ['NET_ADMIN'] },
+      },
+      resources: limits('10m', '64Mi'),
+    },
+    {
+      name: layout.enforcerContainer,
+      image: context.images.enforcer,
+      restartPolicy: 'Always',
+      args: [
+        'sidecar',
+        `--control=${context.control}`,
+        `--token-file=${layout.tokenDirectory}/token`,
+        `--run-directory=${layout.runDirectory}`,
+        `--ready-port=${layout.readinessPort}`,
+        ...ports.map(({ resource, port }) => `--listen=${resource.metadata.name}=127.0.0.1:${port}`),
+      ],
+      env: [{ name: 'FIREBREAK_CONTROL_CA', value: context.controlCa }, ...podFields],
+      volumeMounts: [run, { name: layout.tokenVolume, mountPath: layout.tokenDirectory, readOnly: true }],
+      securityContext: hardened(uids.enforcer),
+      resources: limits('50m', '256Mi'),
+      // the next container starts when this succeeds: nothing of the agent runs before it is contained
+      startupProbe: { ...ready, periodSeconds: 1, failureThreshold: 120 },
+      readinessProbe: { ...ready, periodSeconds: 5 },
+    },
+    {
+      name: layout.envoyContainer,
+      image: context.images.envoy,
+      restartPolicy: 'Always',
+      args: [
+        '--config-path',
+        `${layout.runDirectory}/envoy.json`,
+        '--disable-hot-restart',
+        '--log-level',
+        'warning',
+      ],
+      volumeMounts: [run],
+      securityContext: hardened(uids.envoy),
+      resources: limits('50m', '256Mi'),
+      startupProbe: { ...captureReady, periodSeconds: 1, failureThreshold: 120 },
+      readinessProbe: { ...captureReady, periodSeconds: 5 },
+    },
+  ]
+}
+
+const ready = { httpGet: { path: '/ready', port: layout.readinessPort } }
+const captureReady = { httpGet: { path: '/ready/capture', port: layout.readinessPort } }
+
+const podFields: V1EnvVar[] = [
+  ['FIREBREAK_POD_NAME', 'metadata.name'],
+  ['FIREBREAK_POD_NAMESPACE', 'metadata.namespace'],
+  ['FIREBREAK_POD_UID', 'metadata.uid'],
+].map(([name = '', fieldPath = '']) => ({ name, valueFrom: { fieldRef: { fieldPath } } }))
+
+const injectedVolumes: V1Volume[] = [
+  { name: layout.runVolume, emptyDir: { medium: 'Memory', sizeLimit: '16Mi' } },
+  {
+    name: layout.tokenVolume,
+    projected: {
+      defaultMode: 0o444,
+      sources: [
+        { serviceAccountToken: { path: 'token', audience: layout.controlAudience, expirationSeconds: 3600 } },
+      ],
+    },
+  },
+]
+
+function hardened(uid: number): V1SecurityContext {
+  return {
+    runAsUser: uid,
+    runAsGroup: uid,
+    runAsNonRoot: true,
+    allowPrivilegeEscalation: false,
+    privileged: false,
+    readOnlyRootFilesystem: true,
+    capabilities: { drop: ['ALL'] },
+    seccompProfile: { type: 'RuntimeDefault' },
+  }
+}
+
+function limits(cpu: string, memory: string) {
+  return { requests: { cpu, memory }, limits: { memory } }
+}
+
+/**
+ * What root in a container could become the sidecar's user with: SETUID and SETGID by asking, and without
+ * no_new_privs by a file made setuid. NET_RAW sends what no rule of ours looks at.
+ */
+export const droppedCapabilities: readonly string[] = [
+  'SETUID',
+  'SETGID',
+  'NET_RAW',
+  'NET_ADMIN',
+  'SYS_ADMIN',
+  'SYS_PTRACE',
+]
+
+function contained(container: V1Container, environment: readonly V1EnvVar[]): V1Container {
+  const { securityContext = {}, env = [] } = container
+  const own = new Set(env.map(({ name }) => name))
+  return {
+    ...container,
+    env: [...env, ...environment.filter(({ name }) => !own.has(name))],
+    securityContext: {
+      ...securityContext,
+      allowPrivilegeEscalation: false,
+      capabilities: dropping(securityContext.capabilities),
+    },
+  }
+}
+
+function dropping({ add, drop = [] }: V1Capabilities = {}): V1Capabilities {
+  const dropped = drop.includes('ALL') ? drop : [...new Set([...drop, ...droppedCapabilities])]
+  return { ...(add && { add }), drop: dropped }
+}
+
+/** Where the agent's clients find the resources without being told. The container's own variables stand. */
+function environmentFor(identity: AgentIdentity, ports: readonly ResourcePort[]): V1EnvVar[] {
+  const named = ports.flatMap(({ resource, port }) => {
+    const name = resource.metadata.name.toUpperCase().replaceAll(/[^A-Z0-9]/g, '_')
+    return [
+      { name: `FIREBREAK_${name}_HOST`, value: '127.0.0.1' },
+      { name: `FIREBREAK_${name}_PORT`, value: String(port) },
+    ]
+  })
+  const databases = ports.filter(({ resource }) => resource.spec.type === 'postgresql')
+  const [only] = databases
+  if (!only || databases.length > 1) return named
+  const { resource, port } = only
+  const role = identity.spec.access?.find((access) => access.resource === resource.metadata.name)?.roles[0]
+  return [
+    ...named,
+    { name: 'PGHOST', value: '127.0.0.1' },
+    { name: 'PGPORT', value: String(port) },
+    { name: 'PGSSLMODE', value: 'disable' },
+    ...(role === undefined ? [] : [{ name: 'PGUSER', value: role }]),
+    ...(resource.spec.database === undefined ? [] : [{ name: 'PGDATABASE', value: resource.spec.database }]),
+  ]
+}

@@ -1,0 +1,23 @@
+/** Where things are in an agent's pod. The sidecar's programs get these as arguments, so that they are said once. */
+
+export const layout = {
+  /** Names of what is injected; no other container or volume of a pod may begin so. */
+  prefix: 'firebreak-',
+  rulesContainer: 'firebreak-rules',
+  envoyContainer: 'firebreak-envoy',
+  enforcerContainer: 'firebreak-enforcer',
+  runVolume: 'firebreak-run',
+  tokenVolume: 'firebreak-token',
+  /** Sockets between Envoy and the enforcer, in memory; no other container mounts it. */
+  runDirectory: '/run/firebreak',
+  tokenDirectory: '/var/run/secrets/firebreak',
+  /** Audience of the token by which a sidecar proves its pod to the operator. Only the enforcer has it. */
+  controlAudience: 'firebreak-control',
+  /** On all addresses, for the kubelet: tells whether the pod is contained, and nothing else. */
+  readinessPort: 15021,
+  /** The first of the loopback ports that stand for protected resources. */
+  firstResourcePort: 15432,
+} as const
+
+/** The range of the UIDs that the sidecars run with, drawn anew for each pod: no image can be built to run as one. */
+export const uidRange = { from: 1_000_000_000, to: 2_000_000_000 } as const
