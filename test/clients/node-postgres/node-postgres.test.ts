@@ -1,7 +1,8 @@
 /** The tests that node-postgres ships: they end the same through the gateway as they do directly. */
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
-import { nodePackages } from '../../../tools/clients.ts'
+import { dirname } from 'node:path'
+import { findClient, nodePackages } from '../../../tools/clients.ts'
 import { type Postgres, startPostgres } from '../../../tools/postgres.ts'
 import { Guard } from '../../shop.ts'
 import { driverSuite, mochaSuite, type Results, type Suite } from './suites.ts'
@@ -27,12 +28,14 @@ const attempts = 3
 describe("node-postgres' own tests", function () {
   this.timeout(300_000)
   let nodeModules: string
+  let programs: string
   let direct: Postgres
   let guarded: Postgres
   let guard: Guard
 
   before(async () => {
     nodeModules = await nodePackages(new URL('.', import.meta.url))
+    programs = dirname(await findClient('psql'))
     // the oldest of the drivers knows no SCRAM, and each side has a server of its own: a test ends all other sessions
     const trusting = { hba: ['host all all 127.0.0.1/32 trust'] }
     ;[direct, guarded] = await Promise.all([startPostgres(trusting), startPostgres(trusting)])
@@ -57,7 +60,7 @@ describe("node-postgres' own tests", function () {
   }
 
   const suites: readonly (readonly [name: string, atLeast: number, suite: () => Suite])[] = [
-    ['pg 4.5', 50, () => driverSuite(nodeModules)],
+    ['pg 4.5', 50, () => driverSuite(nodeModules, programs)],
     ['pg-pool 3.8', 60, () => mochaSuite(nodeModules, 'pg-pool')],
     ['pg-cursor 2.12', 30, () => mochaSuite(nodeModules, 'pg-cursor')],
     ['pg-query-stream 3.0', 20, () => mochaSuite(nodeModules, 'pg-query-stream')],

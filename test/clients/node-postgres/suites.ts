@@ -22,8 +22,11 @@ const patience = fileURLToPath(new URL('patience.cjs', import.meta.url))
 /** Has a test that counts after 100 ms what ten new connections have done. */
 const hurried = 'test/events.js'
 
-/** The driver's own suite, from the last version that shipped it: each file is a program that ends well or not. */
-export function driverSuite(nodeModules: string): Suite {
+/**
+ * The driver's own suite, from the last version that shipped it: each file is a program that ends well or not.
+ * @param programs directory of psql, which one of them runs
+ */
+export function driverSuite(nodeModules: string, programs: string): Suite {
   const directory = join(nodeModules, 'pg-4')
   const url = ({ host, port }: Address): string => `postgres://postgres@${host}:${port}/postgres`
   return {
@@ -37,7 +40,12 @@ export function driverSuite(nodeModules: string): Suite {
       ),
     ],
     async run(file, server) {
-      const { code, output } = await node(['--require', today, file, url(server)], directory, server)
+      const { code, output } = await node(
+        ['--require', today, file, url(server)],
+        directory,
+        server,
+        programs,
+      )
       const reason = /^Message: (.*)$/m.exec(output)?.[1] ?? /^.*Error.*$/m.exec(output)?.[0]
       return { [file]: code === 0 && reason === undefined ? undefined : (reason ?? `exit code ${code}`) }
     },
@@ -82,11 +90,12 @@ function node(
   words: readonly string[],
   directory: string,
   { host, port }: Address,
+  programs = '',
 ): Promise<{ code: number | null; output: string }> {
   const child = spawn(process.execPath, ['--no-deprecation', ...words], {
     cwd: directory,
     env: {
-      PATH: process.env.PATH,
+      PATH: `${programs}:${process.env.PATH}`,
       PGHOST: host,
       PGPORT: String(port),
       PGUSER: 'postgres',
