@@ -1,7 +1,8 @@
 /** Decides a command without running it. */
 import type { Command, Decision, Subject } from '@firebreak/policy'
+import { systemClock } from './clock.ts'
 import type { Configuration } from './configuration/configuration.ts'
-import { readCredential } from './configuration/values.ts'
+import { Credentials } from './credentials/credentials.ts'
 import { nameOf } from './decide/live-session.ts'
 import { targetOf } from './listen/target.ts'
 import { analyseText } from './protocols/postgresql/analysis/analyse.ts'
@@ -30,7 +31,12 @@ export async function explainSql(
   if (resource.spec.type !== 'postgresql')
     return { ok: false, error: `commands of type ${resource.spec.type} can't be explained by this version` }
   const target = targetOf(resource, configuration)
-  const credential = readCredential(resource, role, configuration)
+  const credentials = new Credentials(
+    () => configuration,
+    systemClock,
+    () => {},
+  )
+  const credential = await credentials.current(subject.resource, subject.role)
   if (!target.ok) return target
   if (!credential.ok) return credential
   const cache = new CatalogueCache(

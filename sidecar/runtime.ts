@@ -6,10 +6,12 @@ import type { ApprovalStation } from './approvals/station.ts'
 import type { Audit } from './audit/audit.ts'
 import { type Clock, systemClock } from './clock.ts'
 import type { Configuration } from './configuration/configuration.ts'
-import type { LiveSession } from './decide/live-session.ts'
+import { Credentials } from './credentials/credentials.ts'
+import type { Role } from './credentials/provider.ts'
+import { type LiveSession, nameOf } from './decide/live-session.ts'
 import { Identities } from './identity/identities.ts'
 import { Usage } from './limits/usage.ts'
-import type { Gateway } from './session.ts'
+import type { Credential, Gateway } from './session.ts'
 
 export class Runtime {
   /** In force; a change replaces it as a whole. */
@@ -24,6 +26,7 @@ export class Runtime {
   readonly clientTls: Gateway['clientTls']
   readonly clock: Clock
   readonly identities: Identities
+  readonly credentials: Credentials
   /** Where people are asked; absent while no policy asks them. */
   approvals: ApprovalStation | undefined
   /** Why nobody can be asked although a policy asks. */
@@ -39,6 +42,11 @@ export class Runtime {
     this.clientTls = clientTls
     this.clock = clock
     this.identities = new Identities(() => this.configuration, clock)
+    this.credentials = new Credentials(
+      () => this.configuration,
+      clock,
+      (resource, role, credential) => this.#rotated(resource, role, credential),
+    )
   }
 
   /** What an identity uses of a resource counts together, whichever session it is in. */
@@ -59,6 +67,13 @@ export class Runtime {
     for (const session of this.sessions) session.configurationChanged()
   }
 
+  /** What the manifest says of a role; undefined when it is gone. */
+  roleOf({ resource, role }: Pick<Subject, 'resource' | 'role'>): Role | undefined {
+    return this.configuration.manifests.resources
+      .find((candidate) => nameOf(candidate) === resource)
+      ?.spec.roles.find((candidate) => candidate.name === role)
+  }
+
   /** A subject with what it was granted for now. */
   elevated(subject: Subject): Subject {
     return elevate(subject, this.approvals?.grantedTo(subject) ?? [])
@@ -67,6 +82,16 @@ export class Runtime {
   /** What time brings: tokens are renewed, sessions end. Called every second. */
   tick(): void {
     this.identities.tick()
+    this.credentials.tick([...this.sessions].map((session) => session.subject))
     for (const session of this.sessions) session.tick()
+  }
+
+  #rotated(resourceName: QualifiedName, roleName: string, credential: Credential): void {
+    this.audit.notice('credential.rotated', { resource: resourceName, role: roleName })
+    const role = this.roleOf({ resource: resourceName, role: roleName })
+    if (role?.credential.onRotation !== 'end') return
+    for (const session of this.sessions)
+      if (session.subject.resource === resourceName && session.subject.role === roleName)
+        session.credentialRotated(credential)
   }
 }

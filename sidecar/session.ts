@@ -38,6 +38,19 @@ export interface Credential {
   readonly clientCertificate?: { readonly certificate: string; readonly key: string }
 }
 
+/** How a session's own downstream account is to be. */
+export interface AccountTerms {
+  /** Where its rights come from. The first takes over what the account leaves behind. */
+  readonly memberOf: readonly [string, ...string[]]
+  readonly validForSeconds: number
+}
+
+/** What became of a session's own account. */
+export type AccountEvent =
+  | { readonly kind: 'made' | 'dropped'; readonly account: string }
+  /** It is there still, and a person has to look. */
+  | { readonly kind: 'left'; readonly account: string; readonly reason: string }
+
 /** Why a session is not to be, or may not go on. Each protocol has its own words for it. */
 export interface Refusal {
   readonly code: 'unauthenticated' | 'forbidden' | 'unavailable' | 'expired'
@@ -143,6 +156,10 @@ export interface GuardedSession extends Disposable {
   readonly terms: SessionTerms
   /** The role's credential as it is now; fails with a refusal that names no secret. */
   credential(): Promise<Result<Credential, Refusal>>
+  /** Set where the session gets an account of its own, made with the {@link credential}. */
+  readonly ownAccount: AccountTerms | undefined
+  /** Puts into the audit trail what became of the {@link ownAccount}. */
+  auditAccount(event: AccountEvent): void
   /** Pure and cached; asks the revision in force now. */
   decide(command: Command): Decision
   /**

@@ -9,6 +9,8 @@ export interface PolicyOptions {
   readonly authentication?: string
   readonly classification?: string
   readonly session?: string
+  /** What the role `agent` is besides its name. */
+  readonly role?: string
 }
 
 const everything = '    - {name: anything, match: {actions: ["sql:*"]}, effect: allow}\n'
@@ -23,6 +25,7 @@ export function manifests({
   authentication = 'loopback: {}',
   classification,
   session,
+  role = 'username: postgres, credential: {env: {password: SHOP_PASSWORD}}',
 }: PolicyOptions): string {
   return `apiVersion: firebreak.dev/v1alpha1
 kind: ProtectedResource
@@ -31,7 +34,7 @@ spec:
   type: postgresql
   address: ${address}
 ${database === undefined ? '' : `  database: ${database}\n`}  tls: {mode: disable}
-  roles: [{name: agent, username: postgres, credential: {env: {password: SHOP_PASSWORD}}}]
+  roles: [{name: agent, ${role}}]
 ${classification === undefined ? '' : `  classification: ${classification}\n`}---
 apiVersion: firebreak.dev/v1alpha1
 kind: AgentIdentity

@@ -1,8 +1,7 @@
 /** Values that manifests only refer to: passwords, tokens, certificates. Read when they are used, kept nowhere. */
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
-import type { ProtectedResource, ProtectedResourceSpec } from '@firebreak/crds'
-import type { Credential, Result } from '../session.ts'
+import type { Result } from '../session.ts'
 import type { Configuration } from './configuration.ts'
 
 export interface ValueSource {
@@ -49,44 +48,4 @@ export function readValue(
   return value === undefined
     ? { ok: false, error: `the environment variable ${name} is not set` }
     : { ok: true, value }
-}
-
-type Role = ProtectedResourceSpec['roles'][number]
-
-export function readCredential(
-  resource: ProtectedResource,
-  role: Role,
-  configuration: Configuration,
-): Result<Credential, string> {
-  const { namespace } = resource.metadata
-  const read = (source: ValueSource): Result<string, string> => readValue(source, namespace, configuration)
-  const { secret, file, env } = role.credential
-  const password = read(
-    secret
-      ? { secret: { name: secret.name, key: secret.passwordKey } }
-      : file
-        ? { file }
-        : { env: { name: env?.password ?? '' } },
-  )
-  if (!password.ok) return password
-  const stored = secret
-    ? read({ secret: { name: secret.name, key: secret.usernameKey } })
-    : env?.username
-      ? read({ env: { name: env.username } })
-      : undefined
-  if (stored && !stored.ok && (env?.username !== undefined || role.username === undefined)) return stored
-  const username = role.username ?? (stored?.ok ? stored.value : role.name)
-  if (!role.clientCertificate) return { ok: true, value: { username, password: password.value } }
-  const certificate = read(role.clientCertificate.certificate)
-  if (!certificate.ok) return certificate
-  const key = read(role.clientCertificate.key)
-  if (!key.ok) return key
-  return {
-    ok: true,
-    value: {
-      username,
-      password: password.value,
-      clientCertificate: { certificate: certificate.value, key: key.value },
-    },
-  }
 }

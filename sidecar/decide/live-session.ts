@@ -12,11 +12,13 @@ import { type GrantedElevation, remainingInWords } from '../approvals/elevations
 import type { SessionIdentity } from '../audit/audit.ts'
 import { newReference } from '../audit/reference.ts'
 import { type Clock, Deadline } from '../clock.ts'
-import { readCredential } from '../configuration/values.ts'
+import { sameCredential } from '../credentials/credentials.ts'
 import { describeProof, type Proof, type VerifiedClaims } from '../identity/proof.ts'
 import type { Usage } from '../limits/usage.ts'
 import type { Runtime } from '../runtime.ts'
 import type {
+  AccountEvent,
+  AccountTerms,
   CommandAudit,
   Credential,
   GuardedSession,
@@ -51,6 +53,8 @@ export class LiveSession implements GuardedSession {
   #held = 0
   #onNotice: GuardedSession['onNotice']
   #proof: Proof
+  /** That the target was last logged in to with. */
+  #credential: Credential | undefined
   #commands = 0
   #terms: SessionTerms
 
@@ -100,18 +104,29 @@ export class LiveSession implements GuardedSession {
   }
 
   async credential(): Promise<Result<Credential, Refusal>> {
-    const { configuration } = this.#runtime
-    const resource = configuration.manifests.resources.find(
-      (candidate) => nameOf(candidate) === this.subject.resource,
-    )
-    const role = resource?.spec.roles.find((candidate) => candidate.name === this.subject.role)
-    const credential =
-      resource && role
-        ? readCredential(resource, role, configuration)
-        : ({ ok: false, error: 'the role is gone' } as const)
-    if (credential.ok) return credential
-    const message = `the credential of role ${this.subject.role} of ${this.subject.resource} can't be read: ${credential.error}`
+    const { resource, role } = this.subject
+    const credential = await this.#runtime.credentials.current(resource, role)
+    if (credential.ok) {
+      this.#credential = credential.value
+      return credential
+    }
+    const message = `the credential of role ${role} of ${resource} can't be read: ${credential.error}`
     return { ok: false, error: { code: 'unavailable', message, reference: this.reference() } }
+  }
+
+  get ownAccount(): AccountTerms | undefined {
+    const { shortLived } = this.#runtime.roleOf(this.subject) ?? {}
+    const [first, ...others] = shortLived?.memberOf ?? []
+    return shortLived && first !== undefined
+      ? { memberOf: [first, ...others], validForSeconds: seconds(shortLived.validFor) }
+      : undefined
+  }
+
+  auditAccount(event: AccountEvent): void {
+    const { resource, role } = this.subject
+    const line = { session: this.id, resource, role, account: event.account }
+    if (event.kind === 'left') this.#runtime.audit.notice('account.left', { ...line, reason: event.reason })
+    else this.#runtime.audit.notice(`account.${event.kind}`, line)
   }
 
   decide(command: Command): Decision {
@@ -193,6 +208,12 @@ export class LiveSession implements GuardedSession {
     else if (this.#idle.passed && this.#held === 0)
       this.#end('expired', `the session was idle for ${idleTimeout}`)
     else if (this.#expiry?.passed || this.#proveAgain.passed) this.#holdProof()
+  }
+
+  /** The role's credential is another one now, and the role says that its sessions end then. */
+  credentialRotated(current: Credential): void {
+    if (this.#credential && !sameCredential(this.#credential, current))
+      this.#end('expired', `the credential of role ${this.subject.role} was rotated; connect again`)
   }
 
   /** The sidecar stops. */

@@ -1,4 +1,4 @@
-/** A connection of the gateway's own, to read the catalogue. Agents never get near it. */
+/** A connection of the gateway's own, to read the catalogue or to make accounts. Agents never get near it. */
 import type { Credential, Result, Target } from '../../../session.ts'
 import { query } from '../codec/encode.ts'
 import { FrameReader } from '../codec/frame-reader.ts'
@@ -18,13 +18,14 @@ export class ControlConnection implements Disposable {
     credential: Credential,
     database: string,
     signal: AbortSignal,
+    access: 'readOnly' | 'readWrite' = 'readOnly',
   ): Promise<Result<ControlConnection, ConnectFailure>> {
     const parameters = new Map([
       ['database', database],
       ['application_name', 'firebreak'],
       ['search_path', 'pg_catalog'],
       ['client_encoding', 'UTF8'],
-      ['default_transaction_read_only', 'on'],
+      ['default_transaction_read_only', access === 'readOnly' ? 'on' : 'off'],
     ])
     const connected = await connectServer(target, credential, parameters, signal)
     return connected.ok ? { ok: true, value: new ControlConnection(connected.value) } : connected

@@ -1,6 +1,15 @@
 /** A client connection from its first byte to its last. */
 import type { Socket } from 'node:net'
-import type { Claim, Gateway, GuardedSession, Protocol, Refusal } from '../../../session.ts'
+import type {
+  Claim,
+  Credential,
+  Gateway,
+  GuardedSession,
+  Protocol,
+  Refusal,
+  Result,
+} from '../../../session.ts'
+import { type Maker, makeAccount, type ShortLivedAccount } from '../accounts/short-lived.ts'
 import { Analyser } from '../analysis/analyser.ts'
 import { analyseStartup } from '../analysis/startup.ts'
 import { CatalogueCache } from '../catalogue/cache.ts'
@@ -65,14 +74,26 @@ async function withServer(
   const catalogue = await cache.acquire(deadline)
   if (!catalogue.ok) return refuse(client, failedConnection(catalogue.error, guarded))
   let key: CancelKey | undefined
+  let account: ShortLivedAccount | undefined
   try {
     const refusal = decideStartup(guarded, analyseStartup(parameters, catalogue.value))
     if (refusal) return refuse(client, refusal)
     const credential = await guarded.credential()
     if (!credential.ok) return refuse(client, refusedSession(credential.error))
+    if (guarded.ownAccount) {
+      const made = await makeAccount(
+        makerOf(gateway, guarded, database),
+        guarded.ownAccount,
+        guarded.id,
+        deadline,
+      )
+      if (!made.ok) return refuse(client, failedConnection(made.error, guarded))
+      account = made.value
+      guarded.auditAccount({ kind: 'made', account: account.credential.username })
+    }
     const connected = await connectServer(
       gateway.target,
-      credential.value,
+      account?.credential ?? credential.value,
       serverParameters(parameters, database),
       deadline,
     )
@@ -88,7 +109,20 @@ async function withServer(
   } finally {
     if (key) forgetKey(key)
     cache.release()
+    if (account) await dropAccount(account, guarded)
   }
+}
+
+function makerOf(gateway: Gateway, guarded: GuardedSession, database: string): Maker {
+  return { target: gateway.target, database, credential: () => currentCredential(guarded) }
+}
+
+async function dropAccount({ credential, drop }: ShortLivedAccount, guarded: GuardedSession): Promise<void> {
+  const reason = await drop()
+  const account = credential.username
+  guarded.auditAccount(
+    reason === undefined ? { kind: 'dropped', account } : { kind: 'left', account, reason },
+  )
 }
 
 /** The resource's database stands. Clients that name none send their user's name. */
@@ -162,12 +196,13 @@ function catalogueOf(gateway: Gateway, guarded: GuardedSession, database: string
   const key = JSON.stringify([resource, target.host, target.port, database, guarded.subject.role])
   let cache = catalogues.get(key)
   if (!cache) {
-    const credential = async (): ReturnType<ConstructorParameters<typeof CatalogueCache>[1]> => {
-      const current = await guarded.credential()
-      return current.ok ? current : { ok: false, error: { code: '08001', message: current.error.message } }
-    }
-    cache = new CatalogueCache(target, credential, database)
+    cache = new CatalogueCache(target, () => currentCredential(guarded), database)
     catalogues.set(key, cache)
   }
   return cache
+}
+
+async function currentCredential(guarded: GuardedSession): Promise<Result<Credential, ConnectFailure>> {
+  const current = await guarded.credential()
+  return current.ok ? current : { ok: false, error: { code: '08001', message: current.error.message } }
 }
