@@ -1,7 +1,7 @@
 /** Kubeconfig files: where the API server is, how it proves itself, and as whom to talk to it. */
 import { writeFileSync } from 'node:fs'
 import { stringify } from 'yaml'
-import type { KeyAndCertificate } from './pki.ts'
+import type { KeyAndCertificate } from '../../operator/certificates/authority.ts'
 
 export interface Server {
   /** Such as https://127.0.0.1:6443. */

@@ -1,8 +1,8 @@
 /** Certificates and keys of a control plane, as files for its components. */
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Server, writeKubeconfig } from '../kubeconfig.ts'
-import { CertificateAuthority, type KeyAndCertificate, signingKeyPair } from '../pki.ts'
+import { CertificateAuthority, type KeyAndCertificate, signingKeyPair } from '../../../operator/certificates/authority.ts'
 
 export interface ControlPlaneCertificates {
   /** Signs users, nodes and the API server. */
@@ -58,6 +58,15 @@ export async function writeCertificates(
   writeFileSync(join(directory, 'service-accounts.key'), serviceAccounts.privateKey, { mode: 0o600 })
   writeFileSync(join(directory, 'service-accounts.pub'), serviceAccounts.publicKey)
   return { ca, admin }
+}
+
+/** Those that an earlier process wrote. */
+export async function readCertificates(directory: string): Promise<ControlPlaneCertificates> {
+  const read = (name: string): KeyAndCertificate => ({
+    certificate: readFileSync(join(directory, `${name}.crt`), 'utf8'),
+    key: readFileSync(join(directory, `${name}.key`), 'utf8'),
+  })
+  return { ca: await CertificateAuthority.load(read('ca')), admin: read('admin') }
 }
 
 /** A kubeconfig for a component that has its own user name in Kubernetes' bootstrap roles. */

@@ -7,11 +7,16 @@ import { ApiClient } from '../api-client.ts'
 import { stateDirectory } from '../directories.ts'
 import { type Credential, type Server, writeKubeconfig } from '../kubeconfig.ts'
 import { Kubectl } from '../kubectl.ts'
-import type { KeyAndCertificate, Subject } from '../pki.ts'
-import { ComponentProcess, processExists } from '../process.ts'
-import { buildProgram } from '../program/build.ts'
+import type { KeyAndCertificate, Subject } from '../../../operator/certificates/authority.ts'
+import { ComponentProcess, type ProcessRecord, processExists } from '../process.ts'
+import { buildProgram, type Program } from '../program/build.ts'
 import { type Progress, toStandardError } from '../progress.ts'
-import { type ControlPlaneCertificates, writeCertificates, writeComponentKubeconfig } from './files.ts'
+import {
+  type ControlPlaneCertificates,
+  readCertificates,
+  writeCertificates,
+  writeComponentKubeconfig,
+} from './files.ts'
 import {
   apiServerSettings,
   certificatesDirectory,
@@ -85,10 +90,19 @@ function ownDirectory(): string {
   return mkdtempSync(join(directories, `${process.pid}-`))
 }
 
+/** Enough to find a control plane again from another process. */
+export interface ControlPlaneRecord {
+  readonly directory: string
+  readonly endpoint: string
+  /** In the order in which they stop. */
+  readonly processes: readonly ProcessRecord[]
+}
+
 export interface LaunchedControlPlane extends ControlPlane {
   readonly certificates: ControlPlaneCertificates
-  /** All of its processes, in the order in which they stop. */
-  readonly processes: readonly ComponentProcess[]
+  readonly record: ControlPlaneRecord
+  /** Starts another component that runs beside the API server, with this user's kubeconfig. */
+  add(component: string, settings: (kubeconfig: string) => Settings): Promise<void>
 }
 
 /** Starts a control plane where it is told to. */
@@ -96,21 +110,17 @@ export async function launchControlPlane(
   { controllers, apiServer: apiServerOverrides = {}, progress = toStandardError }: ControlPlaneOptions,
   placement: Placement,
 ): Promise<LaunchedControlPlane> {
-  const { directory } = placement
+  const { directory, outlivesParent } = placement
   const program = await buildProgram(progress)
   const certificates = await writeCertificates(certificatesDirectory(placement), placement)
   const ports = { etcd: await freePort(), etcdPeer: await freePort(), apiServer: await freePort() }
-  const server: Server = {
-    endpoint: `https://${placement.address}:${ports.apiServer}`,
-    ca: certificates.ca.certificate,
-  }
   const start = (name: string, settings: Settings): ComponentProcess =>
     ComponentProcess.start({
       name,
       command: program.path,
       args: [name, ...commandLine(settings)],
       logs: directory,
-      outlivesParent: placement.outlivesParent,
+      outlivesParent,
     })
   const etcd = start('etcd', etcdSettings(placement, ports))
   const apiServer = start('kube-apiserver', {
@@ -118,38 +128,71 @@ export async function launchControlPlane(
     ...(controllers === undefined ? withoutControllers : {}),
     ...apiServerOverrides,
   })
-  const processes = [apiServer, etcd]
-  const stop = async (): Promise<void> => {
-    for (const process of processes) await process.stop()
-    rmSync(directory, { recursive: true, force: true })
-  }
-  const client = new ApiClient(server, certificates.admin)
+  const endpoint = `https://${placement.address}:${ports.apiServer}`
+  const plane = controlPlaneAt(directory, endpoint, [apiServer, etcd], certificates, program, outlivesParent)
   try {
-    await untilReady(client, processes)
-    if (controllers !== undefined) {
-      const kubeconfig = await writeComponentKubeconfig(
-        directory,
-        'kube-controller-manager',
-        server,
-        certificates.ca,
+    await plane.ready()
+    if (controllers !== undefined)
+      await plane.add('kube-controller-manager', (kubeconfig) =>
+        controllerManagerSettings(placement, kubeconfig, controllers),
       )
-      const settings = controllerManagerSettings(placement, kubeconfig, controllers)
-      processes.unshift(start('kube-controller-manager', settings))
-    }
+    return plane
   } catch (error) {
-    await stop()
+    await plane[Symbol.asyncDispose]()
     throw error
+  }
+}
+
+/** A control plane that another process started. */
+export async function findControlPlane(record: ControlPlaneRecord): Promise<LaunchedControlPlane> {
+  const certificates = await readCertificates(join(record.directory, 'certificates'))
+  const processes = record.processes.map((process) => new ComponentProcess(process))
+  return controlPlaneAt(
+    record.directory,
+    record.endpoint,
+    processes,
+    certificates,
+    await buildProgram(),
+    true,
+  )
+}
+
+function controlPlaneAt(
+  directory: string,
+  endpoint: string,
+  processes: ComponentProcess[],
+  certificates: ControlPlaneCertificates,
+  program: Program,
+  outlivesParent: boolean,
+): LaunchedControlPlane {
+  const server: Server = { endpoint, ca: certificates.ca.certificate }
+  const client = new ApiClient(server, certificates.admin)
+  const process = (name: string): ComponentProcess => {
+    const found = processes.find((candidate) => candidate.name === name)
+    if (found === undefined) throw new Error(`The control plane has no ${name}`)
+    return found
   }
   return {
     ...server,
     ...usersOf(directory, server, certificates, program.kubectl),
     certificates,
-    processes,
-    etcd,
-    apiServer,
+    get record() {
+      return { directory, endpoint, processes: processes.map((running) => running.record) }
+    },
+    etcd: process('etcd'),
+    apiServer: process('kube-apiserver'),
     version: program.version,
     ready: () => untilReady(client, processes),
-    [Symbol.asyncDispose]: stop,
+    add: async (component, settings) => {
+      const kubeconfig = await writeComponentKubeconfig(directory, component, server, certificates.ca)
+      const args = [component, ...commandLine(settings(kubeconfig))]
+      const options = { name: component, command: program.path, args, logs: directory, outlivesParent }
+      processes.unshift(ComponentProcess.start(options))
+    },
+    [Symbol.asyncDispose]: async () => {
+      for (const running of processes) await running.stop()
+      rmSync(directory, { recursive: true, force: true })
+    },
   }
 }
 

@@ -1,4 +1,4 @@
-/** The test cluster's certificates: one authority per purpose, as in any cluster, made in this process. */
+/** Certificates that are made in this process: an authority, and what it signs. */
 import 'reflect-metadata'
 import { randomBytes, type webcrypto } from 'node:crypto'
 import * as x509 from '@peculiar/x509'
@@ -31,10 +31,11 @@ export class CertificateAuthority {
     this.certificate = issuer.toString('pem')
   }
 
-  static async create(name: string): Promise<CertificateAuthority> {
+  /** @param days that it, and what it signs, is good for. */
+  static async create(name: string, days = defaultDays): Promise<CertificateAuthority> {
     const keys = await crypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])
     const issuer = await x509.X509CertificateGenerator.createSelfSigned({
-      ...validity(),
+      ...validity(days),
       name: [{ CN: [name] }],
       keys,
       signingAlgorithm: algorithm,
@@ -63,24 +64,31 @@ export class CertificateAuthority {
     return { certificate: this.certificate, key: await pem(this.#keys.privateKey) }
   }
 
+  /** When a certificate lapses. */
+  static lapsesAt(certificate: string): Date {
+    return new x509.X509Certificate(certificate).notAfter
+  }
+
   /** For a server that is reached under these names; an IP address is told from a host name. */
-  async server(subject: Subject, names: readonly string[]): Promise<KeyAndCertificate> {
-    return this.#issue(subject, [x509.ExtendedKeyUsage.serverAuth, x509.ExtendedKeyUsage.clientAuth], names)
+  async server(subject: Subject, names: readonly string[], days = defaultDays): Promise<KeyAndCertificate> {
+    const usages = [x509.ExtendedKeyUsage.serverAuth, x509.ExtendedKeyUsage.clientAuth]
+    return this.#issue(subject, usages, names, days)
   }
 
   async client(subject: Subject): Promise<KeyAndCertificate> {
-    return this.#issue(subject, [x509.ExtendedKeyUsage.clientAuth], [])
+    return this.#issue(subject, [x509.ExtendedKeyUsage.clientAuth], [], defaultDays)
   }
 
   async #issue(
     { name, groups = [] }: Subject,
     usages: string[],
     names: readonly string[],
+    days: number,
   ): Promise<KeyAndCertificate> {
     const keys = await crypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])
     const organisations = groups.map((group) => ({ O: [group] }))
     const certificate = await x509.X509CertificateGenerator.create({
-      ...validity(),
+      ...validity(days),
       subject: [...organisations, { CN: [name] }],
       issuer: this.#issuer.subject,
       publicKey: keys.publicKey,
@@ -110,13 +118,15 @@ async function pem(key: webcrypto.CryptoKey): Promise<string> {
   return x509.PemConverter.encode(await crypto.subtle.exportKey('pkcs8', key), 'PRIVATE KEY')
 }
 
-/** From an hour ago, for clocks that differ; a test cluster doesn't live longer than a week. */
-function validity(): { serialNumber: string; notBefore: Date; notAfter: Date } {
+const defaultDays = 7
+
+/** From an hour ago, for clocks that differ. */
+function validity(days: number): { serialNumber: string; notBefore: Date; notAfter: Date } {
   const now = Date.now()
   return {
     serialNumber: `01${randomBytes(15).toString('hex')}`,
     notBefore: new Date(now - day / 24),
-    notAfter: new Date(now + 7 * day),
+    notAfter: new Date(now + days * day),
   }
 }
 
