@@ -186,10 +186,10 @@ export class FileStore implements ApprovalStore {
     const now = performance.now()
     for (const [name, file] of this.#files) {
       if (this.#writes.has(name)) continue
-      const version = versionAt(this.#path(name))
-      if (version && sameVersion(version, file.written)) continue
+      const version = versionAt(this.#path(name)) ?? absent
+      if (sameVersion(version, file.written)) continue
       if (!file.seen || !sameVersion(version, file.seen)) {
-        file.seen = version ?? absent
+        file.seen = version
         file.seenAt = now
         file.told = false
       }

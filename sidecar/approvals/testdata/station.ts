@@ -1,0 +1,180 @@
+/** A station with files and clocks of its own, and sessions that ask it. */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { ApprovalRequest } from '@firebreak/crds'
+import type { Command, Decision, Subject } from '@firebreak/policy'
+import type { Clock } from '../../clock.ts'
+import type { HeldCommand, HoldOutcome } from '../../session.ts'
+import { FileStore } from '../file-store.ts'
+import type { HoldingSession } from '../holds.ts'
+import { formatRequest, parseRequest } from '../request-file.ts'
+import { ApprovalStation, type StationOptions } from '../station.ts'
+
+export class SettableClock implements Clock {
+  wallOffset = 0
+  monotonicOffset = 0
+
+  wall(): number {
+    return Date.now() + this.wallOffset
+  }
+
+  monotonic(): number {
+    return performance.now() + this.monotonicOffset
+  }
+}
+
+export interface Line extends Readonly<Record<string, unknown>> {
+  readonly event: string
+}
+
+export class Desk implements AsyncDisposable {
+  readonly directory = mkdtempSync(join(tmpdir(), 'firebreak-station-'))
+  readonly clock = new SettableClock()
+  readonly lines: Line[] = []
+  elevationsChanged = 0
+  #station: ApprovalStation | undefined
+
+  get station(): ApprovalStation {
+    if (!this.#station) throw new Error('the station is not open')
+    return this.#station
+  }
+
+  async open(options: Partial<StationOptions> = {}): Promise<ApprovalStation> {
+    this.#station = await ApprovalStation.open({
+      store: await FileStore.open(this.directory),
+      clock: this.clock,
+      notice: (event, fields) => this.lines.push({ event, ...fields }),
+      elevationsChanged: () => this.elevationsChanged++,
+      ...options,
+    })
+    return this.#station
+  }
+
+  async close(): Promise<void> {
+    await this.#station?.[Symbol.asyncDispose]()
+    this.#station = undefined
+  }
+
+  path(name: string): string {
+    return join(this.directory, `${name}.yaml`)
+  }
+
+  read(name: string): ApprovalRequest {
+    const parsed = parseRequest(readFileSync(this.path(name), 'utf8'))
+    if (!parsed.ok) throw new Error(parsed.error)
+    return parsed.value
+  }
+
+  /** As somebody with an editor does it. */
+  edit(name: string, change: (request: ApprovalRequest) => unknown): void {
+    const request = this.read(name)
+    change(request)
+    writeFileSync(this.path(name), formatRequest(request))
+  }
+
+  decide(name: string, decision: 'Approved' | 'Denied', reason?: string): void {
+    this.edit(name, ({ spec }) => Object.assign(spec, { decision, ...(reason !== undefined && { reason }) }))
+  }
+
+  events(): string[] {
+    return this.lines.map(({ event }) => event)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+    rmSync(this.directory, { recursive: true, force: true })
+  }
+}
+
+export async function until<T>(what: () => T | undefined | false, message = 'it never happened'): Promise<T> {
+  for (let turn = 0; turn < 600; turn++) {
+    const found = what()
+    if (found !== undefined && found !== false) return found
+    await delay(10)
+  }
+  throw new Error(message)
+}
+
+const rule = { policy: 'agents/guard', rule: 'ask' } as const
+
+/** A decision that holds, as the policy would make it. */
+export function holding(approval: Partial<Extract<Decision, { effect: 'hold' }>['approval']> = {}): Decision {
+  return {
+    effect: 'hold',
+    rule,
+    reason: 'it needs approval',
+    matched: [],
+    alerts: [],
+    touchesMasked: false,
+    revision: 'r',
+    masks: [],
+    approval: {
+      requirements: [{ rule, groups: [], quorum: 1 }],
+      expiresAfterSeconds: 600,
+      whileWaiting: 'wait',
+      boundTo: 'identity',
+      ...approval,
+    },
+  }
+}
+
+export const subject: Subject = {
+  chain: [{ identity: 'agents/worker', groups: ['staff'] }],
+  resource: 'agents/orders-db',
+  role: 'reader',
+}
+
+export class Agent implements HoldingSession {
+  readonly id: string
+  readonly subject: Subject
+  readonly ended = new AbortController()
+  readonly signal = this.ended.signal
+  decision: Decision = holding()
+
+  constructor(id: string, who: Subject = subject) {
+    this.id = id
+    this.subject = who
+  }
+
+  decide(): Decision {
+    return this.decision
+  }
+}
+
+export class Ask {
+  readonly gone = new AbortController()
+  readonly told: string[] = []
+  readonly outcome: Promise<HoldOutcome>
+
+  constructor(station: ApprovalStation, agent: Agent, text: string, more: Partial<HeldCommand> = {}) {
+    this.outcome = station.hold(agent, {
+      reference: 'R1',
+      commands: [drop],
+      statement: Buffer.from(text),
+      text,
+      parameters: [],
+      context: ['database orders'],
+      signal: this.gone.signal,
+      onAsked: (message) => this.told.push(message),
+      ...more,
+    })
+  }
+
+  /** Name of the request that it waits for. */
+  async name(index = 0): Promise<string> {
+    const message = await until(() => this.told[index], 'nobody was asked')
+    return /approvalrequest\/(\S+)/.exec(message)?.[1] ?? ''
+  }
+}
+
+export const drop: Command = {
+  resourceType: 'postgresql',
+  text: 'DROP TABLE carts',
+  touches: [{ action: 'sql:drop', object: { kind: 'table', path: ['public', 'carts'] }, origin: 'direct' }],
+  opaque: [],
+  fields: [],
+  indirectUses: [],
+  facts: {},
+}
