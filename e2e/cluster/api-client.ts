@@ -2,8 +2,8 @@
 import type { IncomingMessage } from 'node:http'
 import { request } from 'node:https'
 import { text } from 'node:stream/consumers'
-import type { Server } from './kubeconfig.ts'
 import type { KeyAndCertificate } from '../../operator/certificates/authority.ts'
+import type { Server } from './kubeconfig.ts'
 
 export interface ApiRequest {
   readonly method?: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'

@@ -59,7 +59,12 @@ export class ComponentProcess {
   async stop(grace = 5000): Promise<void> {
     this.signal('SIGTERM')
     this.signal('SIGCONT')
-    if (!(await this.#ended(grace))) this.signal('SIGKILL')
+    if (!(await this.#ended(grace))) await this.kill()
+  }
+
+  /** Ends it at once. */
+  async kill(): Promise<void> {
+    this.signal('SIGKILL')
     if (!(await this.#ended(5000))) throw new Error(`${this.name} (process ${this.pid}) can't be ended`)
   }
 

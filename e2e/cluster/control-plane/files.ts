@@ -1,8 +1,12 @@
 /** Certificates and keys of a control plane, as files for its components. */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import {
+  CertificateAuthority,
+  type KeyAndCertificate,
+  signingKeyPair,
+} from '../../../operator/certificates/authority.ts'
 import { type Server, writeKubeconfig } from '../kubeconfig.ts'
-import { CertificateAuthority, type KeyAndCertificate, signingKeyPair } from '../../../operator/certificates/authority.ts'
 
 export interface ControlPlaneCertificates {
   /** Signs users, nodes and the API server. */

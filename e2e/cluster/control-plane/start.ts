@@ -2,12 +2,12 @@
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import type { KeyAndCertificate, Subject } from '../../../operator/certificates/authority.ts'
 import { freePort } from '../../../tools/postgres.ts'
 import { ApiClient } from '../api-client.ts'
 import { stateDirectory } from '../directories.ts'
 import { type Credential, type Server, writeKubeconfig } from '../kubeconfig.ts'
 import { Kubectl } from '../kubectl.ts'
-import type { KeyAndCertificate, Subject } from '../../../operator/certificates/authority.ts'
 import { ComponentProcess, type ProcessRecord, processExists } from '../process.ts'
 import { buildProgram, type Program } from '../program/build.ts'
 import { type Progress, toStandardError } from '../progress.ts'
@@ -190,7 +190,8 @@ function controlPlaneAt(
       processes.unshift(ComponentProcess.start(options))
     },
     [Symbol.asyncDispose]: async () => {
-      for (const running of processes) await running.stop()
+      // nothing of it is needed any more, so nothing has to be brought to a good end
+      await Promise.all(processes.map((running) => running.kill()))
       rmSync(directory, { recursive: true, force: true })
     },
   }

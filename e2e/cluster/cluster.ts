@@ -1,0 +1,175 @@
+/** A whole cluster on this machine: control plane, nodes that run pods, cluster DNS. Needs Linux and root. */
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { runCommand } from './command.ts'
+import {
+  type ControlPlane,
+  type ControlPlaneRecord,
+  findControlPlane,
+  type LaunchedControlPlane,
+  launchControlPlane,
+} from './control-plane/start.ts'
+import { stateDirectory } from './directories.ts'
+import { standardImages } from './images/standard.ts'
+import {
+  type KernelSettings,
+  readKernelSettings,
+  removeControlGroups,
+  restoreKernelSettings,
+} from './node/machine.ts'
+import { bridge, bridgeCommands, network } from './node/network.ts'
+import { ClusterNode, type NodeRecord } from './node/node.ts'
+import { findNodePrograms } from './node/programs.ts'
+import { ComponentProcess } from './process.ts'
+import { buildProgram } from './program/build.ts'
+import { type Progress, toStandardError } from './progress.ts'
+
+export interface ClusterOptions {
+  /** How many nodes; 1 when not given. They share this machine. */
+  readonly nodes?: number
+  /** Whether it goes on when this process ends. */
+  readonly outlivesParent?: boolean
+  readonly progress?: Progress
+}
+
+export interface Cluster extends ControlPlane {
+  readonly nodes: readonly ClusterNode[]
+  /** Makes the images of an archive (OCI layout or docker save) available to all pods. */
+  loadImage(archive: string): Promise<void>
+}
+
+/** All that has to be undone. Written before it is done, so that nothing is forgotten. */
+interface ClusterRecord {
+  readonly kernelSettings: KernelSettings
+  controlPlane?: ControlPlaneRecord
+  readonly nodes: NodeRecord[]
+}
+
+/**
+ * Starts the one cluster that a machine can have at a time.
+ * @throws when there is one already, when this isn't Linux as root, or when a component doesn't become ready; what was
+ * started is stopped again.
+ */
+export async function startCluster({
+  nodes: count = 1,
+  outlivesParent = false,
+  progress = toStandardError,
+}: ClusterOptions = {}): Promise<Cluster> {
+  if (process.platform !== 'linux' || process.getuid?.() !== 0)
+    throw new Error('A cluster with nodes needs Linux and root; startControlPlane() needs neither')
+  if (existsSync(recordFile())) throw new Error('There is a test cluster already: npm run cluster -- down')
+  const program = await buildProgram(progress)
+  const programs = await findNodePrograms(progress)
+  const images = await standardImages(program, programs, progress)
+  const record: ClusterRecord = { kernelSettings: readKernelSettings(), nodes: [] }
+  save(record)
+  try {
+    for (const [command = '', ...args] of bridgeCommands) await runCommand(command, args)
+    progress('Starting the control plane …')
+    const controlPlane = await launchControlPlane(
+      { controllers: ['*'], progress },
+      {
+        directory: stateDirectory('cluster', 'control-plane'),
+        address: network.machine.ipv4,
+        outlivesParent,
+        serviceRange: network.serviceRanges.join(','),
+        serviceAddress: network.apiServerService,
+      },
+    )
+    await controlPlane.add('kube-scheduler', schedulerSettings)
+    record.controlPlane = controlPlane.record
+    save(record)
+    progress(count === 1 ? 'Starting the node …' : `Starting ${count} nodes …`)
+    const nodes: ClusterNode[] = []
+    for (let index = 1; index <= count; index++) {
+      const name = `node-${index}`
+      const specification = { name, index, count, directory: stateDirectory('cluster', name) }
+      const node = await ClusterNode.start(specification, controlPlane, program, programs, {
+        outlivesParent,
+        moreProcesses: [],
+      })
+      nodes.push(node)
+      record.nodes.push(node.record)
+      save(record)
+    }
+    for (const node of nodes) {
+      await node.ready()
+      for (const image of images) await node.loadImage(image)
+    }
+    const cluster = clusterOf(controlPlane, nodes)
+    await cluster.kubectl.apply(dnsManifests(program.path))
+    await cluster.kubectl.run(['wait', 'node', '--all', '--for=condition=Ready', '--timeout=120s'])
+    const dns = ['deployment/coredns', '--namespace=kube-system']
+    await cluster.kubectl.run(['rollout', 'status', ...dns, '--timeout=25s'])
+    return cluster
+  } catch (error) {
+    await stopCluster()
+    throw error
+  }
+}
+
+/** The cluster that runs, or undefined. */
+export async function findCluster(): Promise<Cluster | undefined> {
+  const record = read()
+  if (record?.controlPlane === undefined) return undefined
+  const programs = await findNodePrograms(toStandardError)
+  return clusterOf(
+    await findControlPlane(record.controlPlane),
+    record.nodes.map((node) => new ClusterNode(node, programs)),
+  )
+}
+
+/** Stops the cluster, if there is one, whoever started it, and removes all traces. */
+export async function stopCluster(): Promise<void> {
+  const record = read()
+  if (record === undefined) return
+  const processes = [...record.nodes.map(({ process }) => process), ...(record.controlPlane?.processes ?? [])]
+  await Promise.all(processes.map((process) => new ComponentProcess(process).kill()))
+  for (const { specification } of record.nodes) await removeControlGroups(specification.name)
+  const interfaces = JSON.parse(await runCommand('ip', ['-json', 'link', 'show'])) as { ifname: string }[]
+  if (interfaces.some(({ ifname }) => ifname === bridge)) await runCommand('ip', ['link', 'delete', bridge])
+  restoreKernelSettings(record.kernelSettings)
+  rmSync(stateDirectory('cluster'), { recursive: true, force: true })
+}
+
+function clusterOf(controlPlane: LaunchedControlPlane, nodes: readonly ClusterNode[]): Cluster {
+  return {
+    ...controlPlane,
+    nodes,
+    loadImage: async (archive) => {
+      for (const node of nodes) await node.loadImage(archive)
+    },
+    [Symbol.asyncDispose]: stopCluster,
+  }
+}
+
+function schedulerSettings(kubeconfig: string): Readonly<Record<string, string>> {
+  return {
+    kubeconfig,
+    'authentication-kubeconfig': kubeconfig,
+    'authorization-kubeconfig': kubeconfig,
+    'bind-address': '127.0.0.1',
+    'secure-port': '0',
+    'leader-elect': 'false',
+  }
+}
+
+function dnsManifests(program: string): string {
+  return readFileSync(new URL('addons/dns.yaml', import.meta.url), 'utf8')
+    .replace('path: PROGRAM', `path: ${program}`)
+    .replace('clusterIP: ADDRESS', `clusterIP: ${network.dnsService}`)
+}
+
+function recordFile(): string {
+  return join(stateDirectory('cluster'), 'record.json')
+}
+
+function read(): ClusterRecord | undefined {
+  return existsSync(recordFile())
+    ? (JSON.parse(readFileSync(recordFile(), 'utf8')) as ClusterRecord)
+    : undefined
+}
+
+function save(record: ClusterRecord): void {
+  writeFileSync(recordFile(), JSON.stringify(record), { mode: 0o600 })
+}
