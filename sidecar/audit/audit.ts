@@ -1,6 +1,12 @@
 /** The audit trail: one JSON line per command, per session and per refusal. The fields are described in docs/audit.md. */
 import { hash } from 'node:crypto'
-import { type Command, describeTouch, type SessionTerms, type Subject } from '@firebreak/policy'
+import {
+  type Command,
+  type Decision,
+  describeTouch,
+  type SessionTerms,
+  type Subject,
+} from '@firebreak/policy'
 import { type Logger, pino } from 'pino'
 import type { CommandAudit } from '../session.ts'
 import {
@@ -40,11 +46,26 @@ interface Described {
   normalized?: string
 }
 
+type TextPolicy = SessionTerms['audit']['text']
+type CommandText = Pick<CommandLine, 'text' | 'digest'>
+type DecidedCommand = Pick<
+  CommandLine,
+  'actions' | 'objects' | 'opaque' | 'decision' | 'policy' | 'rule' | 'reason' | 'alerts' | 'revision'
+>
+
+interface Beginning {
+  readonly command: Command
+  readonly ownText: boolean
+  readonly textPolicy: TextPolicy
+  readonly log: Logger
+}
+
 export class Audit {
   readonly #writer: AuditWriter
   readonly #log: Logger
   readonly #language: CommandLanguage
   readonly #described = new WeakMap<Command, Described>()
+  readonly #beginnings = new WeakMap<Decision, Beginning>()
 
   /**
    * @param path of a file or a named pipe; undefined is standard output.
@@ -67,49 +88,66 @@ export class Audit {
     this.#writer = writer
     this.#language = language
     this.#log = pino(
-      { base: null, timestamp: false, formatters: { level: () => ({ v: schemaVersion }) } },
+      { base: null, timestamp: timeField, formatters: { level: () => ({ v: schemaVersion }) } },
       this.#writer,
     )
   }
 
   command(who: SessionIdentity, entry: CommandAudit, policy: SessionTerms['audit']): void {
-    const { command, decision, outcome, reference } = entry
+    const { command, outcome, reference } = entry
     const described = this.#describe(command)
     const full = policy.text === 'full' && !described.mayHoldSecret
-    const text = entry.text ?? command.text
     const { chain, resource, role } = who.subject
+    const ownText =
+      entry.text === undefined ? undefined : this.#text(command, described, policy.text, entry.text)
     // undefined fields are not written; one literal is far cheaper than joining parts
-    this.#log.info({
-      time: new Date().toISOString(),
-      event: 'command',
+    this.#beginning(entry, described, policy.text).info({
+      text: ownText?.text,
+      digest: ownText?.digest,
       reference,
       session: who.session,
       identity: (chain.at(-1) ?? chain[0]).identity,
       chain: chain.length > 1 ? chain.map((link) => link.identity) : undefined,
       resource,
       role,
-      text: full ? text : policy.text === 'digest' ? undefined : this.#normalized(command, described),
       parameters: full && entry.parameters && entry.parameters.length > 0 ? entry.parameters : undefined,
-      digest: hash('sha256', described.mayHoldSecret ? this.#normalized(command, described) : text),
-      actions: described.actions,
-      objects: described.objects,
-      opaque: command.opaque.length > 0 ? command.opaque : undefined,
-      decision: decision.effect,
-      policy: decision.rule?.policy,
-      rule: decision.rule?.rule,
-      reason: decision.effect === 'allow' ? undefined : decision.reason,
-      alerts:
-        decision.alerts.length > 0
-          ? decision.alerts.map((alert) => `${alert.policy}/${alert.rule}`)
-          : undefined,
-      revision: decision.revision,
       rows: outcome.rows,
       bytes: outcome.bytes,
       masked: outcome.maskedFields.length > 0 ? outcome.maskedFields : undefined,
       milliseconds: Math.round(outcome.milliseconds * 1000) / 1000,
       approval: entry.approval,
       error: errorFor(outcome.error, full),
-    } satisfies CommandLine & LineStart)
+    } satisfies Omit<CommandLine, keyof DecidedCommand | 'digest'> & { digest: string | undefined })
+  }
+
+  /**
+   * What all lines of a command under one decision begin with is made once. Its text is a part of that, except
+   * where the command stands for several texts.
+   */
+  #beginning(
+    { command, decision, text }: CommandAudit,
+    described: Described,
+    textPolicy: TextPolicy,
+  ): Logger {
+    const known = this.#beginnings.get(decision)
+    const ownText = text !== undefined
+    if (known?.command === command && known.ownText === ownText && known.textPolicy === textPolicy)
+      return known.log
+    const log = this.#log.child({
+      event: 'command',
+      ...(ownText ? undefined : this.#text(command, described, textPolicy, command.text)),
+      ...decided(command, decision, described),
+    })
+    this.#beginnings.set(decision, { command, ownText, textPolicy, log })
+    return log
+  }
+
+  #text(command: Command, described: Described, policy: TextPolicy, text: string): CommandText {
+    const full = policy === 'full' && !described.mayHoldSecret
+    return {
+      text: full ? text : policy === 'digest' ? undefined : this.#normalized(command, described),
+      digest: hash('sha256', described.mayHoldSecret ? this.#normalized(command, described) : text),
+    }
   }
 
   session(event: 'session.start', who: SessionIdentity, start: SessionStart): void
@@ -121,7 +159,6 @@ export class Audit {
   ): void {
     const { chain, resource, role } = who.subject
     this.#log.info({
-      time: new Date().toISOString(),
       event,
       session: who.session,
       identity: (chain.at(-1) ?? chain[0]).identity,
@@ -135,7 +172,7 @@ export class Audit {
 
   /** Something that is about no session: a refused client, a changed configuration. */
   notice<Event extends keyof Notices>(event: Event, fields: Notices[Event]): void {
-    this.#log.info({ time: new Date().toISOString(), event, ...fields })
+    this.#log.info({ event, ...fields })
   }
 
   /** @returns undefined while more lines can be taken. */
@@ -172,7 +209,36 @@ export class Audit {
   }
 }
 
+function decided(command: Command, decision: Decision, { actions, objects }: Described): DecidedCommand {
+  return {
+    actions,
+    objects,
+    opaque: command.opaque.length > 0 ? command.opaque : undefined,
+    decision: decision.effect,
+    policy: decision.rule?.policy,
+    rule: decision.rule?.rule,
+    reason: decision.effect === 'allow' ? undefined : decision.reason,
+    alerts:
+      decision.alerts.length > 0
+        ? decision.alerts.map((alert) => `${alert.policy}/${alert.rule}`)
+        : undefined,
+    revision: decision.revision,
+  }
+}
+
+let lastTime = 0
+let lastTimeField = ''
+
+/** Lines of the same millisecond share it. */
+function timeField(): string {
+  const now = Date.now()
+  if (now !== lastTime) {
+    lastTime = now
+    lastTimeField = `,"time":"${new Date(now).toISOString()}"`
+  }
+  return lastTimeField
+}
+
 interface LineStart {
-  readonly time: string
   readonly event: string
 }
