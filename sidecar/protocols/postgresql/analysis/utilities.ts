@@ -296,15 +296,16 @@ function explain(
   )
   findings.contextual ||= inner.contextual
   findings.kind = 'explain'
-  return [{ name: 'QUERY PLAN', value: planValue(inner) }]
+  findings.indirect(readBy(inner), 'EXPLAIN')
+  return [{ name: 'QUERY PLAN', value: constant }]
 }
 
 /** Widths, memory, and the choice of a plan follow from the values of all columns that are read. */
-function planValue({ command }: StatementAnalysis): Value {
+function readBy({ command }: StatementAnalysis): Value {
   const sources = command.touches.flatMap(({ object: { kind, path, parts = [] } }) =>
     kind === 'table' ? parts.map((part) => ({ path, part })) : [],
   )
-  return sources.length > 0 ? { sources, derivation: 'derived', typeOid: 0 } : constant
+  return { sources, derivation: 'derived', typeOid: 0 }
 }
 
 function isOff(node: Node | undefined): boolean {

@@ -63,6 +63,7 @@ const quotingNames = new Set([
   ],
   ...['StorePreparedStatement', 'FetchPreparedStatement', 'CreatePortal', 'PerformPortalFetch'],
   ...['exec_bind_message', 'exec_execute_message', 'exec_describe_portal_message'],
+  ...['BeginCopyTo', 'transformFromClauseItem', 'CheckAttributeNamesTypes'],
 ])
 
 /**
