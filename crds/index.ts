@@ -1,3 +1,5 @@
+export { crossCheck } from './cross-check.ts'
 export type * from './generated/types.ts'
 export { type LoadedManifests, loadManifests } from './load.ts'
 export type * from './manifest.ts'
+export { closest } from './near-match.ts'

@@ -35,7 +35,8 @@ export function loadManifests(files: readonly ManifestFile[]): LoadedManifests {
   refuseDuplicates(objects, problems)
   const manifests = sortByKind(objects.map((object) => object.manifest))
   const locators = new Map(objects.map((object) => [object.manifest, object.locate]))
-  problems.push(...crossCheck(manifests, (manifest) => locators.get(manifest)))
+  // what is wrong by itself is missing here, and names that lead to it would be called unknown
+  if (problems.length === 0) problems.push(...crossCheck(manifests, (manifest) => locators.get(manifest)))
   const locate: LoadedManifests['locate'] = (object, field) => {
     const found = objects.find((candidate) => describe(candidate.manifest) === object)
     return found ? found.locate(splitField(field)) : { file: '', line: 1, column: 1, source: '' }

@@ -26,7 +26,7 @@ export interface ManifestSet {
   readonly secrets: readonly Secret[]
 }
 
-/** Where in which file. Lines and columns count from 1. */
+/** Where in which file. Lines and columns count from 1; both are 0 where the file itself is the problem. */
 export interface Location {
   readonly file: string
   readonly line: number

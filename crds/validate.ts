@@ -112,7 +112,7 @@ function pathOf(pointer: string): (string | number)[] {
 
 function patternInWords(pattern: string, schema: object | undefined): string {
   if (pattern.includes('ms|s|m|h|d')) return 'a duration such as 90s, 15m or 1h30m'
-  if (pattern.includes('[0-9]{1,5}$')) return 'host:port'
+  if (pattern.includes('6553[0-5])$')) return 'host:port'
   const description = (schema as { description?: string } | undefined)?.description
   return `${description ? `${description.replace(/\.$/, '')} in the form ` : 'the form '}${pattern}`
 }

@@ -9,6 +9,9 @@ export const labels = {
   managedBy: 'app.kubernetes.io/managed-by',
 } as const
 
+/** On namespaces with agents, by the operator: only there are pods asked about. */
+export const agentsLabel = 'firebreak.dev/agents'
+
 export const annotations = {
   /** On agent pods: the version of the parts that were injected. */
   injected: 'firebreak.dev/injected',

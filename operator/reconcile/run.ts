@@ -4,6 +4,7 @@ import type { OperatorPlace } from '../containment/names.ts'
 import type { KubernetesClient } from '../kubernetes/client.ts'
 import type { World } from '../watch/world.ts'
 import { type Acknowledgements, agentIdentityController } from './agent-identity.ts'
+import { agentNamespaceController } from './agent-namespace.ts'
 import { type ControllerEvents, runController } from './controller.ts'
 import { guardrailPolicyController } from './guardrail-policy.ts'
 import { type Probe, protectedResourceController } from './protected-resource.ts'
@@ -24,6 +25,7 @@ export async function reconcileAll(
 ): Promise<void> {
   await using stack = new AsyncDisposableStack()
   const controllers = [
+    agentNamespaceController(world, client),
     guardrailPolicyController(world, new NamespaceCompiler(), client),
     protectedResourceController(world, probe, operator, client),
     agentIdentityController(world, new NamespaceCompiler(), acknowledgements, operator, client),

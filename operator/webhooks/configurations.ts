@@ -1,0 +1,123 @@
+/** What the API server is told to ask about, and where not: an operator that is down must not lock anybody out of the cluster. */
+import type { V1MutatingWebhook, V1RuleWithOperations, V1ValidatingWebhook } from '@kubernetes/client-node'
+import { agentsLabel, annotations, labels, managed } from '../containment/names.ts'
+import type { mutatingWebhooks, validatingWebhooks } from '../kubernetes/objects.ts'
+
+export const paths = {
+  inject: '/inject',
+  pods: '/pods',
+  podUpdates: '/pod-updates',
+  entry: '/entry',
+  kinds: '/kinds',
+  generated: '/generated',
+  approvals: '/approvals',
+  namespaces: '/namespaces',
+} as const
+
+export interface WebhookTarget {
+  readonly caBundle: string
+  /** Where the API server reaches the operator: its Service, or a URL where it runs outside of the cluster. */
+  readonly service?: { readonly namespace: string; readonly name: string; readonly port: number }
+  readonly url?: string
+}
+
+export function webhookConfigurations(target: WebhookTarget): {
+  mutating: (typeof mutatingWebhooks)['object']
+  validating: (typeof validatingWebhooks)['object']
+} {
+  const clientConfig = (path: string) => ({
+    caBundle: Buffer.from(target.caBundle).toString('base64'),
+    ...(target.service ? { service: { ...target.service, path } } : { url: `${target.url}${path}` }),
+  })
+  const common = { admissionReviewVersions: ['v1'], failurePolicy: 'Fail', matchPolicy: 'Equivalent' }
+  const inAgentNamespaces = { namespaceSelector: { matchLabels: { [agentsLabel]: 'true' } } }
+  const validating = (
+    name: string,
+    path: string,
+    rules: V1RuleWithOperations[],
+    more: Partial<V1ValidatingWebhook> = {},
+  ): V1ValidatingWebhook => ({
+    ...common,
+    name: `${name}.firebreak.dev`,
+    clientConfig: clientConfig(path),
+    sideEffects: 'None',
+    timeoutSeconds: 10,
+    rules,
+    ...more,
+  })
+  const mutating: V1MutatingWebhook = {
+    ...common,
+    ...inAgentNamespaces,
+    name: 'inject.firebreak.dev',
+    clientConfig: clientConfig(paths.inject),
+    sideEffects: 'None',
+    timeoutSeconds: 10,
+    reinvocationPolicy: 'Never',
+    rules: [rule('', ['pods'], ['CREATE'])],
+  }
+  return {
+    mutating: { metadata: { name: 'firebreak', labels: managed }, webhooks: [mutating] },
+    validating: {
+      metadata: { name: 'firebreak', labels: managed },
+      webhooks: [
+        validating('pods', paths.pods, [rule('', ['pods'], ['CREATE'])], inAgentNamespaces),
+        validating(
+          'pod-updates',
+          paths.podUpdates,
+          [rule('', ['pods', 'pods/status', 'pods/ephemeralcontainers'], ['UPDATE'])],
+          {
+            ...inAgentNamespaces,
+            objectSelector: { matchExpressions: [{ key: labels.agent, operator: 'Exists' }] },
+            // decided by the API server itself: kubelets and controllers go on while nobody is there to ask
+            matchConditions: [
+              {
+                name: 'matters',
+                expression: [
+                  "request.subResource == 'ephemeralcontainers'",
+                  changes('labels', labels.agent),
+                  ...Object.values(annotations).map((annotation) => changes('annotations', annotation)),
+                ].join(' || '),
+              },
+            ],
+          },
+        ),
+        validating(
+          'entry',
+          paths.entry,
+          [rule('', ['pods/exec', 'pods/attach', 'pods/portforward'], ['CONNECT'])],
+          inAgentNamespaces,
+        ),
+        validating('kinds', paths.kinds, [
+          rule(
+            'firebreak.dev',
+            ['agentidentities', 'guardrailpolicies', 'protectedresources'],
+            ['CREATE', 'UPDATE'],
+          ),
+        ]),
+        validating(
+          'namespaces',
+          paths.namespaces,
+          [{ ...rule('', ['namespaces'], ['UPDATE']), scope: 'Cluster' }],
+          { matchConditions: [{ name: 'leaves', expression: changes('labels', agentsLabel) }] },
+        ),
+        validating('approvals', paths.approvals, [rule('firebreak.dev', ['approvalrequests'], ['CREATE'])]),
+        validating(
+          'generated',
+          paths.generated,
+          [rule('networking.k8s.io', ['networkpolicies'], ['CREATE', 'UPDATE', 'DELETE'])],
+          { objectSelector: { matchLabels: managed } },
+        ),
+      ],
+    },
+  }
+}
+
+/** CEL: whether an update changes a label or an annotation. */
+function changes(map: 'labels' | 'annotations', key: string): string {
+  const valueIn = (object: string): string => `${object}.metadata.?${map}[?'${key}'].orValue('')`
+  return `${valueIn('object')} != ${valueIn('oldObject')}`
+}
+
+function rule(group: string, resources: string[], operations: string[]): V1RuleWithOperations {
+  return { apiGroups: [group], apiVersions: ['*'], resources, operations, scope: 'Namespaced' }
+}
