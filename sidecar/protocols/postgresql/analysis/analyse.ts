@@ -51,11 +51,12 @@ export function analyseText(text: Buffer, context: SessionContext): TextAnalysis
       if (effect.kind === 'prepare') prepared.set(effect.name, effect.statement)
       if (effect.kind === 'declareCursor') cursors.set(effect.name, effect.statement)
       if (effect.kind === 'searchPath') {
-        searchPath = effect.schemas && resolveSearchPath(effect.schemas, context)
+        searchPath = effect.schemas && searchedSchemas(effect.schemas, context)
         mayRevert = true
       }
-      const reverts = effect.kind === 'transaction' && endsTransaction.has(effect.step) && mayRevert
-      if (effect.kind === 'unknown' || reverts) searchPath = undefined
+      const ends = effect.kind === 'transaction' && endsTransaction.has(effect.step)
+      if (effect.kind === 'unknown' || (ends && mayRevert)) searchPath = undefined
+      if (effect.kind === 'unknown' || ends) draft?.transactionMayEnd()
     }
     return analysis
   })
@@ -112,6 +113,22 @@ function analyseStatement(
         : `the analysis failed: ${error instanceof Error ? error.message : String(error)}`
     return opaqueStatement(findings.context, text, reason)
   }
+}
+
+/**
+ * The schemas that are searched by the rest of a text, after a SET in it. Only the server knows what another role may look
+ * into, and which number its temporary schema has.
+ *
+ * @returns undefined when it can't be known.
+ */
+function searchedSchemas(schemas: readonly string[], context: SessionContext): readonly string[] | undefined {
+  const { catalogue, currentUser } = context
+  const resolved = resolveSearchPath(schemas, context)
+  const knowable =
+    currentUser === catalogue.reader && !resolved.some((schema) => schema.startsWith('pg_temp_'))
+  return knowable
+    ? resolved.filter((schema) => schema === 'pg_temp' || catalogue.hasSchema(schema))
+    : undefined
 }
 
 /** `"$user"` stands for the current user's schema. */

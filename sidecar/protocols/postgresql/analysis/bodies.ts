@@ -26,7 +26,9 @@ export function functionBody(findings: Findings, info: FunctionInfo): Value {
   try {
     const searchPath = ownSearchPath(info.settings) ?? findings.searchPath
     findings.within('direct', searchPath, () =>
-      definedBody(findings, create.CreateFunctionStmt, info.source ?? '', `the function ${shown}`),
+      findings.reaching(() =>
+        definedBody(findings, create.CreateFunctionStmt, info.source ?? '', `the function ${shown}`),
+      ),
     )
     return derived({ sources: [...findings.reads.values()], derivation: 'derived', typeOid: 0 })
   } finally {
@@ -50,6 +52,7 @@ export function definedBody(
   text: string,
   what: string,
 ): void {
+  findings.insideCode = true
   const options = new Map(
     (create.options ?? []).map((node) =>
       is(node, 'DefElem') ? [node.DefElem.defname ?? '', node.DefElem.arg] : ['', undefined],
@@ -91,6 +94,7 @@ function sqlBody(findings: Findings, body: TreeNode, scope: Scope): void {
 
 /** PL/pgSQL: every query and expression in it is analysed; commands made at run time can't be. @param text DO or CREATE FUNCTION. */
 export function proceduralCode(findings: Findings, text: string, what: string): void {
+  findings.insideCode = true
   const tree = parseProcedural(text)
   if (tree === undefined) return findings.opaque(`the body of ${what} can't be analysed`)
   const scope = new Scope()

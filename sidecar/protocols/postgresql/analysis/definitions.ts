@@ -1,14 +1,14 @@
 /** Statements that make, change, remove or hand out objects. */
-import type { AlterTableStmt, CreateStmt, DropStmt, GrantStmt, RangeVar, RenameStmt } from 'libpg-query'
+import type { RangeVar } from 'libpg-query'
 import type { SqlAction } from './actions.ts'
 import { definedBody } from './bodies.ts'
-import { DraftCatalogue } from './draft.ts'
 import { expression } from './expressions.ts'
-import type { Findings } from './findings.ts'
-import { relationColumns, Scope } from './scope.ts'
+import { newPath, objectNames, objectPath, relationPath } from './object-paths.ts'
+import { definitionScope, scanDefinition } from './scan-definition.ts'
 import { type StatementHandler, type StatementTable, statement } from './statement.ts'
-import { is, listItems, type Node, strings, type Tag, tagOf } from './tree.ts'
-import { constant, unproven } from './value.ts'
+import { alterRelationOrObject, alterTable, changed, createTable, drop, grant, rename } from './tables.ts'
+import { is, strings, type Tag } from './tree.ts'
+import { constant } from './value.ts'
 
 /** Makes a handler for a statement about one object. */
 function define<Name extends Tag>(
@@ -24,7 +24,7 @@ function define<Name extends Tag>(
       named === undefined
         ? ['*']
         : Array.isArray(named)
-          ? objectPath(findings, named)
+          ? objectPath(findings, named, kind)
           : relationPath(findings, named as RangeVar),
     )
     changed(findings)
@@ -83,7 +83,7 @@ export const definitions: StatementTable = {
     return undefined
   },
   CreateFunctionStmt(findings, body, _scope, text) {
-    const path = objectPath(findings, strings(body.funcname))
+    const path = objectPath(findings, strings(body.funcname), 'function')
     findings.touch('sql:create', body.is_procedure ? 'procedure' : 'function', path)
     definedBody(findings, body, text, `the function ${path.join('.')}`)
     changed(findings)
@@ -219,211 +219,11 @@ export const definitions: StatementTable = {
       findings.touch(isGrant ? 'sql:grant' : 'sql:revoke', 'role', [
         is(node, 'AccessPriv') ? (node.AccessPriv.priv_name ?? '*') : '*',
       ])
+    changed(findings)
     return undefined
   },
   CommentStmt: (findings, { object }) =>
     void findings.touch('sql:comment', 'object', objectPath(findings, objectNames(object))),
   SecLabelStmt: (findings, { object }) =>
     void findings.touch('sql:securityLabel', 'object', objectPath(findings, objectNames(object))),
-}
-
-/** After it, names may mean something else. */
-function changed(findings: Findings, temporary = false, followed = false): void {
-  findings.effect({ kind: 'definition', temporary })
-  if (!followed && findings.catalogue instanceof DraftCatalogue) findings.catalogue.uncertain = true
-}
-
-function createTable(findings: Findings, body: CreateStmt): undefined {
-  const { relation, tableElts = [], inhRelations = [], partbound, ofTypename } = body
-  const temporary = relation?.relpersistence === 't'
-  const path = relation ? newPath(findings, relation) : ['*']
-  findings.touch('sql:create', 'table', path)
-  scanDefinition(findings, body, definitionScope(findings, {}))
-  const plain =
-    inhRelations.length === 0 &&
-    !partbound &&
-    !ofTypename &&
-    tableElts.every((node) => !is(node, 'TableLikeClause'))
-  changed(findings, temporary, plain)
-  if (plain && findings.catalogue instanceof DraftCatalogue) {
-    const columns = tableElts.flatMap((node) => (is(node, 'ColumnDef') ? [node.ColumnDef.colname ?? ''] : []))
-    findings.catalogue.createTable(path[0] ?? '', path[1] ?? '', columns, temporary)
-  }
-}
-
-/** A classification names columns: whatever gives classified columns another name or place takes them from it. */
-function alterTable(findings: Findings, body: AlterTableStmt): undefined {
-  for (const range of rangeVars(body)) movesColumns(findings, range, 'ALTER TABLE')
-  findings.touch('sql:alter', 'table', body.relation ? relationPath(findings, body.relation) : ['*'])
-  scanDefinition(findings, body.cmds, definitionScope(findings, body))
-  changed(findings)
-}
-
-function rename(findings: Findings, { relation, object, renameType, newname }: RenameStmt): undefined {
-  if (relation) movesColumns(findings, relation, `a new name (${newname ?? ''})`)
-  if (renameType === 'OBJECT_SCHEMA') findings.opaque('renaming a schema gives everything in it another name')
-  const kind = (renameType ?? 'OBJECT').replace('OBJECT_', '').toLowerCase()
-  findings.touch(
-    'sql:alter',
-    kind,
-    relation ? relationPath(findings, relation) : objectPath(findings, objectNames(object)),
-  )
-  changed(findings)
-}
-
-function alterRelationOrObject(
-  findings: Findings,
-  relation: RangeVar | undefined,
-  object: Node | undefined,
-): void {
-  if (relation) movesColumns(findings, relation, 'ALTER')
-  findings.touch(
-    'sql:alter',
-    relation ? 'table' : 'object',
-    relation ? relationPath(findings, relation) : objectPath(findings, objectNames(object)),
-  )
-  changed(findings)
-}
-
-function movesColumns(findings: Findings, range: RangeVar, through: string): void {
-  const [schema = '', name = ''] = relationPath(findings, range)
-  const relation = findings.catalogue.relation(schema, name)
-  if (!relation) return
-  for (const column of relationColumns(findings, relation, () => {})) findings.indirect(column.value, through)
-}
-
-function rangeVars(value: unknown): RangeVar[] {
-  if (typeof value !== 'object' || value === null) return []
-  return Object.entries(value).flatMap(([key, inner]) =>
-    key === 'relation' || key === 'RangeVar' || (key === 'name' && typeof inner === 'object')
-      ? [inner as RangeVar]
-      : rangeVars(inner),
-  )
-}
-
-function drop(findings: Findings, { removeType, objects = [] }: DropStmt): undefined {
-  const kind = (removeType ?? 'OBJECT').replace('OBJECT_', '').toLowerCase()
-  for (const node of objects) {
-    const path = objectPath(findings, objectNames(node))
-    findings.touch('sql:drop', kind, path)
-    if (findings.catalogue instanceof DraftCatalogue && kind === 'table')
-      findings.catalogue.dropTable(path[0] ?? '', path[1] ?? '')
-  }
-  changed(findings, false, kind === 'table' || kind === 'index')
-}
-
-function grant(
-  findings: Findings,
-  { is_grant: isGrant, objects = [], objtype, targtype }: GrantStmt,
-): undefined {
-  const action = isGrant ? 'sql:grant' : 'sql:revoke'
-  const kind =
-    targtype === 'ACL_TARGET_ALL_IN_SCHEMA'
-      ? 'schema'
-      : (objtype ?? 'OBJECT').replace('OBJECT_', '').toLowerCase()
-  for (const node of objects)
-    findings.touch(
-      action,
-      kind,
-      is(node, 'RangeVar') ? relationPath(findings, node.RangeVar) : objectPath(findings, objectNames(node)),
-    )
-}
-
-function objectNames(node: Node | undefined): string[] {
-  if (is(node, 'List')) return strings(listItems(node))
-  if (is(node, 'String')) return [node.String.sval ?? '']
-  if (is(node, 'TypeName')) return strings(node.TypeName.names)
-  if (is(node, 'ObjectWithArgs')) return strings(node.ObjectWithArgs.objname)
-  return is(node, 'RoleSpec') ? [node.RoleSpec.rolename ?? '*'] : ['*']
-}
-
-/** Schema and name; the schema is where it is, or where it would be made. */
-function objectPath(findings: Findings, names: readonly string[]): readonly string[] {
-  const parts = names.filter((name) => name !== '')
-  if (parts.length === 0) return ['*']
-  if (parts.length > 1) return parts.slice(-3)
-  const [name = ''] = parts
-  const schemas = ['pg_temp', ...(findings.searchPath ?? [])]
-  const schema =
-    schemas.find(
-      (candidate) =>
-        findings.catalogue.relation(candidate, name) ?? findings.catalogue.functions(candidate, name)[0],
-    ) ?? findings.searchPath?.[0]
-  return schema === undefined ? parts : [schema, name]
-}
-
-function relationPath(findings: Findings, { schemaname, relname = '' }: RangeVar): readonly string[] {
-  return objectPath(findings, schemaname === undefined ? [relname] : [schemaname, relname])
-}
-
-function newPath(
-  findings: Findings,
-  { schemaname, relname = '', relpersistence }: RangeVar,
-): readonly string[] {
-  return [schemaname ?? (relpersistence === 't' ? 'pg_temp' : (findings.searchPath?.[0] ?? '?')), relname]
-}
-
-/** Names in a definition are columns of the table it is about; what isn't known there does no harm. */
-function definitionScope(
-  findings: Findings,
-  body: { relation?: RangeVar | undefined; table?: RangeVar | undefined },
-): Scope {
-  const scope = new Scope()
-  const range = body.relation ?? body.table
-  const [schema = '', name = ''] = range ? relationPath(findings, range) : []
-  const relation = range && findings.catalogue.relation(schema, name)
-  const columns = relation ? relationColumns(findings, relation, () => {}) : []
-  for (const alias of [name, 'old', 'new'])
-    scope.items.push({
-      name: alias,
-      schema: undefined,
-      columns,
-      open: range && !relation ? unproven : constant,
-      qualifiedOnly: alias !== name,
-    })
-  return scope
-}
-
-const queries = new Set<Tag>(['SelectStmt', 'InsertStmt', 'UpdateStmt', 'DeleteStmt', 'MergeStmt'])
-const expressions = new Set<Tag>([
-  'FuncCall',
-  'A_Expr',
-  'BoolExpr',
-  'ColumnRef',
-  'TypeCast',
-  'SubLink',
-  'CaseExpr',
-  'CoalesceExpr',
-  'MinMaxExpr',
-  'NullTest',
-  'A_ArrayExpr',
-  'RowExpr',
-  'A_Indirection',
-  'XmlExpr',
-  'JsonFuncExpr',
-])
-
-/** A foreign key tells which values its target holds. Without names it is the primary key, which could be any column. */
-function foreignKey(findings: Findings, range: RangeVar, names: readonly string[]): void {
-  const scope = definitionScope(findings, { relation: range })
-  const columns = scope.items[0]?.columns ?? []
-  for (const column of columns)
-    if (names.length === 0 || names.includes(column.name)) findings.indirect(column.value, 'a foreign key')
-}
-
-/** Finds the expressions and queries in a definition, wherever they stand. */
-function scanDefinition(findings: Findings, value: unknown, scope: Scope): void {
-  if (typeof value !== 'object' || value === null) return
-  if (Array.isArray(value)) {
-    for (const item of value) scanDefinition(findings, item, scope)
-    return
-  }
-  const node = value as Node
-  if (is(node, 'Constraint') && node.Constraint.pktable)
-    foreignKey(findings, node.Constraint.pktable, strings(node.Constraint.pk_attrs))
-  const tag = Object.keys(value).length === 1 ? tagOf(node) : undefined
-  if (tag && queries.has(tag)) {
-    for (const column of statement(findings, node, scope, '')) findings.indirect(column.value, 'a definition')
-  } else if (tag && expressions.has(tag)) findings.indirect(expression(findings, node, scope), 'a definition')
-  else for (const inner of Object.values(value)) scanDefinition(findings, inner, scope)
 }

@@ -7,6 +7,8 @@ let nextOid = -1
 export class DraftCatalogue implements Catalogue {
   /** Something changed that is not followed: nothing can be looked up any more. */
   uncertain = false
+  /** Some earlier statement of the text made or dropped something. */
+  changed = false
   readonly #base: Catalogue
   readonly #relations = new Map<string, Relation | null>()
 
@@ -22,17 +24,25 @@ export class DraftCatalogue implements Catalogue {
       kind: 'table',
       temporary,
       columns: columns.map((column, index) => ({ name: column, number: index + 1, typeOid: 0 })),
+      dependsOn: [],
       parents: [],
       children: [],
       triggers: [],
       rules: [],
     }
+    this.changed = true
     // IF NOT EXISTS leaves a table that is there as it is
     if (!this.relation(schema, name)) this.#relations.set(`${schema}\0${name}`, relation)
   }
 
   dropTable(schema: string, name: string): void {
+    this.changed = true
     this.#relations.set(`${schema}\0${name}`, null)
+  }
+
+  /** A transaction ends, or code runs that may end one: what was made or dropped in it, here or in earlier texts, may be undone. */
+  transactionMayEnd(): void {
+    if (this.changed || this.#base.ofSession) this.uncertain = true
   }
 
   relation(schema: string, name: string): Relation | undefined {
@@ -50,6 +60,14 @@ export class DraftCatalogue implements Catalogue {
 
   get definitionSearchPath(): readonly string[] {
     return this.#base.definitionSearchPath
+  }
+
+  get ofSession(): boolean {
+    return this.#base.ofSession
+  }
+
+  get reader(): string {
+    return this.#base.reader
   }
 
   hasSchema(name: string): boolean {

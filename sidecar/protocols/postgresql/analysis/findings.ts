@@ -32,10 +32,14 @@ export class Findings {
   /** Functions whose bodies are being analysed, to stop at recursion. */
   readonly bodies = new Set<number>()
   readonly views = new Set<number>()
+  /** OIDs of the relations that names of the definition being analysed have led to. */
+  #reached = new Set<number>()
   /** Nodes that have been analysed; what is left over at the end makes the statement opaque. */
   visited = new WeakSet<object>()
   /** Everything that was read, wherever the value went. */
   readonly reads = new Map<string, Source>()
+  /** Statements of a block or of a body being defined are analysed: they may never run. */
+  insideCode = false
   restricted = true
   consultedConstants = false
   contextual = false
@@ -131,6 +135,23 @@ export class Findings {
     } finally {
       this.origin = before.origin
       this.searchPath = before.searchPath
+    }
+  }
+
+  /** A name has led to a relation. */
+  reach(oid: number): void {
+    this.#reached.add(oid)
+  }
+
+  /** Runs work. @returns also the relations that names in it led to, but not those that lie behind them. */
+  reaching<Values>(work: () => Values): { values: Values; reached: ReadonlySet<number> } {
+    const outer = this.#reached
+    const reached = new Set<number>()
+    this.#reached = reached
+    try {
+      return { values: work(), reached }
+    } finally {
+      this.#reached = outer
     }
   }
 

@@ -35,10 +35,21 @@ export function findRelation(
   const schemas = schema === undefined ? relationPath(searchPath ?? []) : [schema]
   for (const candidate of schemas) {
     const relation = catalogue.relation(candidate, name)
-    if (relation) return relation
+    if (!relation) continue
+    if (schema === undefined && findings.bodies.size > 0 && isAmbiguous(findings, schemas, name)) {
+      findings.opaque(`the code may have been planned when ${name} was another relation of that name`)
+      return undefined
+    }
+    findings.reach(relation.oid)
+    return relation
   }
   findings.fails('42P01', `relation "${shown}" does not exist`, location)
   return undefined
+}
+
+/** The server keeps the plans of code, and does not look whether a name would mean something else by now. */
+function isAmbiguous({ catalogue }: Findings, schemas: readonly string[], name: string): boolean {
+  return schemas.filter((schema) => catalogue.relation(schema, name) !== undefined).length > 1
 }
 
 /** All functions that a call could reach; undefined when that can't be known. */

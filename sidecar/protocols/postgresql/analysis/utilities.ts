@@ -8,6 +8,7 @@ import type {
   VariableSetStmt,
 } from 'libpg-query'
 import { proceduralCode } from './bodies.ts'
+import { DraftCatalogue } from './draft.ts'
 import { expression } from './expressions.ts'
 import type { Findings } from './findings.ts'
 import { callFunction } from './functions.ts'
@@ -236,6 +237,10 @@ function execute(
   session(findings, 'execute')
   for (const node of params) findings.indirect(expression(findings, node, scope), 'a parameter of EXECUTE')
   findings.contextual = true
+  // the server plans it anew if need be, and names may mean something else by then
+  const { catalogue } = findings
+  if (findings.definitionsPending || (catalogue instanceof DraftCatalogue && catalogue.changed))
+    findings.opaque(`what ${name} does may have changed within the same message or transaction`)
   return rerun(
     findings,
     findings.context.statement(name),

@@ -38,10 +38,30 @@ function definitionValues(findings: Findings, view: Relation): readonly Value[] 
     const parsed = parseText(view.definition ?? '')
     const statement = parsed.ok ? parsed.statements[0]?.stmt : undefined
     if (!statement) return undefined
-    return findings.within('implied', findings.catalogue.definitionSearchPath, () =>
-      query(findings, statement, new Scope()).map((column) => column.value),
+    const { values, reached } = findings.within('implied', findings.catalogue.definitionSearchPath, () =>
+      findings.reaching(() => query(findings, statement, new Scope()).map((column) => column.value)),
     )
+    return isAbout(findings, view, reached) ? values : undefined
   } finally {
     findings.views.delete(view.oid)
   }
 }
+
+/**
+ * A text names relations as they were visible when the server wrote it. That each of its names still means the same shows in
+ * that it leads to the very relations that the server has noted: a name that meant another would lead to one that is not
+ * among them, or leave one out.
+ */
+function isAbout({ catalogue }: Findings, view: Relation, reached: ReadonlySet<number>): boolean {
+  const own = (oid: number): boolean => oid < 0 || oid >= firstOwnOid
+  // sequences and row types can be named without being read
+  const noted = view.dependsOn.filter((oid) => {
+    const kind = catalogue.relationByOid(oid)?.kind
+    return own(oid) && (reached.has(oid) || (kind !== 'sequence' && kind !== 'composite' && kind !== 'index'))
+  })
+  const found = [...reached].filter(own)
+  return noted.length === found.length && noted.every((oid) => reached.has(oid))
+}
+
+/** What PostgreSQL brings along has lower ones, and is not noted. */
+const firstOwnOid = 16_384

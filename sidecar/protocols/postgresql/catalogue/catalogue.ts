@@ -13,16 +13,18 @@ import type {
 
 /**
  * @param system and user: answers to `catalogueQuery` of that scope.
- * @param searchPath in force when `user` was answered.
+ * @param searchPath in force in the session that answered `user`, about itself; undefined when everybody is to share it.
  */
-export function buildCatalogue(system: string, user: string, searchPath: readonly string[] = []): Catalogue {
+export function buildCatalogue(system: string, user: string, searchPath?: readonly string[]): Catalogue {
   const parts = [parseSystem(system), index(parseCatalogueRows(user))]
-  const version = createHash('sha256').update(user).update(searchPath.join()).digest('base64url').slice(0, 16)
+  const path = searchPath?.join() ?? ''
+  const version = createHash('sha256').update(user).update(path).digest('base64url').slice(0, 16)
   return new IndexedCatalogue(version, searchPath, parts)
 }
 
 interface Part {
   readonly serverVersion: number
+  readonly reader: string
   readonly schemas: ReadonlySet<string>
   readonly relations: ReadonlyMap<string, Relation>
   readonly relationsByOid: ReadonlyMap<number, Relation>
@@ -50,13 +52,17 @@ function parseSystem(text: string): Part {
 class IndexedCatalogue implements Catalogue {
   readonly version: string
   readonly serverVersion: number
+  readonly reader: string
   readonly definitionSearchPath: readonly string[]
+  readonly ofSession: boolean
   readonly #parts: readonly Part[]
 
-  constructor(version: string, searchPath: readonly string[], parts: readonly Part[]) {
+  constructor(version: string, searchPath: readonly string[] | undefined, parts: readonly Part[]) {
     this.version = version
-    this.definitionSearchPath = searchPath
+    this.definitionSearchPath = searchPath ?? []
+    this.ofSession = searchPath !== undefined
     this.serverVersion = parts[0]?.serverVersion ?? 0
+    this.reader = parts.at(-1)?.reader ?? ''
     this.#parts = parts
   }
 
@@ -129,6 +135,7 @@ function index(rows: CatalogueRows): Part {
   )
   return {
     serverVersion: rows.serverVersion,
+    reader: rows.reader,
     schemas: new Set(rows.schemas),
     relations: new Map(relations.map((relation) => [key(relation.schema, relation.name), relation])),
     relationsByOid: new Map(relations.map((relation) => [relation.oid, relation])),
@@ -175,6 +182,7 @@ function relationBuilder(rows: CatalogueRows): (row: CatalogueRows['relations'][
   const columns = Map.groupBy(rows.columns, ([relation]) => relation)
   const parents = Map.groupBy(rows.inherits, ([child]) => child)
   const children = Map.groupBy(rows.inherits, ([, parent]) => parent)
+  const dependencies = Map.groupBy(rows.dependencies, ([view]) => view)
   const triggers = Map.groupBy(rows.triggers, ([relation]) => relation)
   const rules = Map.groupBy(rows.rules, ([relation]) => relation)
   return ([oid, schema, name, kind, persistence, definition]) => ({
@@ -194,6 +202,7 @@ function relationBuilder(rows: CatalogueRows): (row: CatalogueRows['relations'][
       )
       .sort((a, b) => a.number - b.number),
     ...(definition !== null && { definition }),
+    dependsOn: [...new Set((dependencies.get(oid) ?? []).map(([, relation]) => relation))],
     parents: (parents.get(oid) ?? []).map(([, parent]) => parent),
     children: (children.get(oid) ?? []).map(([child]) => child),
     triggers: (triggers.get(oid) ?? []).map(([, functionOid, type]) => ({

@@ -8,6 +8,7 @@
 /** Rows of the answer. Numbers are OIDs; the order of columns is that of the SELECTs below. */
 export interface CatalogueRows {
   readonly serverVersion: number
+  readonly reader: string
   readonly schemas: readonly string[]
   readonly relations: readonly [
     oid: number,
@@ -25,6 +26,7 @@ export interface CatalogueRows {
     expression: string | null,
   ][]
   readonly inherits: readonly [child: number, parent: number][]
+  readonly dependencies: readonly [view: number, relation: number][]
   readonly triggers: readonly [relation: number, functionOid: number, type: number][]
   readonly rules: readonly [relation: number, definition: string][]
   readonly functions: readonly [
@@ -95,6 +97,11 @@ export function catalogueQuery(scope: Scope): string {
       `${relations} JOIN pg_catalog.pg_inherits i ON i.inhrelid OPERATOR(pg_catalog.=) c.oid`,
     ],
     [
+      'dependencies',
+      'r.ev_class::pg_catalog.int8, d.refobjid::pg_catalog.int8',
+      `${relations} JOIN pg_catalog.pg_rewrite r ON r.ev_class OPERATOR(pg_catalog.=) c.oid AND r.rulename OPERATOR(pg_catalog.=) '_RETURN'::pg_catalog.name JOIN pg_catalog.pg_depend d ON d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND d.objid OPERATOR(pg_catalog.=) r.oid AND d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid OPERATOR(pg_catalog.<>) c.oid WHERE ${scope === 'user'}`,
+    ],
+    [
       'triggers',
       't.tgrelid::pg_catalog.int8, t.tgfoid::pg_catalog.int8, t.tgtype',
       `${relations} JOIN pg_catalog.pg_trigger t ON t.tgrelid OPERATOR(pg_catalog.=) c.oid AND NOT t.tgisinternal AND t.tgenabled OPERATOR(pg_catalog.<>) 'D'::"char"`,
@@ -126,7 +133,8 @@ export function catalogueQuery(scope: Scope): string {
   )
   return `SELECT pg_catalog.json_build_object(
     'serverVersion', pg_catalog.current_setting('server_version_num')::pg_catalog.int4,
-    'schemas', (SELECT pg_catalog.json_agg(${schema}) FROM pg_catalog.pg_namespace n WHERE ${visible}),
+    'reader', current_user,
+    'schemas', (SELECT pg_catalog.json_agg(${schema}) FROM pg_catalog.pg_namespace n WHERE ${visible} AND pg_catalog.has_schema_privilege(n.oid, 'USAGE')),
     'castFunctions', (SELECT pg_catalog.json_agg(c.castfunc::pg_catalog.int8) FROM pg_catalog.pg_cast c WHERE c.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid AND c.castfunc OPERATOR(pg_catalog.<>) 0::pg_catalog.oid AND ${scope === 'user'}),
     ${arrays.join(',\n    ')})::pg_catalog.text`
 }
@@ -144,6 +152,7 @@ export const fingerprintQuery = `SELECT pg_catalog.concat_ws(',', ${[
   'pg_operator',
   'pg_namespace',
   'pg_attrdef',
+  'pg_auth_members',
 ]
   .map(
     (table) =>
@@ -159,6 +168,7 @@ export function parseCatalogueRows(json: string): CatalogueRows {
     'relations',
     'columns',
     'inherits',
+    'dependencies',
     'triggers',
     'rules',
     'functions',

@@ -31,6 +31,8 @@ export interface Relation {
   readonly columns: readonly Column[]
   /** `pg_get_viewdef` of views and materialized views. */
   readonly definition?: string
+  /** OIDs of the relations that the server itself holds the definition to be about (`pg_depend`), whatever its text looks like. */
+  readonly dependsOn: readonly number[]
   /** Direct inheritance or partition parents and children. */
   readonly parents: readonly number[]
   readonly children: readonly number[]
@@ -96,6 +98,11 @@ export interface Catalogue {
   readonly serverVersion: number
   /** The search path under which the texts of views and rules are to be read: what was visible in it stands there without schema. */
   readonly definitionSearchPath: readonly string[]
+  /** Read by one session for itself, with what it has not committed and what is temporary: the end of a transaction may undo it. */
+  readonly ofSession: boolean
+  /** Who read it: privileges are this role's. */
+  readonly reader: string
+  /** Whether there is such a schema that the reader may look into; others are passed over in a search path. */
   hasSchema(name: string): boolean
   /** By exact schema; `pg_temp` stands for the session's own temporary schema. */
   relation(schema: string, name: string): Relation | undefined

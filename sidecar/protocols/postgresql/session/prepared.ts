@@ -3,6 +3,7 @@
  * another.
  */
 import type { Analysed, Analyser } from '../analysis/analyser.ts'
+import { eitherMeaning } from '../analysis/either.ts'
 import type { SessionEffect, StatementAnalysis } from '../analysis/types.ts'
 import type { ResultColumn } from '../codec/server-messages.ts'
 import { Portal } from './portal.ts'
@@ -15,6 +16,8 @@ export interface Prepared {
   analysed: Analysed
   /** The state in which it was analysed. */
   stateKey: string
+  /** What it meant at one time or another; undefined while that is one thing. */
+  meaning?: StatementAnalysis | undefined
   columns?: readonly ResultColumn[]
 }
 
@@ -71,20 +74,23 @@ export class PreparedStatements {
   }
 
   /**
-   * What the statement does now. The server plans a statement anew when names may mean something else, so it is
-   * analysed anew as well.
+   * What the statement may do. The server plans it anew when what it is about has changed, so it is analysed anew as
+   * well; but it keeps its plan when a name only could mean something else by now, so what it meant before still counts.
    */
   analysis(name: string): StatementAnalysis | undefined {
     const prepared = this.get(name)
     if (!prepared) return undefined
-    if (prepared.stateKey !== this.#state.key || this.#state.definitionsPending) {
-      prepared.analysed = this.#analyser.analyse(prepared.text, this.#state, this.#state.key)
-      prepared.stateKey = this.#state.key
-    }
-    const [first] = prepared.analysed.statements
-    if (!prepared.bySql) return first
-    const effect = first?.effects.find((candidate) => candidate.kind === 'prepare')
-    return effect?.statement ?? first
+    if (prepared.stateKey === this.#state.key && !this.#state.definitionsPending)
+      return prepared.meaning ?? meaningOf(prepared)
+    prepared.meaning ??= meaningOf(prepared)
+    prepared.analysed = this.#analyser.analyse(prepared.text, this.#state, this.#state.key)
+    const now = meaningOf(prepared)
+    const either = prepared.meaning && now ? eitherMeaning(prepared.meaning, now) : now
+    // what can't be told now may be told again in a moment
+    const settled = now !== undefined && now.command.opaque.length === 0
+    prepared.stateKey = settled ? this.#state.key : ''
+    if (settled) prepared.meaning = either
+    return either
   }
 
   /** A message that changes this is on its way. */
@@ -120,6 +126,12 @@ export class PreparedStatements {
       if (this.#sent.portals.get(name) === portal) this.#sent.portals.delete(name)
     }
   }
+}
+
+function meaningOf({ analysed, bySql }: Prepared): StatementAnalysis | undefined {
+  const [first] = analysed.statements
+  const effect = bySql ? first?.effects.find((candidate) => candidate.kind === 'prepare') : undefined
+  return effect?.statement ?? first
 }
 
 /** @param text of the command that has the effects. */

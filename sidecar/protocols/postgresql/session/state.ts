@@ -38,6 +38,8 @@ export class SessionState implements SessionContext {
   /** The shared catalogue when the own one was read: when it moves on, the own one is old. */
   #ownBasis: Catalogue | undefined
   #uncertain = true
+  /** The shared catalogue when the search path was asked for: what it leads to depends on which schemas there are. */
+  #pathBasis: Catalogue | undefined
   #definitionsChanged = false
   /** Undone by the end of the transaction, or by its rollback. */
   #changedInTransaction = false
@@ -97,6 +99,7 @@ export class SessionState implements SessionContext {
       case 'definition':
         this.#definitionsChanged = true
         this.definitionsPending = true
+        this.#uncertain = true
         this.#hasTemporary ||= effect.temporary
         if (!effect.temporary) this.#settleDoubt ??= this.#shared.doubt()
         break
@@ -166,7 +169,7 @@ export class SessionState implements SessionContext {
   /** What is to be asked now that nothing is in flight; undefined when all is known, or nothing can be asked. */
   question(): Question | undefined {
     if (this.status === 'E') return undefined
-    if (this.#uncertain) return 'state'
+    if (this.#uncertain || this.#pathBasis !== this.#shared.current) return 'state'
     const own = this.#hasTemporary || this.status === 'T'
     if (this.#definitionsChanged) return own ? 'ownCatalogue' : 'sharedCatalogue'
     if (this.#shared.inDoubt && !this.#confirmed) return this.#own ? 'ownCatalogue' : 'sharedCatalogue'
@@ -186,6 +189,7 @@ export class SessionState implements SessionContext {
     this.standardConformingStrings = answer.strings === 'on'
     this.clientEncoding = answer.encoding
     this.#uncertain = false
+    this.#pathBasis = this.#shared.current
     this.#key = undefined
   }
 
@@ -203,8 +207,11 @@ export class SessionState implements SessionContext {
 
   /** The question could not be answered. */
   unanswered(question: Question): void {
-    if (question === 'state') this.#uncertain = false
-    else this.#definitionsChanged = false
+    if (question === 'state') {
+      this.#uncertain = true
+      this.searchPath = undefined
+      this.#key = undefined
+    } else this.#definitionsChanged = false
   }
 
   #definitionsSettled(): void {
