@@ -128,10 +128,19 @@ export class IdentityProvider implements AsyncDisposable {
   async #ask(message: ToProvider): Promise<FromProvider> {
     const child = this.#process
     if (!child) throw new Error('the provider is away')
-    const answer = once(child, 'message')
-    const exited = once(child, 'exit').then(() => Promise.reject(new Error('the provider has exited')))
+    const answered = new AbortController()
+    const answer = once(child, 'message', { signal: answered.signal })
+    const exited = once(child, 'exit', { signal: answered.signal }).then(() => {
+      throw new Error('the provider has exited')
+    })
+    exited.catch(() => {})
     child.send(message)
-    return ((await Promise.race([answer, exited])) as [FromProvider])[0]
+    try {
+      return ((await Promise.race([answer, exited])) as [FromProvider])[0]
+    } finally {
+      answered.abort()
+      answer.catch(() => {})
+    }
   }
 }
 
