@@ -17,29 +17,30 @@ const definitions = Object.values(schemas as unknown as Record<string, Definitio
 /** Our kinds, with the API version each has. */
 export const knownKinds: ReadonlyMap<string, string> = new Map(definitions.map((d) => [d.kind, d.apiVersion]))
 
-const validators = new Map(definitions.map((definition) => [definition.kind, compile(definition.schema)]))
+/** Formats and Kubernetes' own keywords are annotations here; regular expressions stay plain (no `v` flag). */
+const ajv = new Ajv({
+  allErrors: true,
+  useDefaults: true,
+  strict: false,
+  verbose: true,
+  validateFormats: false,
+  // our own schemas are known to be some; a validator of schemas takes more memory than all of theirs
+  meta: false,
+  validateSchema: false,
+})
+/** By kind, made when they are needed first. */
+const validators = new Map<string, ValidateFunction>()
 
 /** Validates in place: defaults are filled in. */
 export function validate(kind: string, manifest: unknown): Finding[] {
-  const validator = validators.get(kind)
   const definition = definitions.find((candidate) => candidate.kind === kind)
-  if (!validator || !definition) throw new Error(`No schema for kind ${kind}`)
+  if (!definition) throw new Error(`No schema for kind ${kind}`)
+  const validator = validators.get(kind) ?? ajv.compile(closed(definition.schema, true))
+  validators.set(kind, validator)
   if (!validator(manifest)) {
     return (validator.errors ?? []).filter((error) => error.keyword !== 'if').map(finding)
   }
   return runRules(definition.schema, manifest, [])
-}
-
-function compile(schema: Schema): ValidateFunction {
-  // formats and Kubernetes' own keywords are annotations here; regular expressions stay plain (no `v` flag)
-  const ajv = new Ajv({
-    allErrors: true,
-    useDefaults: true,
-    strict: false,
-    verbose: true,
-    validateFormats: false,
-  })
-  return ajv.compile(closed(schema, true))
 }
 
 /** The API server prunes fields it does not know; we refuse them, since in a guardrail a typo is a hole. */
@@ -113,6 +114,7 @@ function pathOf(pointer: string): (string | number)[] {
 function patternInWords(pattern: string, schema: object | undefined): string {
   if (pattern.includes('ms|s|m|h|d')) return 'a duration such as 90s, 15m or 1h30m'
   if (pattern.includes('6553[0-5])$')) return 'host:port'
+  if (pattern.includes('[a-z0-9]+:')) return 'an action such as sql:select, or sql:*'
   const description = (schema as { description?: string } | undefined)?.description
   return `${description ? `${description.replace(/\.$/, '')} in the form ` : 'the form '}${pattern}`
 }
