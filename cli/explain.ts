@@ -40,16 +40,27 @@ Exit code 0: allowed. 1: denied or held, or the resource can't be asked.`,
       throw new UsageError('explain needs --config DIR, an identity, a resource and a command')
     const { configuration, problems } = loadConfiguration(values.config)
     if (!configuration) {
-      for (const problem of problems) console.error(showProblem(problem))
+      for (const problem of problems) console.error(showProblem(problem, process.stderr))
       return 1
     }
     const identity = configuration.manifests.identities.find(
       ({ metadata }) => metadata.name === identityName && metadata.namespace === values.namespace,
     )
-    if (!identity) throw new UsageError(`there is no AgentIdentity ${values.namespace}/${identityName}`)
-    const role =
-      values.role ?? identity.spec.access?.find((access) => access.resource === resourceName)?.roles[0]
-    if (role === undefined) throw new UsageError(`${identityName} has no role of ${resourceName}`)
+    if (!identity) {
+      const known = configuration.manifests.identities
+        .filter(({ metadata }) => metadata.namespace === values.namespace)
+        .map(({ metadata }) => metadata.name)
+      throw new UsageError(
+        `there is no AgentIdentity ${values.namespace}/${identityName}; ${listed(known, 'in that namespace')}`,
+      )
+    }
+    const access = identity.spec.access ?? []
+    const roles = access.find(({ resource }) => resource === resourceName)?.roles ?? []
+    const role = values.role ?? roles[0]
+    if (role === undefined) {
+      const known = access.map(({ resource }) => resource)
+      throw new UsageError(`${identityName} may not use ${resourceName}; ${listed(known, 'that it may use')}`)
+    }
     const subject: Subject = {
       chain: [{ identity: `${values.namespace}/${identityName}`, groups: identity.spec.groups ?? [] }],
       resource: `${values.namespace}/${resourceName}`,
@@ -61,6 +72,10 @@ Exit code 0: allowed. 1: denied or held, or the resource can't be asked.`,
     else for (const explanation of explained.value) console.log(show(explanation))
     return explained.value.every(({ decision }) => decision.effect === 'allow') ? 0 : 1
   },
+}
+
+function listed(names: readonly string[], where: string): string {
+  return names.length === 0 ? `there is none ${where}` : `there is ${names.join(', ')}`
 }
 
 const colours = { allow: 'green', deny: 'red', hold: 'yellow' } as const

@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 /** `firebreak`: finds the command and runs it. Exit codes: 0 done, 1 the answer is no or something failed, 2 wrong use. */
+import { closest } from '@firebreak/crds'
 import { approvals } from './approvals/approvals.ts'
 import { approve, deny, revoke } from './approvals/decide.ts'
 import { check } from './check.ts'
@@ -7,7 +8,7 @@ import { type CliCommand, UsageError } from './command.ts'
 import { completion } from './completion.ts'
 import { demo } from './demo/demo.ts'
 import { explain } from './explain.ts'
-import { style } from './output.ts'
+import { styleError } from './output.ts'
 import { run } from './run.ts'
 
 const version = '0.1.0'
@@ -36,10 +37,13 @@ async function main(words: readonly string[]): Promise<number> {
     return 0
   }
   const command = all.find((candidate) => candidate.name === name)
-  if (!command)
+  if (!command) {
+    const names = all.map((candidate) => candidate.name)
+    const near = closest(name, names)
     throw new UsageError(
-      `there is no command ${name}; there are ${all.map((candidate) => candidate.name).join(', ')}`,
+      `there is no command ${name}; ${near ? `did you mean ${near}?` : `there are ${names.join(', ')}`}`,
     )
+  }
   const separator = rest.indexOf('--')
   const options = separator < 0 ? rest : rest.slice(0, separator)
   if (options.includes('--help') || options.includes('-h')) {
@@ -49,11 +53,26 @@ async function main(words: readonly string[]): Promise<number> {
   return await command.run(rest)
 }
 
+/** What was typed wrongly, with the option that was most likely meant; undefined when that was not the fault. */
+function usageProblem(error: unknown, command: CliCommand | undefined): string | undefined {
+  if (error instanceof UsageError) return error.message
+  if (!(error instanceof Error) || !('code' in error)) return undefined
+  if (typeof error.code !== 'string' || !error.code.startsWith('ERR_PARSE_ARGS')) return undefined
+  const [, option = ''] = /^Unknown option '--([^']+)'/.exec(error.message) ?? []
+  const near = closest(option, command?.options ?? [])
+  // what Node adds about escaping would only be right for a word that begins with a dash
+  const message = error.message.split('. To specify')[0] ?? error.message
+  return near ? `${message}; did you mean --${near}?` : message
+}
+
+const words = process.argv.slice(2)
 try {
-  process.exitCode = await main(process.argv.slice(2))
+  process.exitCode = await main(words)
 } catch (error) {
-  const usage = error instanceof UsageError || (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS')
-  console.error(`${style('red', 'error:')} ${error instanceof Error ? error.message : String(error)}`)
-  if (usage) console.error('Try firebreak --help.')
-  process.exitCode = usage ? 2 : 1
+  const command = all.find(({ name }) => name === words[0])
+  const usage = usageProblem(error, command)
+  const message = usage ?? (error instanceof Error ? error.message : String(error))
+  console.error(`${styleError('red', 'error:')} ${message}`)
+  if (usage !== undefined) console.error(`Try firebreak ${command ? `${command.name} ` : ''}--help.`)
+  process.exitCode = usage === undefined ? 1 : 2
 }

@@ -3,7 +3,7 @@ import { createSecureContext } from 'node:tls'
 import { parseArgs } from 'node:util'
 import { type Address, ConfigurationError, Standalone, type StandaloneEvent } from '@firebreak/sidecar'
 import { type CliCommand, UsageError } from './command.ts'
-import { showProblem, style } from './output.ts'
+import { showProblem, styleError } from './output.ts'
 
 export const run: CliCommand = {
   name: 'run',
@@ -36,7 +36,7 @@ Usage: firebreak run --config DIR [--identity NAME] [--listen RESOURCE=HOST:PORT
   --notify URL --notify-secret-file FILE
                     POST what happens to approval requests to URL, signed with the secret in FILE
 
-Exit code 0: stopped by SIGTERM or SIGINT. 1: the configuration is not valid, or a port is taken.`,
+Exit code 0: stopped by SIGTERM, SIGINT or SIGHUP. 1: the configuration is not valid, or a port is taken.`,
   async run(words) {
     const { values } = parseArgs({
       args: [...words],
@@ -72,8 +72,8 @@ Exit code 0: stopped by SIGTERM or SIGINT. 1: the configuration is not valid, or
       console.error('stopping: sessions are told, the rest of the audit is written')
     } catch (error) {
       if (!(error instanceof ConfigurationError)) throw error
-      for (const problem of error.problems) console.error(showProblem(problem))
-      console.error(`${style('red', 'error:')} ${error.message}; nothing is served`)
+      for (const problem of error.problems) console.error(showProblem(problem, process.stderr))
+      console.error(`${styleError('red', 'error:')} ${error.message}; nothing is served`)
       return 1
     }
     return 0
@@ -84,8 +84,9 @@ function parseListen(items: readonly string[]): Map<string, Address> {
   return new Map(
     items.map((item): [string, Address] => {
       const parts = /^([^=]+)=(.+):([0-9]+)$/.exec(item)
-      if (!parts) throw new UsageError(`--listen takes RESOURCE=HOST:PORT, not ${item}`)
-      return [parts[1] ?? '', { host: (parts[2] ?? '').replace(/^\[|\]$/g, ''), port: Number(parts[3]) }]
+      const port = Number(parts?.[3])
+      if (!parts || port > 65_535) throw new UsageError(`--listen takes RESOURCE=HOST:PORT, not ${item}`)
+      return [parts[1] ?? '', { host: (parts[2] ?? '').replace(/^\[|\]$/g, ''), port }]
     }),
   )
 }
@@ -123,10 +124,10 @@ function readNotify(
   return { url, secret }
 }
 
+/** A terminal that is closed sends SIGHUP. */
 function stopSignal(): Promise<void> {
   return new Promise((resolve) => {
-    process.once('SIGTERM', () => resolve())
-    process.once('SIGINT', () => resolve())
+    for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.once(signal, () => resolve())
   })
 }
 
@@ -135,22 +136,27 @@ function report(event: StandaloneEvent): void {
   switch (event.kind) {
     case 'listening':
       console.error(
-        `${style('green', 'guarding')} ${event.resource} (${event.type}) on ${event.address.host}:${event.address.port}`,
+        `${styleError('green', 'guarding')} ${event.resource} (${event.type}) on ${event.address.host}:${event.address.port}`,
       )
       break
     case 'unsupported':
       console.error(
-        `${style('yellow', 'not guarded')}: ${event.resource} is of type ${event.type}, which this version does not speak`,
+        `${styleError('yellow', 'not guarded')}: ${event.resource} is of type ${event.type}, which this version does not speak`,
+      )
+      break
+    case 'ambiguous':
+      console.error(
+        `${styleError('yellow', 'not usable yet')}: ${event.resource} could be used by ${event.identities.join(', ')}; --identity NAME says which of them connects`,
       )
       break
     case 'applied':
-      for (const problem of event.problems) console.error(showProblem(problem))
+      for (const problem of event.problems) console.error(showProblem(problem, process.stderr))
       console.error(`policy revision ${event.revision} is in force`)
       break
     case 'refused':
-      for (const problem of event.problems) console.error(showProblem(problem))
+      for (const problem of event.problems) console.error(showProblem(problem, process.stderr))
       console.error(
-        `${style('red', 'refused')}: the changed configuration is not valid; revision ${event.revision} stays in force`,
+        `${styleError('red', 'refused')}: the changed configuration is not valid; revision ${event.revision} stays in force`,
       )
       break
     case 'approvals':
@@ -159,23 +165,23 @@ function report(event: StandaloneEvent): void {
       )
       if (event.anybody)
         console.error(
-          `${style('yellow', 'note')}: agents that run as a user of this system who can write there can approve for themselves; --agent-user says who they are`,
+          `${styleError('yellow', 'note')}: agents that run as a user of this system who can write there can approve for themselves; --agent-user says who they are`,
         )
       break
     case 'approvalsFailed':
       console.error(
-        `${style('red', 'approvals')}: nobody can be asked, so commands that need approval are refused: ${event.message}`,
+        `${styleError('red', 'approvals')}: nobody can be asked, so commands that need approval are refused: ${event.message}`,
       )
       break
     case 'auditFailed':
       console.error(
-        `${style('red', 'audit')}: ${event.message}; commands wait until it can be written, or use its spool where the policy says so`,
+        `${styleError('red', 'audit')}: ${event.message}; commands wait until it can be written, or use its spool where the policy says so`,
       )
       break
     case 'auditRecovered':
-      console.error(`${style('green', 'audit')}: all lines are written, commands go on`)
+      console.error(`${styleError('green', 'audit')}: all lines are written, commands go on`)
       break
     case 'auditLost':
-      console.error(`${style('red', 'audit')}: ${event.lines} lines could not be written and are lost`)
+      console.error(`${styleError('red', 'audit')}: ${event.lines} lines could not be written and are lost`)
   }
 }

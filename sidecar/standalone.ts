@@ -1,6 +1,6 @@
 /** The sidecar without a cluster: a directory of manifests, loopback listeners, an audit file. */
 import { join } from 'node:path'
-import type { ManifestProblem, ProtectedResource } from '@firebreak/crds'
+import { closest, type ManifestProblem, type ProtectedResource } from '@firebreak/crds'
 import type { ResourceType } from '@firebreak/policy'
 import { FileStore } from './approvals/file-store.ts'
 import { Notifier } from './approvals/notifier.ts'
@@ -10,12 +10,13 @@ import type { Clock } from './clock.ts'
 import { type Configuration, loadConfiguration } from './configuration/configuration.ts'
 import { watchDirectory } from './configuration/watch.ts'
 import { nameOf } from './decide/live-session.ts'
-import { identitiesFor } from './listen/authenticate.ts'
+import { identitiesFor, isLoopbackIdentity } from './listen/authenticate.ts'
 import { type Address, Listener } from './listen/listener.ts'
 import { mayHoldSecret, normalizeSql } from './protocols/postgresql/analysis/normalize.ts'
 import { postgresql } from './protocols/postgresql/index.ts'
 import { Runtime } from './runtime.ts'
 import type { Protocol } from './session.ts'
+import { inWords } from './system-errors.ts'
 
 export interface StandaloneOptions {
   readonly directory: string
@@ -47,6 +48,8 @@ export type StandaloneEvent =
       readonly database?: string | undefined
     }
   | { readonly kind: 'unsupported'; readonly resource: string; readonly type: ResourceType }
+  /** Several identities need nothing but to reach the listener: nobody is let in by it until one is chosen. */
+  | { readonly kind: 'ambiguous'; readonly resource: string; readonly identities: readonly string[] }
   | { readonly kind: 'applied'; readonly revision: string; readonly problems: readonly ManifestProblem[] }
   | { readonly kind: 'refused'; readonly problems: readonly ManifestProblem[]; readonly revision: string }
   /** A policy asks people, and they can be asked. */
@@ -82,10 +85,14 @@ export class Standalone implements AsyncDisposable {
   readonly #notifier: Notifier | undefined
   #openingApprovals = false
 
-  /** @throws ConfigurationError, and errors of listening and of opening the audit file. */
+  /**
+   * @throws ConfigurationError; and Error in words when there is nothing to guard, an option names what is not there, or
+   * a listener or the audit file can't be opened.
+   */
   static async start(options: StandaloneOptions): Promise<Standalone> {
     const { configuration, problems } = loadConfiguration(options.directory)
     if (!configuration) throw new ConfigurationError(problems)
+    refuseUnknownNames(options, configuration)
     const audit = await Audit.open(
       options.auditPath,
       { normalize: normalizeSql, mayHoldSecret },
@@ -93,13 +100,19 @@ export class Standalone implements AsyncDisposable {
         failed: ({ message }) => options.onEvent({ kind: 'auditFailed', message }),
         recovered: () => options.onEvent({ kind: 'auditRecovered' }),
       },
-    )
+    ).catch((error: unknown) => {
+      throw new Error(`the audit trail can't be written to ${options.auditPath}: ${inWords(error)}`)
+    })
     const standalone = new Standalone(options, new Runtime(configuration, audit, options))
     options.onEvent({ kind: 'applied', revision: configuration.snapshot.revision, problems })
     audit.notice('configuration.applied', { revision: configuration.snapshot.revision })
     try {
       await standalone.#openApprovals()
       for (const resource of configuration.manifests.resources) await standalone.#listenFor(resource)
+      if (standalone.#listeners.length === 0)
+        throw new Error(
+          `there is nothing to guard: ${options.directory} has no ProtectedResource of a type that is spoken and that an AgentIdentity may use`,
+        )
     } catch (error) {
       await standalone[Symbol.asyncDispose]()
       throw error
@@ -150,12 +163,22 @@ export class Standalone implements AsyncDisposable {
       this.#options.onEvent({ kind: 'unsupported', resource: name, type })
       return
     }
-    const asked = this.#options.listen?.get(resource.metadata.name)
+    const { listen, identity } = this.#options
+    const asked = listen?.get(resource.metadata.name)
     const open = (address: Address): Promise<Listener> =>
-      Listener.open(resource, supported.protocol, this.#runtime, address, this.#options.identity)
-    const listener = asked ? await open(asked) : await openNear(supported.port, open)
+      Listener.open(resource, supported.protocol, this.#runtime, address, identity)
+    const listener = asked
+      ? await open(asked).catch((error: unknown) => {
+          throw new Error(`${name} can't be guarded on ${asked.host}:${asked.port}: ${inWords(error)}`)
+        })
+      : await openNear(supported.port, open)
     this.#listeners.push(listener)
     this.#options.onEvent({ kind: 'listening', resource: name, type, address: listener.address, database })
+    const identities = identitiesFor(resource, this.#runtime.configuration)
+      .filter(isLoopbackIdentity)
+      .map(({ metadata }) => metadata.name)
+    if (identities.length > 1 && identity === undefined)
+      this.#options.onEvent({ kind: 'ambiguous', resource: name, identities })
   }
 
   /** Once a policy asks people: where none does, nothing is written. */
@@ -188,26 +211,35 @@ export class Standalone implements AsyncDisposable {
 
   #reload(): void {
     const before = this.#runtime.configuration.snapshot.revision
-    try {
-      const { configuration, problems } = loadConfiguration(this.#options.directory)
-      if (!configuration) {
-        this.#runtime.audit.notice('configuration.refused', {
-          revision: before,
-          problems: problems.map(inOneLine),
-        })
-        this.#options.onEvent({ kind: 'refused', problems, revision: before })
-        return
-      }
-      this.#runtime.apply(configuration)
-      void this.#openApprovals()
-      const { revision } = configuration.snapshot
-      if (revision === before) return
-      this.#runtime.audit.notice('configuration.applied', { revision, before })
-      this.#options.onEvent({ kind: 'applied', revision, problems })
-    } catch {
-      // the directory is being replaced; the next change tells
+    const { configuration, problems } = loadConfiguration(this.#options.directory)
+    if (!configuration) {
+      this.#runtime.audit.notice('configuration.refused', {
+        revision: before,
+        problems: problems.map(inOneLine),
+      })
+      this.#options.onEvent({ kind: 'refused', problems, revision: before })
+      return
     }
+    this.#runtime.apply(configuration)
+    void this.#openApprovals()
+    const { revision } = configuration.snapshot
+    if (revision === before) return
+    this.#runtime.audit.notice('configuration.applied', { revision, before })
+    this.#options.onEvent({ kind: 'applied', revision, problems })
   }
+}
+
+/** @throws Error for a name that was given to start with and that the manifests don't have: it would change nothing. */
+function refuseUnknownNames({ listen, identity }: StandaloneOptions, { manifests }: Configuration): void {
+  const refuse = (kind: string, name: string, known: readonly string[]): void => {
+    if (known.includes(name)) return
+    const near = closest(name, known) ?? known.join(', ')
+    throw new Error(`there is no ${kind} ${name}; ${near === '' ? 'there is none' : `there is ${near}`}`)
+  }
+  const resources = manifests.resources.map(({ metadata }) => metadata.name)
+  for (const name of listen?.keys() ?? []) refuse('ProtectedResource', name, resources)
+  const identities = manifests.identities.filter(isLoopbackIdentity).map(({ metadata }) => metadata.name)
+  if (identity !== undefined) refuse('AgentIdentity for loopback listeners', identity, identities)
 }
 
 function asksPeople({ manifests }: Configuration): boolean {
@@ -219,7 +251,8 @@ function asksPeople({ manifests }: Configuration): boolean {
 
 function inOneLine({ location, object, field, message }: ManifestProblem): string {
   const about = [object, field].filter((part) => part !== '').join(' ')
-  return `${location.file}:${location.line}: ${about === '' ? '' : `${about}: `}${message}`
+  const line = location.line === 0 ? '' : `:${location.line}`
+  return `${location.file}${line}: ${about === '' ? '' : `${about}: `}${message}`
 }
 
 /** The protocol's own port if it is free, or else one of the next few, or else any. */

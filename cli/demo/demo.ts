@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { type Address, Standalone } from '@firebreak/sidecar'
 import { type Postgres, startPostgres } from '../../tools/postgres.ts'
-import type { CliCommand } from '../command.ts'
+import { type CliCommand, UsageError } from '../command.ts'
 import { style } from '../output.ts'
 import { connect, type Step, showAudit, steps, takeStep } from './steps.ts'
 
@@ -26,12 +26,15 @@ Exit code 0: every guard held. 1: one did not.`,
       args: [...words],
       options: { 'no-wait': { type: 'boolean' }, port: { type: 'string' } },
     })
+    const port = values.port === undefined ? undefined : Number(values.port)
+    if (port !== undefined && !(Number.isInteger(port) && port >= 0 && port <= 65_535))
+      throw new UsageError(`--port takes a port, not ${values.port}`)
     console.log('Starting a real PostgreSQL with a small shop …')
     await using postgres = await startPostgres()
     await fill(postgres)
     const directory = mkdtempSync(join(tmpdir(), 'firebreak-demo-'))
     try {
-      return await guarded(postgres, directory, values.port, values['no-wait'] === true)
+      return await guarded(postgres, directory, port, values['no-wait'] === true)
     } finally {
       rmSync(directory, { recursive: true, force: true })
     }
@@ -50,7 +53,7 @@ async function fill({ host, port, user, password }: Postgres): Promise<void> {
 async function guarded(
   postgres: Postgres,
   directory: string,
-  port: string | undefined,
+  port: number | undefined,
   noWait: boolean,
 ): Promise<number> {
   process.env.ORDERS_DB_PASSWORD = postgres.password
@@ -61,9 +64,7 @@ async function guarded(
   )
   const auditPath = join(directory, 'audit.jsonl')
   const listen =
-    port === undefined
-      ? undefined
-      : new Map<string, Address>([['orders-db', { host: '127.0.0.1', port: Number(port) }]])
+    port === undefined ? undefined : new Map<string, Address>([['orders-db', { host: '127.0.0.1', port }]])
   let address: Address | undefined
   await using _gateway = await Standalone.start({
     directory,
@@ -86,8 +87,7 @@ async function guarded(
     `\nTry it yourself (Ctrl-C ends it):\n\n  ${style('bold', `psql -h ${address.host} -p ${address.port} -U reader orders`)}\n`,
   )
   await new Promise<void>((resolve) => {
-    process.once('SIGINT', () => resolve())
-    process.once('SIGTERM', () => resolve())
+    for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.once(signal, () => resolve())
   })
   return 0
 }

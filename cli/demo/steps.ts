@@ -82,7 +82,7 @@ export async function takeStep(agent: pg.Client, step: Step): Promise<boolean> {
 async function attempt(agent: pg.Client, sql: string): Promise<StepResult> {
   try {
     const { rows } = await agent.query<Record<string, unknown>>(sql)
-    for (const row of rows) console.log(`    ${Object.values(row).map(show).join('  ')}`)
+    for (const row of rows) console.log(`    ${Object.values(row).map(show).join('  ')}`.trimEnd())
     return { rows }
   } catch (error) {
     if (!(error instanceof pg.DatabaseError)) throw error
@@ -126,7 +126,7 @@ export async function showAudit(path: string): Promise<void> {
     const colour = decision === 'allow' ? 'green' : 'red'
     const outcome =
       decision === 'allow'
-        ? `${rows} rows${masked ? `, masked ${masked.join(', ')}` : ''}`
+        ? `${rows} ${rows === 1 ? 'row' : 'rows'}${masked ? `, masked ${masked.join(', ')}` : ''}`
         : `rule ${rule ?? '-'}`
     console.log(
       `  ${style(colour, decision.padEnd(6))} ${identity}  ${actions

@@ -3,6 +3,9 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { type LoadedManifests, loadManifests, type ManifestProblem, type ManifestSet } from '@firebreak/crds'
 import { compilePolicy, type PolicySnapshot } from '@firebreak/policy'
+import { vocabulary } from '../protocols/vocabulary.ts'
+import { inWords } from '../system-errors.ts'
+import { doubts } from './doubts.ts'
 
 export interface Configuration {
   /** Relative paths in manifests start here. */
@@ -17,33 +20,41 @@ export interface LoadedConfiguration {
   readonly problems: readonly ManifestProblem[]
 }
 
-/** @throws Error when the directory can't be read. */
 export function loadConfiguration(path: string): LoadedConfiguration {
   const directory = resolve(path)
-  const loaded = loadManifests(manifestFiles(directory))
-  if (loaded.problems.some((problem) => problem.severity === 'error'))
-    return { configuration: undefined, problems: loaded.problems }
+  const files = manifestFiles(directory)
+  if ('severity' in files) return { configuration: undefined, problems: [files] }
+  const loaded = loadManifests(files)
+  const problems = [...loaded.problems, ...doubts(loaded, vocabulary)]
+  if (problems.some((problem) => problem.severity === 'error')) return { configuration: undefined, problems }
   const compiled = compilePolicy(loaded.manifests)
   if (!compiled.ok)
     return {
       configuration: undefined,
-      problems: [
-        ...loaded.problems,
-        ...compiled.problems.map((problem) => conditionProblem(loaded, problem)),
-      ],
+      problems: [...problems, ...compiled.problems.map((problem) => conditionProblem(loaded, problem))],
     }
   return {
     configuration: { directory, manifests: loaded.manifests, snapshot: compiled.snapshot },
-    problems: loaded.problems,
+    problems,
   }
 }
 
-function manifestFiles(directory: string): { path: string; text: string }[] {
-  return readdirSync(directory, { withFileTypes: true })
-    .filter((entry) => !entry.name.startsWith('.') && /\.ya?ml$/.test(entry.name) && !entry.isDirectory())
-    .map((entry) => entry.name)
-    .sort()
-    .map((name) => ({ path: name, text: readFileSync(join(directory, name), 'utf8') }))
+/** @returns what is in the files, or why one of them or the directory can't be read. */
+function manifestFiles(directory: string): { path: string; text: string }[] | ManifestProblem {
+  let at = directory
+  try {
+    const names = readdirSync(directory, { withFileTypes: true })
+      .filter((entry) => !entry.name.startsWith('.') && /\.ya?ml$/.test(entry.name) && !entry.isDirectory())
+      .map((entry) => entry.name)
+    return names.sort().map((name) => {
+      at = join(directory, name)
+      return { path: name, text: readFileSync(at, 'utf8') }
+    })
+  } catch (error) {
+    const location = { file: at, line: 0, column: 0 }
+    const message = `it can't be read: ${inWords(error)}`
+    return { severity: 'error', location, object: '', field: '', message, source: '' }
+  }
 }
 
 /** A condition that CEL refuses, at its place in the file. */

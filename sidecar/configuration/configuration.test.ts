@@ -1,0 +1,66 @@
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { manifests } from '../../test/policies.ts'
+import { loadConfiguration } from './configuration.ts'
+
+const rule = (match: string): string => `    - {name: r, match: ${match}, effect: deny}\n`
+
+describe('A directory of manifests', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'firebreak-configuration-'))
+  after(() => rmSync(directory, { recursive: true }))
+
+  function problemsOf(
+    options: Partial<Parameters<typeof manifests>[0]>,
+    change = (text: string) => text,
+  ): string[] {
+    writeFileSync(join(directory, 'a.yaml'), change(manifests({ address: 'h:1', ...options })))
+    return loadConfiguration(directory).problems.map(
+      ({ severity, location, field, message }) => `${location.line} ${severity} ${field}: ${message}`,
+    )
+  }
+
+  const classification = '[{tags: [pii/ssn], columns: [public.customers.ssn]}]'
+
+  it('is refused for an action that does not exist: a deny rule for it would deny nothing', () => {
+    assert.deepEqual(problemsOf({ rules: rule('{actions: ["sql:select", "sql:tuncate"]}') }), [
+      '22 error spec.rules[0].match.actions[1]: there is no action sql:tuncate; did you mean sql:truncate?',
+    ])
+    assert.deepEqual(problemsOf({ rules: rule('{actions: [drop]}') }), [
+      '22 error spec.rules[0].match.actions[0]: expected an action such as sql:select, or sql:*, found "drop"',
+    ])
+    assert.deepEqual(problemsOf({ rules: rule('{actions: ["*", "sql:*", "sql:alter*", "k8s:create"]}') }), [])
+  })
+
+  it('has warnings for tags and groups that nobody carries', () => {
+    assert.deepEqual(problemsOf({ classification, rules: rule('{tags: ["pii/ssm", "pii/*"]}') }), [
+      '23 warning spec.rules[0].match.tags[0]: nothing is classified as pii/ssm; did you mean pii/ssn?',
+    ])
+    assert.deepEqual(
+      problemsOf({}, (text) => text.replace('  rules:', '  appliesTo: {groups: [suport]}\n  rules:')),
+      ['21 warning spec.appliesTo.groups[0]: no identity is in the group suport'],
+    )
+  })
+
+  it('is told one fault once, not again where its name is used', () => {
+    assert.deepEqual(
+      problemsOf({}, (text) => text.replace('address: h:1', 'address: h')),
+      ['6 error spec.address: expected host:port, found "h"'],
+    )
+  })
+
+  it('is refused with the file that can not be read', () => {
+    const missing = join(directory, 'nowhere')
+    assert.deepEqual(
+      loadConfiguration(missing).problems.map(({ location, message }) => [location.file, message]),
+      [[missing, "it can't be read: there is no such file or directory"]],
+    )
+    const dangling = join(directory, 'b.yaml')
+    symlinkSync('nowhere', dangling)
+    const { configuration, problems } = loadConfiguration(directory)
+    assert.equal(configuration, undefined)
+    assert.equal(problems[0]?.location.file, dangling)
+    rmSync(dangling)
+  })
+})

@@ -1,0 +1,19 @@
+/** What the operating system refuses, in words. */
+const words: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such file or directory',
+  ENOTDIR: 'this is a file, not a directory',
+  EISDIR: 'this is a directory',
+  EACCES: 'this user may not do that',
+  EPERM: 'this user may not do that',
+  EROFS: 'the file system is read-only',
+  ENOSPC: 'the disk is full',
+  EADDRINUSE: 'another program listens there',
+  EADDRNOTAVAIL: 'this machine has no such address',
+  ENOTFOUND: 'there is no such host',
+}
+
+/** @returns why a call of the operating system failed, for somebody who can put it right. */
+export function inWords(error: unknown): string {
+  const { code } = error as NodeJS.ErrnoException
+  return words[code ?? ''] ?? (error instanceof Error ? error.message : String(error))
+}
