@@ -11,13 +11,14 @@ import {
 } from './control-plane/start.ts'
 import { stateDirectory } from './directories.ts'
 import { standardImages } from './images/standard.ts'
+import { copyImageStore, imageStore } from './images/store.ts'
 import {
   type KernelSettings,
   readKernelSettings,
   removeControlGroups,
   restoreKernelSettings,
 } from './node/machine.ts'
-import { bridge, bridgeCommands, network } from './node/network.ts'
+import { bridgeCommands, isClusterInterface, network } from './node/network.ts'
 import { ClusterNode, type NodeRecord } from './node/node.ts'
 import { findNodePrograms } from './node/programs.ts'
 import { ComponentProcess } from './process.ts'
@@ -60,7 +61,7 @@ export async function startCluster({
   if (existsSync(recordFile())) throw new Error('There is a test cluster already: npm run cluster -- down')
   const program = await buildProgram(progress)
   const programs = await findNodePrograms(progress)
-  const images = await standardImages(program, programs, progress)
+  const images = await imageStore(await standardImages(program, programs, progress), programs, progress)
   const record: ClusterRecord = { kernelSettings: readKernelSettings(), nodes: [] }
   save(record)
   try {
@@ -84,6 +85,7 @@ export async function startCluster({
     for (let index = 1; index <= count; index++) {
       const name = `node-${index}`
       const specification = { name, index, count, directory: stateDirectory('cluster', name) }
+      await copyImageStore(images, join(specification.directory, 'containerd'))
       const node = await ClusterNode.start(specification, controlPlane, program, programs, {
         outlivesParent,
         moreProcesses: [],
@@ -92,15 +94,12 @@ export async function startCluster({
       record.nodes.push(node.record)
       save(record)
     }
-    for (const node of nodes) {
-      await node.ready()
-      for (const image of images) await node.loadImage(image)
-    }
+    for (const node of nodes) await node.ready()
     const cluster = clusterOf(controlPlane, nodes)
     await cluster.kubectl.apply(dnsManifests(program.path))
     await cluster.kubectl.run(['wait', 'node', '--all', '--for=condition=Ready', '--timeout=120s'])
     const dns = ['deployment/coredns', '--namespace=kube-system']
-    await cluster.kubectl.run(['rollout', 'status', ...dns, '--timeout=25s'])
+    await cluster.kubectl.run(['rollout', 'status', ...dns, '--timeout=120s'])
     return cluster
   } catch (error) {
     await stopCluster()
@@ -126,10 +125,19 @@ export async function stopCluster(): Promise<void> {
   const processes = [...record.nodes.map(({ process }) => process), ...(record.controlPlane?.processes ?? [])]
   await Promise.all(processes.map((process) => new ComponentProcess(process).kill()))
   for (const { specification } of record.nodes) await removeControlGroups(specification.name)
-  const interfaces = JSON.parse(await runCommand('ip', ['-json', 'link', 'show'])) as { ifname: string }[]
-  if (interfaces.some(({ ifname }) => ifname === bridge)) await runCommand('ip', ['link', 'delete', bridge])
+  await removeInterfaces()
   restoreKernelSettings(record.kernelSettings)
   rmSync(stateDirectory('cluster'), { recursive: true, force: true })
+}
+
+/** A node's interfaces go with it, but the kernel takes its time. */
+async function removeInterfaces(): Promise<void> {
+  const interfaces = JSON.parse(await runCommand('ip', ['-json', 'link', 'show'])) as { ifname: string }[]
+  for (const { ifname } of interfaces.filter(({ ifname }) => isClusterInterface(ifname))) {
+    await runCommand('ip', ['link', 'delete', ifname]).catch((error: Error) => {
+      if (!error.message.includes('Cannot find device')) throw error
+    })
+  }
 }
 
 function clusterOf(controlPlane: LaunchedControlPlane, nodes: readonly ClusterNode[]): Cluster {

@@ -4,7 +4,12 @@
  * Addresses are those that other test clusters use inside their own containers.
  */
 
-export const bridge = 'firebreak-test'
+const bridge = 'firebreak-test'
+const linkPrefix = 'fbtest'
+
+export function isClusterInterface(name: string): boolean {
+  return name === bridge || name.startsWith(linkPrefix)
+}
 
 export interface NodeAddresses {
   readonly ipv4: string
@@ -42,7 +47,7 @@ export const bridgeCommands: readonly Command[] = [
 /** On the machine: connects the node whose first process is {pid}, and routes to its pods, and to services by the first. */
 export function outsideCommands(index: number): Command[] {
   const { ipv4, ipv6, podRanges } = nodeAddresses(index)
-  const link = `fbtest${index}`
+  const link = `${linkPrefix}${index}`
   const [services4, services6] = network.serviceRanges
   const routes: [string, string][] = [
     [podRanges[0], ipv4],
