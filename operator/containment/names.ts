@@ -12,14 +12,16 @@ export const labels = {
 /** On namespaces with agents, by the operator: only there are pods asked about. */
 export const agentsLabel = 'firebreak.dev/agents'
 
+/** On agents' pods, by the webhook. */
 export const annotations = {
-  /** On agent pods: the version of the parts that were injected. */
+  /** The version of the parts that were injected. */
   injected: 'firebreak.dev/injected',
-  /** On agent pods: the users that Envoy and the enforcer run as in this pod. */
+  /** The users that Envoy and the enforcer run as in this pod. */
   uids: 'firebreak.dev/uids',
-  /** On a namespace: which namespaces' ProtectedResources may put NetworkPolicies on its pods. Separated by commas. */
-  resourcesFrom: 'firebreak.dev/resources-from',
 } as const
+
+/** On a namespace: which namespaces' ProtectedResources may put NetworkPolicies on its pods. Separated by commas. */
+export const resourcesFromAnnotation = 'firebreak.dev/resources-from'
 
 export const managed = { [labels.managedBy]: 'firebreak' } as const
 

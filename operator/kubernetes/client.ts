@@ -105,8 +105,7 @@ export class KubernetesClient implements AsyncDisposable {
         signal,
       })) as ListOf<T>
       // items of a list don't say what they are
-      for (const item of page.items)
-        items.push({ ...item, apiVersion: resource.apiVersion, kind: resource.kind })
+      for (const item of page.items) items.push(typed(resource, item))
       from = page.metadata.continue
       if (!from) return { items, resourceVersion: page.metadata.resourceVersion }
     }
@@ -145,13 +144,23 @@ export class KubernetesClient implements AsyncDisposable {
 
   async create<T extends KubernetesObject>(resource: Resource<T>, object: T): Promise<T> {
     const path = resource.path(object.metadata.namespace)
-    return (await this.#json({ method: 'POST', path, body: object, query: { fieldManager } })) as T
+    return (await this.#json({
+      method: 'POST',
+      path,
+      body: typed(resource, object),
+      query: { fieldManager },
+    })) as T
   }
 
   /** Writes an object as it is. @throws ApiError 409 when it was changed since it was read. */
   async replace<T extends KubernetesObject>(resource: Resource<T>, object: T): Promise<T> {
     const path = resource.path(object.metadata.namespace, object.metadata.name)
-    return (await this.#json({ method: 'PUT', path, body: object, query: { fieldManager } })) as T
+    return (await this.#json({
+      method: 'PUT',
+      path,
+      body: typed(resource, object),
+      query: { fieldManager },
+    })) as T
   }
 
   /** Server-side apply of the fields that are given; what others own in them is taken over. */
@@ -165,7 +174,7 @@ export class KubernetesClient implements AsyncDisposable {
       path: resource.path(object.metadata.namespace, object.metadata.name, subresource),
       query: { fieldManager, force: true },
       contentType: 'application/apply-patch+yaml',
-      body: { ...object, apiVersion: resource.apiVersion, kind: resource.kind },
+      body: typed(resource, object),
     })) as T
   }
 
@@ -227,6 +236,10 @@ export class KubernetesClient implements AsyncDisposable {
     const authorization = options.headers?.Authorization
     return authorization ? { authorization } : {}
   }
+}
+
+function typed<T extends KubernetesObject>({ apiVersion, kind }: Resource<T>, object: T): T {
+  return { ...object, apiVersion, kind }
 }
 
 interface Status {

@@ -11,6 +11,7 @@ import type {
   V1OwnerReference,
   V1Pod,
   V1Secret,
+  V1SubjectAccessReview,
   V1ValidatingWebhookConfiguration,
 } from '@kubernetes/client-node'
 
@@ -109,6 +110,11 @@ export const mutatingWebhooks = new Resource<Plain<V1MutatingWebhookConfiguratio
   'admissionregistration.k8s.io/v1',
   'MutatingWebhookConfiguration',
   'mutatingwebhookconfigurations',
+)
+export const subjectAccessReviews = new Resource<Plain<V1SubjectAccessReview>>(
+  'authorization.k8s.io/v1',
+  'SubjectAccessReview',
+  'subjectaccessreviews',
 )
 export const validatingWebhooks = new Resource<Plain<V1ValidatingWebhookConfiguration>>(
   'admissionregistration.k8s.io/v1',

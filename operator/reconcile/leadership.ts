@@ -53,7 +53,10 @@ class Term {
   #end: NodeJS.Timeout | undefined
 
   constructor(lead: (signal: AbortSignal) => Promise<void>, onError: (error: Error) => void) {
-    this.#ended = lead(this.#abort.signal).catch(onError)
+    // one that ended by itself is begun anew with the next renewal
+    this.#ended = lead(this.#abort.signal)
+      .catch(onError)
+      .finally(() => this.#abort.abort())
   }
 
   get running(): boolean {

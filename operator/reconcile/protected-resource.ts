@@ -1,6 +1,6 @@
 /** ProtectedResource: its NetworkPolicies, and whether it can be reached with the credentials that its roles refer to. */
 import type { ProtectedResource, ProtectedResourceStatus } from '@firebreak/crds'
-import { annotations, type OperatorPlace } from '../containment/names.ts'
+import { type OperatorPlace, resourcesFromAnnotation } from '../containment/names.ts'
 import { resourceLabels, resourceNetworkPolicies } from '../containment/resource-network-policy.ts'
 import { ApiError, type KubernetesClient } from '../kubernetes/client.ts'
 import { type KubernetesObject, protectedResources } from '../kubernetes/objects.ts'
@@ -129,7 +129,7 @@ function placesOf({ spec: { workload }, metadata }: ProtectedResource, world: Wo
   )
   const agrees = (namespace: (typeof selected)[number]): boolean =>
     namespace.metadata.name === metadata.namespace ||
-    (namespace.metadata.annotations?.[annotations.resourcesFrom] ?? '')
+    (namespace.metadata.annotations?.[resourcesFromAnnotation] ?? '')
       .split(',')
       .some((each) => each.trim() === metadata.namespace)
   const namesOf = (some: typeof selected): string[] => some.map((namespace) => namespace.metadata.name).sort()
@@ -146,7 +146,7 @@ function shielded({ agreed, refused }: Places): Finding {
       type,
       status: 'False',
       reason: 'NamespaceDoesNotAgree',
-      message: `namespace ${refused.join(', ')} needs the annotation ${annotations.resourcesFrom} with this namespace in it`,
+      message: `namespace ${refused.join(', ')} needs the annotation ${resourcesFromAnnotation} with this namespace in it`,
     }
   if (agreed.length === 0)
     return { type, status: 'False', reason: 'NoNamespace', message: 'namespaceSelector selects no namespace' }

@@ -73,7 +73,7 @@ export function webhookConfigurations(target: WebhookTarget): {
               {
                 name: 'matters',
                 expression: [
-                  "request.subResource == 'ephemeralcontainers'",
+                  "has(request.subResource) && request.subResource == 'ephemeralcontainers'",
                   changes('labels', labels.agent),
                   ...Object.values(annotations).map((annotation) => changes('annotations', annotation)),
                 ].join(' || '),

@@ -1,0 +1,196 @@
+import assert from 'node:assert/strict'
+import { globSync, readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { KubeConfig } from '@kubernetes/client-node'
+import { parse } from 'yaml'
+import { type ControlPlane, startControlPlane, type User } from '../e2e/index.ts'
+import { startOperator } from './operator.ts'
+
+const file = (path: string): string => fileURLToPath(new URL(path, import.meta.url))
+const crds = globSync(file('../crds/*.yaml')).flatMap((path) => ['-f', path])
+const attempts = parse(readFileSync(file('../attacks/admission.yaml'), 'utf8')) as Record<
+  'attacks' | 'benign',
+  readonly Attempt[]
+>
+
+interface Attempt {
+  readonly name: string
+  readonly pod?: { readonly metadata?: { readonly labels?: object }; readonly spec?: object }
+  readonly object?: { readonly metadata: object }
+  readonly kubectl?: readonly string[]
+  readonly says?: string
+}
+
+const manifests = `apiVersion: v1
+kind: Namespace
+metadata: {name: agents}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: developer, namespace: agents}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: everything-but-enter}
+subjects: [{kind: User, name: developer}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: everything-but-enter}
+rules:
+  - {apiGroups: ["*"], resources: ["*"], verbs: [get, list, watch, create, update, patch, delete, deletecollection]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: developer-namespaces}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: everything-but-enter}
+subjects: [{kind: User, name: developer}]
+---
+apiVersion: firebreak.dev/v1alpha1
+kind: ProtectedResource
+metadata: {name: orders-db, namespace: agents}
+spec:
+  type: postgresql
+  address: orders-db.data.svc:5432
+  tls: {mode: disable}
+  roles: [{name: reader, credential: {secret: {name: orders-reader}}}]
+---
+apiVersion: firebreak.dev/v1alpha1
+kind: AgentIdentity
+metadata: {name: support-bot, namespace: agents}
+spec:
+  workload: {podSelector: {matchLabels: {app: support-bot}}}
+  access: [{resource: orders-db, roles: [reader]}]
+`
+
+describe('the operator on a real API server', function () {
+  this.timeout(120_000)
+  let cluster: ControlPlane
+  let developer: User
+  const logged: string[] = []
+  const stack = new AsyncDisposableStack()
+  let pods = 0
+
+  const pod = (name: string, { metadata = {}, spec = {} }: NonNullable<Attempt['pod']> = {}): string =>
+    JSON.stringify({
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { labels: { app: 'support-bot' }, ...metadata, name, namespace: 'agents' },
+      spec: { containers: [{ name: 'agent', image: 'x' }], ...spec },
+    })
+  const attempt = async (what: Attempt): Promise<{ status: number | null; said: string }> => {
+    const { status, stdout, stderr } = what.kubectl
+      ? await developer.kubectl.attempt(['-n', 'agents', ...what.kubectl])
+      : await developer.kubectl.attempt(['apply', '-n', 'agents', '-f', '-'], {
+          input: what.object ? JSON.stringify(what.object) : pod(`attempt-${++pods}`, what.pod),
+        })
+    return { status, said: stdout + stderr }
+  }
+
+  before(async function () {
+    this.timeout('45m')
+    cluster = stack.use(
+      await startControlPlane({ controllers: ['namespace', 'serviceaccount', 'garbagecollector'] }),
+    )
+    await cluster.kubectl.run(['apply', ...crds])
+    await cluster.kubectl.run(['wait', '--for=condition=Established', '--timeout=60s', ...crds])
+    await cluster.kubectl.run(['create', 'namespace', 'firebreak-system'])
+    developer = await cluster.user({ name: 'developer' })
+    const operator = await cluster.user({ name: 'firebreak-operator', groups: ['system:masters'] })
+    const kubeConfig = new KubeConfig()
+    kubeConfig.loadFromFile(operator.kubeconfig)
+    stack.use(
+      await startOperator({
+        kubeConfig,
+        replica: 'one',
+        user: operator.name,
+        place: {
+          namespace: 'firebreak-system',
+          podSelector: { matchLabels: { app: 'operator' } },
+          port: 18000,
+        },
+        certificate: { namespace: 'firebreak-system', name: 'firebreak-operator', hosts: ['127.0.0.1'] },
+        webhooks: { host: '127.0.0.1', port: 0, outside: true },
+        images: { enforcer: 'firebreak/sidecar:test', envoy: 'envoyproxy/envoy:test' },
+        control: 'firebreak-operator.firebreak-system.svc:18000',
+        acknowledgements: { of: () => undefined, changes: { synced: Promise.resolve(), onKeys: () => {} } },
+        probe: async () => [],
+        log: {
+          error: (fields, message) => logged.push(`${message} ${JSON.stringify(fields)}`),
+          info: () => {},
+        },
+      }),
+    )
+    await cluster.kubectl.run(['apply', '-f', '-'], { input: manifests })
+    const until = Date.now() + 30_000
+    const ready = async (): Promise<boolean> => {
+      const agents = await cluster.kubectl.run(['get', 'namespace', 'agents', '--show-labels'])
+      const policies = await cluster.kubectl.run(['get', 'networkpolicy', '-n', 'agents', '-o', 'name'])
+      return agents.includes('firebreak.dev/agents=true') && policies.includes('support-bot')
+    }
+    while (!(await ready())) assert.ok(Date.now() < until, logged.join('\n'))
+    for (const name of ['running', 'disposable'])
+      await cluster.kubectl.run(['apply', '-f', '-'], { input: pod(name) })
+    const status = ['--subresource=status', '--type=merge', '-p', '{"status":{"phase":"Running"}}']
+    await cluster.kubectl.run(['patch', 'pod', 'running', '-n', 'agents', ...status])
+    await cluster.kubectl.run(['apply', '-f', '-'], {
+      input: pod('bystander', { metadata: { labels: { app: 'other' } } }),
+    })
+  })
+  after(() => stack.disposeAsync())
+
+  it('injects the pods of an agent, and no others', async () => {
+    const containers = async (name: string): Promise<string> =>
+      await cluster.kubectl.run([
+        'get',
+        'pod',
+        name,
+        '-n',
+        'agents',
+        '-o',
+        'jsonpath={.spec.initContainers[*].name} {.metadata.labels.firebreak\\.dev/agent}',
+      ])
+    assert.equal(
+      await containers('running'),
+      'firebreak-rules firebreak-enforcer firebreak-envoy support-bot',
+    )
+    assert.equal(await containers('bystander'), ' ')
+  })
+
+  for (const what of attempts.attacks) {
+    it(`refuses ${what.name}`, async () => {
+      const { status, said } = await attempt(what)
+      assert.notEqual(status, 0, said)
+      assert.ok(said.includes(what.says ?? ''), said)
+    })
+  }
+  for (const what of attempts.benign) {
+    it(`lets pass ${what.name}`, async () => {
+      const { status, said } = await attempt(what)
+      assert.equal(status, 0, said)
+    })
+  }
+
+  it('lets enter whom RBAC lets', async () => {
+    // there is no kubelet here: what is asked of it fails after admission
+    const { stderr } = await cluster.kubectl.attempt([
+      'exec',
+      '-n',
+      'agents',
+      'running',
+      '-c',
+      'agent',
+      '--',
+      'sh',
+    ])
+    assert.match(stderr, /does not have a host assigned/)
+  })
+
+  it('warns of names that lead nowhere', async () => {
+    const { stderr } = await developer.kubectl.attempt(['apply', '-n', 'agents', '-f', '-'], {
+      input: manifests.slice(manifests.lastIndexOf('---')).replaceAll('orders-db', 'order-db'),
+    })
+    assert.match(stderr, /Warning: spec\.access\[0\]\.resource: .*did you mean orders-db\?/)
+  })
+
+  it('logged no failure', () => {
+    assert.deepEqual(logged, [])
+  })
+})

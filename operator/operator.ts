@@ -1,0 +1,163 @@
+/** One replica of the operator: it answers the API server's questions, and as the leader it reconciles. */
+import type { KubeConfig } from '@kubernetes/client-node'
+import { keepServingCertificate, type ServingPlace } from './certificates/serving.ts'
+import type { OperatorPlace } from './containment/names.ts'
+import type { InjectionContext } from './injection/inject.ts'
+import { KubernetesClient } from './kubernetes/client.ts'
+import { mutatingWebhooks, subjectAccessReviews, validatingWebhooks } from './kubernetes/objects.ts'
+import type { Acknowledgements } from './reconcile/agent-identity.ts'
+import { leadWhenElected } from './reconcile/leadership.ts'
+import type { Probe } from './reconcile/protected-resource.ts'
+import { reconcileAll } from './reconcile/run.ts'
+import { World } from './watch/world.ts'
+import type { Review } from './webhooks/admission.ts'
+import { paths, type WebhookTarget, webhookConfigurations } from './webhooks/configurations.ts'
+import {
+  validateApprovalRequest,
+  validateGenerated,
+  validateKind,
+  validateNamespace,
+} from './webhooks/kinds.ts'
+import { type Authorizer, injectPod, validateEntry, validatePod, validatePodUpdate } from './webhooks/pods.ts'
+import { WebhookServer } from './webhooks/server.ts'
+
+const renewEvery = 3_600_000
+
+export interface OperatorOptions {
+  readonly kubeConfig: KubeConfig
+  /** Of this replica; the pod's name. */
+  readonly replica: string
+  readonly place: OperatorPlace
+  /** The operator's own user, as the API server knows it. */
+  readonly user: string
+  readonly certificate: ServingPlace
+  readonly webhooks: { readonly host?: string; readonly port: number } & (
+    | { readonly service: NonNullable<WebhookTarget['service']> }
+    /** Where the operator runs outside of the cluster. */
+    | { readonly outside: true }
+  )
+  readonly images: InjectionContext['images']
+  /** `host:port` at which sidecars reach the configuration stream. */
+  readonly control: string
+  readonly acknowledgements: Acknowledgements
+  readonly probe: Probe
+  readonly log: OperatorLog
+}
+
+export interface OperatorLog {
+  error(fields: Readonly<Record<string, unknown>>, message: string): void
+  info(fields: Readonly<Record<string, unknown>>, message: string): void
+}
+
+/** Runs until it is disposed of: then it gives up leadership, finishes what has begun, and closes. */
+export async function startOperator(options: OperatorOptions): Promise<AsyncDisposable> {
+  await using starting = new AsyncDisposableStack()
+  const { log } = options
+  const client = starting.use(new KubernetesClient(options.kubeConfig))
+  const world = starting.use(
+    new World(client, (kind, error) =>
+      log.error({ kind, error: error.message }, 'a watch failed; it starts again'),
+    ),
+  )
+  const certificate = await keepServingCertificate(client, options.certificate)
+  await world.synced
+  const context = { images: options.images, control: options.control, controlCa: certificate.ca }
+  const server = starting.use(
+    await WebhookServer.start(
+      certificate,
+      reviews(world, context, options.user, authorizer(client)),
+      {
+        reviewed: () => {},
+        failed: (path, error) => log.error({ path, error: error.message }, 'a review failed'),
+      },
+      options.webhooks,
+    ),
+  )
+  const target: WebhookTarget = {
+    caBundle: certificate.ca,
+    ...('service' in options.webhooks
+      ? { service: options.webhooks.service }
+      : { url: `https://${options.webhooks.host}:${server.port}` }),
+  }
+  const stop = new AbortController()
+  const leading = leadWhenElected(
+    client,
+    {
+      namespace: options.place.namespace,
+      name: 'firebreak-operator',
+      holder: options.replica,
+      onError: (error) => log.error({ error: error.message }, 'leadership'),
+    },
+    async (signal) => {
+      log.info({ replica: options.replica }, 'this replica leads')
+      const { mutating, validating } = webhookConfigurations(target)
+      await client.apply(mutatingWebhooks, mutating)
+      await client.apply(validatingWebhooks, validating)
+      await reconcileAll(
+        {
+          world,
+          client,
+          operator: options.place,
+          acknowledgements: options.acknowledgements,
+          probe: options.probe,
+          events: {
+            failed: (controller, key, error) =>
+              log.error({ controller, key, error: error.message }, 'could not reconcile; trying again'),
+            reconciled: () => {},
+          },
+        },
+        signal,
+      )
+    },
+    stop.signal,
+  )
+  const renewal = setInterval(() => {
+    keepServingCertificate(client, options.certificate).then(
+      (renewed) => server.renew(renewed),
+      (error: Error) => log.error({ error: error.message }, "the certificate can't be renewed"),
+    )
+  }, renewEvery)
+  starting.defer(async () => {
+    clearInterval(renewal)
+    stop.abort()
+    await leading
+  })
+  return starting.move()
+}
+
+function reviews(
+  world: World,
+  context: InjectionContext,
+  operatorUser: string,
+  mayDo: Authorizer,
+): ReadonlyMap<string, Review> {
+  return new Map<string, Review>([
+    [paths.inject, (request) => injectPod(request, world, context)],
+    [paths.pods, (request) => validatePod(request, world, context)],
+    [paths.podUpdates, (request) => validatePodUpdate(request)],
+    [paths.entry, (request) => validateEntry(request, world, mayDo)],
+    [paths.kinds, (request) => validateKind(request, world)],
+    [paths.namespaces, (request) => validateNamespace(request, world, operatorUser)],
+    [paths.generated, (request) => validateGenerated(request, operatorUser)],
+    [paths.approvals, (request) => validateApprovalRequest(request, operatorUser)],
+  ])
+}
+
+/** Asks the API server's own authorizers, so that RBAC says who may. */
+function authorizer(client: KubernetesClient): Authorizer {
+  return async ({ username, uid, groups = [], extra }, verb, { namespace, name }) => {
+    const review = await client.create(subjectAccessReviews, {
+      metadata: { name: '' },
+      spec: {
+        user: username,
+        ...(uid !== undefined && { uid }),
+        groups: [...groups],
+        ...(extra && {
+          extra: Object.fromEntries(Object.entries(extra).map(([key, values]) => [key, [...values]])),
+        }),
+        resourceAttributes: { group: 'firebreak.dev', resource: 'agentidentities', verb, namespace, name },
+      },
+    })
+    return review.status?.allowed === true
+  }
+}
