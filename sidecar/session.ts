@@ -125,8 +125,8 @@ export interface HeldCommand {
   readonly estimate?: () => Promise<string | undefined>
   /** Aborted when the client gives up or is gone: the request is withdrawn. */
   readonly signal: AbortSignal
-  /** Told once people are asked, in words for the client: `held for approval as approvalrequest/NAME (…)`. */
-  readonly onAsked: (message: string) => void
+  /** Told once people are asked: the request's name, and words for the client, `held for approval as approvalrequest/NAME (…)`. */
+  readonly onAsked: (request: string, message: string) => void
 }
 
 /**
@@ -200,4 +200,6 @@ export interface CommandAudit {
 /** A protocol: it serves one client connection to its end. Rejections are bugs; what clients and servers do wrong is handled inside. */
 export interface Protocol {
   serve(client: Socket, gateway: Gateway): Promise<void>
+  /** Drops the accounts in the target that an earlier process made for its sessions and, being killed, left. Never rejects. */
+  dropLeftAccounts?(target: Target, credential: Credential): Promise<void>
 }

@@ -96,7 +96,7 @@ export class Holds {
       }
       const waiting = entry ?? (await this.#ask(session, held, terms, described, estimate?.effect))
       if ('kind' in waiting) return waiting
-      if (waiting !== asked) held.onAsked(whatIsAsked(waiting))
+      if (waiting !== asked) held.onAsked(waiting.name, whatIsAsked(waiting))
       asked = waiting
       if (terms.whileWaiting === 'fail') return pending(waiting)
       // it may have been decided while it was written

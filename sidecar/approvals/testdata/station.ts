@@ -157,7 +157,7 @@ export class Ask {
       parameters: [],
       context: ['database orders'],
       signal: this.gone.signal,
-      onAsked: (message) => this.told.push(message),
+      onAsked: (_request, message) => this.told.push(message),
       ...more,
     })
   }

@@ -151,5 +151,6 @@ export function copyFail(reason: string): Buffer {
   return frame(fromClient.copyFail, reason)
 }
 
+export const flush = frame(fromClient.flush)
 export const sync = frame(fromClient.sync)
 export const terminate = frame(fromClient.terminate)

@@ -54,8 +54,27 @@ export class FrameReader {
       this.buffer = Buffer.concat(this.#waiting, this.#waitingLength)
       this.#waiting = []
       this.#waitingLength = 0
-    } else this.buffer = chunk
+    } else {
+      // what was read on while a frame had to wait
+      const unread = this.buffer.length - this.#position
+      this.buffer = unread > 0 ? Buffer.concat([this.buffer.subarray(this.#position), chunk]) : chunk
+    }
     this.#position = 0
+  }
+
+  /** Bytes that have been pushed and not been handed out. */
+  get unread(): number {
+    return this.buffer.length - this.#position
+  }
+
+  /** Whether a frame of a type stands among what has not been handed out. */
+  hasUnread(type: number): boolean {
+    const { buffer } = this
+    for (let at = this.#position; at + headerLength <= buffer.length; ) {
+      if (buffer[at] === type) return true
+      at += 1 + Math.max(4, buffer.readInt32BE(at + 1))
+    }
+    return false
   }
 
   next(): ReadResult {

@@ -13,16 +13,26 @@ interface Entry {
   readonly secret: Buffer
   readonly target: Target
   readonly real: CancelKey
+  readonly cancelHere: () => boolean
 }
 
 const entries = new Map<number, Entry>()
 
-/** Makes a key for a client. Its owner must {@link forgetKey} it. */
-export function issueKey(target: Target, real: CancelKey, minor: 0 | 2): CancelKey {
+/**
+ * Makes a key for a client. Its owner must {@link forgetKey} it.
+ *
+ * @param cancelHere cancels what has not reached the server yet. @returns whether there was anything.
+ */
+export function issueKey(
+  target: Target,
+  real: CancelKey,
+  minor: 0 | 2,
+  cancelHere: () => boolean,
+): CancelKey {
   let processId = randomInt(1, 0x7fffffff)
   while (entries.has(processId)) processId = randomInt(1, 0x7fffffff)
   const secret = randomBytes(minor === 2 ? 32 : 4)
-  entries.set(processId, { secret, target, real })
+  entries.set(processId, { secret, target, real, cancelHere })
   return { processId, secret }
 }
 
@@ -34,7 +44,7 @@ export function forgetKey({ processId }: CancelKey): void {
 export async function cancelByKey({ processId, secret }: CancelKey, signal: AbortSignal): Promise<void> {
   const entry = entries.get(processId)
   if (!entry || entry.secret.length !== secret.length || !timingSafeEqual(entry.secret, secret)) return
-  await cancelOnServer(entry.target, entry.real, signal)
+  if (!entry.cancelHere()) await cancelOnServer(entry.target, entry.real, signal)
 }
 
 export function cancelOnServer(target: Target, real: CancelKey, signal: AbortSignal): Promise<void> {

@@ -63,21 +63,30 @@ export class Admission {
     return session.settle()
   }
 
-  /** @param text where the analysis stands for another text of the same form. */
+  /**
+   * @param text where the analysis stands for another text of the same form.
+   * @param index among the commands of the message.
+   */
   run(
     analysis: StatementAnalysis,
     decision: Decision,
     text: string | undefined,
     parameters?: Portal['parameters'],
+    index = 0,
   ): CommandRun {
-    const { guarded, unfinished } = this.#session
-    return new CommandRun(guarded, unfinished, analysis, decision, text, parameters)
+    const { guarded, unfinished, holding } = this.#session
+    const reference = holding.referenceOf(index)
+    return new CommandRun(guarded, unfinished, analysis, decision, text, parameters, reference)
   }
 
   /** @returns what to say when not all of the commands may run; each then has its audit line. */
   refuse(runs: readonly CommandRun[]): Refused | undefined {
     const { guarded } = this.#session
-    for (const run of runs) if (run.decision.effect !== 'allow') return refuseFor(run, runs)
+    const denied = runs.find(({ analysis, decision }) => isRefused(analysis, decision))
+    if (denied) return refuseFor(denied, runs)
+    const held = runs.find(({ decision }) => decision.effect === 'hold')
+    const refused = held && this.#session.holding.answer(held, runs)
+    if (refused) return refused
     for (const run of runs) {
       const limit = guarded.admit()
       if (!limit) continue
@@ -110,6 +119,11 @@ export class Admission {
     for (const change of run.changes) prepared.sent(change)
     return effects.length > 0
   }
+}
+
+/** Whether a command is refused at once: nobody is asked about one that can only fail. */
+export function isRefused({ serverError }: StatementAnalysis, { effect }: Decision): boolean {
+  return effect === 'deny' || (effect === 'hold' && serverError !== undefined)
 }
 
 function refuseFor(denied: CommandRun, runs: readonly CommandRun[]): Refused {

@@ -11,6 +11,9 @@ import { SimpleQuery } from './simple-query.ts'
  */
 export type ClientVerdict = 'forward' | 'done' | 'end' | 'wait' | Promise<void>
 
+/** What a client may send ahead while one of its commands is held. */
+const maximumUnread = 256 * 1024
+
 export class ClientSide {
   readonly #session: Session
   readonly #simple: SimpleQuery
@@ -24,8 +27,13 @@ export class ClientSide {
   }
 
   receive(chunk: Buffer): void {
-    this.#session.toServer.reader.push(chunk)
-    this.#process()
+    const { toServer, holding, client } = this.#session
+    toServer.reader.push(chunk)
+    if (holding.asking) {
+      // read on only to hear of the client's end
+      if (toServer.reader.hasUnread(fromClient.terminate)) this.#session.end()
+      else if (toServer.reader.unread > maximumUnread) client.pause()
+    } else this.#process()
   }
 
   /** Something that may have been waited for has happened. */
@@ -35,12 +43,13 @@ export class ClientSide {
   }
 
   #process(): void {
-    const { client, server, toServer } = this.#session
+    const { client, server, toServer, holding } = this.#session
     if (this.#waiting || this.#session.closed) return
     const stopped = this.#messages()
     if (stopped === 'end') return
     toServer.write()
-    if (stopped || server.socket.writableNeedDrain) client.pause()
+    const stops = stopped && !holding.asking
+    if (stops || server.socket.writableNeedDrain || toServer.reader.unread > maximumUnread) client.pause()
     else if (client.isPaused()) client.resume()
     if (stopped instanceof Promise) this.#waitFor(stopped)
   }
@@ -57,6 +66,7 @@ export class ClientSide {
       if (result === 'more') return undefined
       if (result === 'error') return session.fail('08P01', reader.problem)
       const verdict = this.#message()
+      if (verdict === 'forward' || verdict === 'done') session.holding.messageIsOver()
       if (verdict === 'forward') toServer.forward()
       else {
         toServer.skip()

@@ -3,13 +3,16 @@
  * nothing runs any more after an error up to the Sync.
  * https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-EXT-QUERY
  */
+import type { StatementAnalysis } from '../analysis/types.ts'
 import { decodeBind, decodeExecute, decodeParse, decodeTarget } from '../codec/client-messages.ts'
 import * as encode from '../codec/encode.ts'
+import { isRefused } from './admission.ts'
 import type { ClientVerdict } from './client-side.ts'
+import { heldPortal } from './held.ts'
 import { parameterTexts } from './parameters.ts'
 import { Portal } from './portal.ts'
 import { noSuchPortal, placeholder } from './refusals.ts'
-import type { CommandRun } from './run.ts'
+import { CommandRun } from './run.ts'
 import { ownPrefix, type Session } from './session.ts'
 
 export class ExtendedQuery {
@@ -31,7 +34,7 @@ export class ExtendedQuery {
     const { name } = parse
     if (isReserved(name)) return this.#reserved()
     const analysed = admission.analyse(parse.text)
-    const refused = analysed.statements.find((statement) => admission.decide(statement).effect !== 'allow')
+    const refused = analysed.statements.find((statement) => isRefused(statement, admission.decide(statement)))
     const again = refused && admission.mayBeNew(analysed.statements, parse.text)
     if (again) return again
     session.groupOpen = true
@@ -43,7 +46,9 @@ export class ExtendedQuery {
       session.expect({ kind: 'parse', ...(refusal && { refusal }) })
       return 'done'
     }
-    const value = { text: Buffer.from(parse.text), bySql: false, analysed, stateKey: session.state.key }
+    const { parameterTypes } = parse
+    const text = Buffer.from(parse.text)
+    const value = { text, parameterTypes, bySql: false, analysed, stateKey: session.state.key }
     session.expect({ kind: 'parse', change: { of: 'statement', name, value } })
     return 'forward'
   }
@@ -68,6 +73,8 @@ export class ExtendedQuery {
     }
     const text = prepared.analysed.byForm ? prepared.text.toString('utf8') : undefined
     const value = new Portal(true, analysis, text, parameterTexts(bind))
+    const held = analysis && session.admission.decide(analysis).effect === 'hold'
+    if (held) value.held = heldPortal(prepared, bind, text)
     session.expect({ kind: 'bind', change: { of: 'portal', name, value } })
     return 'forward'
   }
@@ -104,8 +111,9 @@ export class ExtendedQuery {
       session.expect({ kind: 'execute' })
       return 'forward'
     }
-    const run = portal.run && !portal.run.finished ? this.#goOn(portal.run) : this.#start(portal)
-    if (!run) return 'done'
+    const run =
+      portal.run && !portal.run.finished ? this.#goOn(portal.run) : this.#start(portal, portal.analysis)
+    if (!(run instanceof CommandRun)) return run
     portal.run = run
     if (this.#needsColumns(run) && !portal.columns) {
       session.toServer.send(encode.describe('portal', execute.portal))
@@ -115,15 +123,18 @@ export class ExtendedQuery {
     return 'forward'
   }
 
-  /** @returns undefined if it was refused. */
-  #start({ analysis, text, parameters }: Portal): CommandRun | undefined {
-    const { admission } = this.#session
-    if (!analysis) return undefined
-    const run = admission.run(analysis, admission.decide(analysis), text, parameters)
+  /** @returns what has become of the message, if it does not run now. */
+  #start(portal: Portal, analysis: StatementAnalysis): CommandRun | ClientVerdict {
+    const { admission, holding } = this.#session
+    const { text, parameters, held } = portal
+    const decision = admission.decide(analysis)
+    const wait =
+      decision.effect === 'hold' &&
+      holding.before([analysis], [decision], () => held && { ...held, parameterTexts: parameters })
+    if (wait) return wait
+    const run = admission.run(analysis, decision, text, parameters)
     const refused = admission.refuse([run])
-    if (!refused) return run
-    this.#instead(refused.message, refused.reference)
-    return undefined
+    return refused ? this.#instead(refused.message, refused.reference) : run
   }
 
   #goOn(run: CommandRun): CommandRun {

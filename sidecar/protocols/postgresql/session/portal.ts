@@ -1,6 +1,7 @@
 /** A portal: what Bind and DECLARE make, and Execute and FETCH read. */
 import type { StatementAnalysis } from '../analysis/types.ts'
 import type { ResultColumn } from '../codec/server-messages.ts'
+import type { Held } from './held.ts'
 import type { CommandRun } from './run.ts'
 
 export class Portal {
@@ -12,6 +13,8 @@ export class Portal {
   readonly text: string | undefined
   readonly parameters: readonly (string | null)[]
   columns: readonly ResultColumn[] | undefined
+  /** What people are asked about, where policy holds what it does. */
+  held: Held | undefined
   /** The command that reads it; one that stopped at a number of rows goes on when the portal is executed again. */
   run: CommandRun | undefined
 
@@ -26,6 +29,7 @@ export class Portal {
     this.text = text
     this.parameters = parameters
     this.columns = undefined
+    this.held = undefined
     this.run = undefined
   }
 }

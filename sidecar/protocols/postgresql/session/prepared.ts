@@ -11,6 +11,8 @@ import type { SessionState } from './state.ts'
 
 export interface Prepared {
   readonly text: Buffer
+  /** As the client has declared them; 0 for those that the server is to infer. */
+  readonly parameterTypes?: readonly number[]
   /** Made by SQL: the text is that of the PREPARE. */
   readonly bySql: boolean
   analysed: Analysed

@@ -1,6 +1,6 @@
 /** What a client hears when the gateway answers instead of the server. */
-import { type Decision, describeDecision } from '@firebreak/policy'
-import type { LimitReached, Refusal } from '../../../session.ts'
+import { type Decision, describeDecision, describeRule } from '@firebreak/policy'
+import type { HoldOutcome, LimitReached, Refusal } from '../../../session.ts'
 import type { StatementAnalysis } from '../analysis/types.ts'
 import { errorResponse } from '../codec/encode.ts'
 
@@ -11,15 +11,6 @@ export function placeholder(reference: string): string {
 
 export function refusedCommand(decision: Decision, analysis: StatementAnalysis, reference: string): Buffer {
   if (analysis.serverError) return errorResponse({ severity: 'ERROR', ...analysis.serverError })
-  if (decision.effect === 'hold') {
-    return errorResponse({
-      severity: 'ERROR',
-      code: '42501',
-      message: `${decision.rule ? `policy ${decision.rule.policy}, rule ${decision.rule.rule}` : 'policy'} requires approval, and there is nobody here to ask`,
-      detail: sentence(decision.reason),
-      hint: hint(decision.hint, reference),
-    })
-  }
   return errorResponse({
     severity: 'ERROR',
     code: '42501',
@@ -27,6 +18,26 @@ export function refusedCommand(decision: Decision, analysis: StatementAnalysis, 
     detail: decision.rule && sentence(decision.reason),
     hint: hint(decision.hint, reference),
   })
+}
+
+/** @param canceled by the client itself. */
+export function notApproved(
+  decision: Decision,
+  { message, hint: help }: Extract<HoldOutcome, { kind: 'refused' }>,
+  canceled: boolean,
+  reference: string,
+): Buffer {
+  return errorResponse({
+    severity: 'ERROR',
+    code: canceled ? '57014' : '42501',
+    message,
+    detail: sentence(`${ruleOf(decision)} requires approval: ${decision.reason}`),
+    hint: hint(help ?? decision.hint, reference),
+  })
+}
+
+function ruleOf({ rule }: Decision): string {
+  return rule ? describeRule(rule) : 'policy'
 }
 
 export function noSuchPortal(name: string): Buffer {

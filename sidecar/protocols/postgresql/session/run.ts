@@ -19,6 +19,8 @@ export class CommandRun {
   readonly analysis: StatementAnalysis
   readonly decision: Decision
   readonly reference: string
+  /** Name of the request by which people agreed, or did not. */
+  approval: string | undefined
   readonly parameters: CommandAudit['parameters']
   /** The first row of an execute has been seen. */
   begun = false
@@ -50,11 +52,12 @@ export class CommandRun {
     decision: Decision,
     text: string | undefined,
     parameters?: CommandAudit['parameters'],
+    reference = session.reference(),
   ) {
     this.#session = session
     this.analysis = analysis
     this.decision = decision
-    this.reference = session.reference()
+    this.reference = reference
     this.#text = text
     this.parameters = parameters
     this.#unfinished = unfinished
@@ -137,6 +140,11 @@ export class CommandRun {
     return undefined
   }
 
+  /** It is looked at again, as another run with the same reference. */
+  forget(): void {
+    this.#unfinished.delete(this)
+  }
+
   /** The client has read as many rows as it asked for, and may go on. */
   stopped(): void {
     this.suspended = true
@@ -161,6 +169,7 @@ export class CommandRun {
       },
       ...(this.#text !== undefined && { text: this.#text }),
       ...(this.parameters && { parameters: this.parameters }),
+      ...(this.approval !== undefined && { approval: this.approval }),
     })
   }
 }

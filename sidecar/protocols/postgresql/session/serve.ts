@@ -9,7 +9,7 @@ import type {
   Refusal,
   Result,
 } from '../../../session.ts'
-import { type Maker, makeAccount, type ShortLivedAccount } from '../accounts/short-lived.ts'
+import { dropLeftAccounts, type Maker, makeAccount, type ShortLivedAccount } from '../accounts/short-lived.ts'
 import { Analyser } from '../analysis/analyser.ts'
 import { analyseStartup } from '../analysis/startup.ts'
 import { CatalogueCache } from '../catalogue/cache.ts'
@@ -26,7 +26,7 @@ const handshakeTimeout = 30_000
 /** One analysis memory for all sessions: what a text means depends on nothing else than its key. */
 const analyser = new Analyser()
 
-export const postgresql: Protocol = { serve }
+export const postgresql: Protocol = { serve, dropLeftAccounts }
 
 async function serve(socket: Socket, gateway: Gateway): Promise<void> {
   socket.on('error', () => {})
@@ -74,6 +74,7 @@ async function withServer(
   const catalogue = await cache.acquire(deadline)
   if (!catalogue.ok) return refuse(client, failedConnection(catalogue.error, guarded))
   let key: CancelKey | undefined
+  let session: Session | undefined
   let account: ShortLivedAccount | undefined
   try {
     const refusal = decideStartup(guarded, analyseStartup(parameters, catalogue.value))
@@ -99,13 +100,15 @@ async function withServer(
     )
     if (!connected.ok) return refuse(client, failedConnection(connected.error, guarded))
     const server = connected.value
-    key = server.key && issueKey(gateway.target, server.key, minor)
+    const cancelHeld = (): boolean => session?.holding.cancel() ?? false
+    key = server.key && issueKey(gateway.target, server.key, minor, cancelHeld)
     client.write(encode.authenticationOk)
     for (const [name, value] of server.parameters) client.write(encode.parameterStatus(name, value))
     if (key) client.write(encode.backendKeyData(key.processId, key.secret))
     const state = new SessionState(cache)
     for (const [name, value] of server.parameters) state.parameter(name, value)
-    await new Session(client, server, gateway, guarded, analyser, state).run()
+    session = new Session(client, server, gateway, guarded, analyser, state, database)
+    await session.run()
   } finally {
     if (key) forgetKey(key)
     cache.release()

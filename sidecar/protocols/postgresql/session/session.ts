@@ -10,6 +10,7 @@ import type { ServerConnection } from '../handshake/server.ts'
 import { Admission } from './admission.ts'
 import { ClientSide } from './client-side.ts'
 import { Forwarder } from './forwarder.ts'
+import { Holding } from './holding.ts'
 import { type Operation, OperationQueue } from './operation.ts'
 import { PreparedStatements } from './prepared.ts'
 import { refusedSession } from './refusals.ts'
@@ -21,6 +22,9 @@ import { ownCatalogueQuery, type SessionState, stateQuery } from './state.ts'
 export const ownPrefix = 'firebreak_'
 const ownName = `${ownPrefix}own`
 
+/** A client that is busy all the time hears the last ones when it is not. */
+const maximumNotices = 16
+
 export class Session {
   readonly client: Socket
   readonly server: ServerConnection
@@ -30,6 +34,8 @@ export class Session {
   readonly state: SessionState
   readonly prepared: PreparedStatements
   readonly admission: Admission
+  readonly holding: Holding
+  readonly database: string
   readonly toServer: Forwarder
   readonly toClient: Forwarder
   readonly operations = new OperationQueue()
@@ -47,6 +53,7 @@ export class Session {
   readonly #serverSide: ServerSide
   readonly #ended = Promise.withResolvers<void>()
   #closed = false
+  readonly #notices: string[] = []
   #cancelling: Promise<void> | undefined
 
   constructor(
@@ -56,6 +63,7 @@ export class Session {
     guarded: GuardedSession,
     analyser: Analyser,
     state: SessionState,
+    database: string,
   ) {
     this.client = client
     this.server = server
@@ -65,6 +73,8 @@ export class Session {
     this.state = state
     this.prepared = new PreparedStatements(analyser, state)
     this.admission = new Admission(this)
+    this.holding = new Holding(this)
+    this.database = database
     this.toServer = new Forwarder(new FrameReader(clientRules), server.socket)
     this.toClient = new Forwarder(new FrameReader(serverRules), client)
     this.#clientSide = new ClientSide(this)
@@ -86,11 +96,13 @@ export class Session {
     try {
       await this.askState()
       if (this.#closed) return
+      guarded.onNotice = (message) => this.notify(message)
       client.write(encode.readyForQuery('I'))
       client.on('data', (chunk: Buffer) => this.#clientSide.receive(chunk))
       await this.#ended.promise
     } finally {
       guarded.signal.removeEventListener('abort', expired)
+      guarded.onNotice = undefined
       this.state.close()
       for (const run of this.unfinished)
         run.finish(
@@ -105,6 +117,7 @@ export class Session {
   end(lastWords?: Buffer): 'end' {
     if (this.#closed) return 'end'
     this.#closed = true
+    this.holding.abandon()
     const { client, server, toClient, toServer } = this
     for (const forwarder of [toClient, toServer]) {
       forwarder.skip()
@@ -158,7 +171,22 @@ export class Session {
 
   /** The client side may be waiting for everything to be answered. */
   idle(): void {
-    if (this.operations.length === 0) this.#clientSide.resume()
+    if (this.operations.length > 0) return
+    if (this.#notices.length > 0) this.#sayNotices()
+    this.#clientSide.resume()
+  }
+
+  /** Says something that is no answer to a command, as soon as it can be told apart from one. */
+  notify(message: string): void {
+    this.#notices.push(message)
+    if (this.#notices.length > maximumNotices) this.#notices.shift()
+    if (this.operations.length === 0) this.#sayNotices()
+  }
+
+  #sayNotices(): void {
+    if (this.#closed || this.toClient.reader.rest > 0) return
+    for (const message of this.#notices) this.client.write(encode.noticeResponse(message))
+    this.#notices.length = 0
   }
 
   /** Answers all open questions about the state; only when nothing is in flight. */

@@ -7,6 +7,7 @@ import * as encode from '../codec/encode.ts'
 import type { Refused } from './admission.ts'
 import type { ClientVerdict } from './client-side.ts'
 import { functionCall } from './function-call.ts'
+import { heldFunctionCall } from './held.ts'
 import type { NameChange } from './prepared.ts'
 import { placeholder } from './refusals.ts'
 import type { Session } from './session.ts'
@@ -34,10 +35,18 @@ export class SimpleQuery {
     const allowed = decisions.every((decision) => decision.effect === 'allow')
     const again = allowed ? undefined : admission.mayBeNew(statements, text)
     if (again) return again
+    const held = allowed
+      ? undefined
+      : session.holding.before(statements, decisions, () => ({
+          statement: text,
+          parameters: [],
+          exactText: byForm ? text.toString('utf8') : undefined,
+        }))
+    if (held) return held
     session.groupOpen = false
     const exactText = byForm ? text.toString('utf8') : undefined
     const runs = statements.map((statement, index) =>
-      admission.run(statement, decisions[index] ?? admission.decide(statement), exactText),
+      admission.run(statement, decisions[index] ?? admission.decide(statement), exactText, undefined, index),
     )
     const refused = admission.refuse(runs)
     if (refused) return this.#replace(refused)
@@ -57,8 +66,13 @@ export class SimpleQuery {
     const { buffer, start, end } = session.toServer.reader
     const analysis = functionCall(buffer, start, end, session.state)
     if (!analysis) return session.malformed()
+    const decision = admission.decide(analysis)
+    const held = session.holding.before([analysis], [decision], () =>
+      heldFunctionCall(analysis.command.text, buffer.subarray(start, end)),
+    )
+    if (held) return held
     session.groupOpen = false
-    const run = admission.run(analysis, admission.decide(analysis), undefined)
+    const run = admission.run(analysis, decision, undefined)
     const refused = admission.refuse([run])
     if (refused) return this.#replace(refused)
     session.state.predict(analysis.effects)
