@@ -11,6 +11,7 @@ import { type Configuration, loadConfiguration } from './configuration/configura
 import { watchDirectory } from './configuration/watch.ts'
 import { nameOf } from './decide/live-session.ts'
 import { identitiesFor, isLoopbackIdentity } from './listen/authenticate.ts'
+import { dropLeftAccounts } from './listen/left-accounts.ts'
 import { type Address, Listener } from './listen/listener.ts'
 import { mayHoldSecret, normalizeSql } from './protocols/postgresql/analysis/normalize.ts'
 import { postgresql } from './protocols/postgresql/index.ts'
@@ -173,6 +174,7 @@ export class Standalone implements AsyncDisposable {
         })
       : await openNear(supported.port, open)
     this.#listeners.push(listener)
+    void dropLeftAccounts(resource, supported.protocol, this.#runtime)
     this.#options.onEvent({ kind: 'listening', resource: name, type, address: listener.address, database })
     const identities = identitiesFor(resource, this.#runtime.configuration)
       .filter(isLoopbackIdentity)

@@ -131,6 +131,11 @@ describe('accounts of sessions', function () {
     await using fresh = await start(
       `username: maker, credential: {env: {password: SHOP_PASSWORD}}, shortLived: {memberOf: [reader]}`,
     )
+    await eventually(async () => !(await roles()).includes(`firebreak_${dead}`))
+    await shop.admin(
+      'shop',
+      `SET ROLE maker; CREATE ROLE firebreak_${dead} VALID UNTIL '2001-01-01' IN ROLE reader`,
+    )
     const agent = await client(fresh)
     const rest = await roles()
     await agent.end()

@@ -122,6 +122,16 @@ async function backendGone(connection: ControlConnection, username: string): Pro
   if (!(await gone())) throw new Error(`the session of ${username} on the server does not end`)
 }
 
+/** As {@link makeAccount} does each time: for a gateway that has just started. */
+export async function dropLeftAccounts(target: Target, credential: Credential): Promise<void> {
+  const database = target.database ?? credential.username
+  const maker: Maker = { target, database, credential: async () => ({ ok: true, value: credential }) }
+  const opened = await connect(maker, AbortSignal.timeout(dropTimeout))
+  if (!opened.ok) return
+  using connection = opened.value
+  await sweep(connection).catch(() => {})
+}
+
 /** Drops what a gateway that was killed has left: accounts that can't log in any more, and that nobody is logged in with. */
 async function sweep(connection: ControlConnection): Promise<void> {
   const left = await connection.value(

@@ -1,0 +1,20 @@
+import type { ProtectedResource } from '@firebreak/crds'
+import { nameOf } from '../decide/live-session.ts'
+import type { Runtime } from '../runtime.ts'
+import type { Protocol } from '../session.ts'
+import { targetOf } from './target.ts'
+
+/** Drops what a process that was killed has left in a target. One that can't be reached now is left to the next session. */
+export async function dropLeftAccounts(
+  resource: ProtectedResource,
+  protocol: Protocol,
+  { configuration, credentials }: Runtime,
+): Promise<void> {
+  const target = targetOf(resource, configuration)
+  if (!target.ok) return
+  for (const role of resource.spec.roles) {
+    if (!role.shortLived) continue
+    const credential = await credentials.current(nameOf(resource), role.name)
+    if (credential.ok) await protocol.dropLeftAccounts?.(target.value, credential.value)
+  }
+}
