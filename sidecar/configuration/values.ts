@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { Result } from '../session.ts'
+import { inWords } from '../system-errors.ts'
 import type { Configuration } from './configuration.ts'
 
 export interface ValueSource {
@@ -39,7 +40,7 @@ export function readValue(
     } catch (error) {
       return {
         ok: false,
-        error: `the file ${source.file.path} can't be read (${(error as NodeJS.ErrnoException).code})`,
+        error: `the file ${source.file.path} can't be read: ${inWords(error)}`,
       }
     }
   }

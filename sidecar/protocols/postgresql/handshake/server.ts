@@ -98,7 +98,7 @@ async function encrypt(
   if (tls.mode === 'disable') return plain
   plain.write(sslRequest)
   const answer = await readExactly(plain, 1, signal)
-  if (answer[0] !== 0x53) throw new ServerRefusal('08001', 'the server does not offer TLS')
+  if (answer[0] !== 0x53) throw new ServerRefusal(noTls, 'the server does not offer TLS')
   if (plain.readableLength > 0)
     throw new HandshakeError('the server sent unencrypted data before TLS started')
   const serverName = tls.serverName ?? target.host
@@ -215,6 +215,9 @@ async function readyServer(socket: Socket, signal: AbortSignal): Promise<ServerC
   }
 }
 
+/** Of a connection that could not be made; the server itself never sends it. */
+const noTls = '08001'
+
 function refusal(message: Buffer): ServerRefusal {
   const fields = decodeErrorFields(message, 0, message.length)
   return new ServerRefusal(
@@ -235,7 +238,13 @@ function failure(error: unknown, target: Target): ConnectFailure {
         hint,
       }
     }
-    return { code: error.code, message: `the server at ${where} refused the connection: ${error.message}` }
+    return {
+      code: error.code,
+      message: `the server at ${where} refused the connection: ${error.message}`,
+      ...(error.code === noTls && {
+        hint: 'Switch TLS on at the server; spec.tls.mode disable of the ProtectedResource is for servers on this host.',
+      }),
+    }
   }
   const code = (error as NodeJS.ErrnoException | undefined)?.code
   const reason =
