@@ -57,6 +57,19 @@ SELECT n, 'name ' || n, '2001-01-01'::date + n, n * 1.5, ARRAY['t' || n, 'u'], j
   ARRAY[k, n], (ARRAY['sad', 'ok', 'happy'])[1 + (n + k) % 3]::mood, int4range(k, k + n), point(k, n)
 FROM generate_series(1, 6) n, (VALUES (:'m', :'k'::integer)) v (m, k);
 INSERT INTO person (id, name) VALUES (7, 'nobody');
+-- values on which operations fail in one of the two only
+INSERT INTO person
+SELECT 8, 'odd', '2001-01-08', 8, ARRAY['t8'], '{"a": 8}', CASE WHEN k = 7 THEN '42' ELSE '%s ''odd?>--' END,
+  CASE WHEN k = 7 THEN '123456tail' ELSE '{"a":}tail' END, CASE WHEN k = 7 THEN '' ELSE repeat('y', 40) END,
+  CASE WHEN k = 7 THEN '7' ELSE '{' END, CASE WHEN k = 7 THEN '10.0.0.1' ELSE repeat('c', 99) END,
+  CASE WHEN k = 7 THEN 0 ELSE 32767 END, CASE WHEN k = 7 THEN 0 ELSE 2147483647 END, CASE WHEN k = 7 THEN -1 ELSE 9223372036854775807 END,
+  CASE WHEN k = 7 THEN '0' ELSE 'NaN' END::numeric, CASE WHEN k = 7 THEN '0' ELSE '-Infinity' END::float8, k = 7,
+  CASE WHEN k = 7 THEN '2000-01-01' ELSE 'infinity' END::date, CASE WHEN k = 7 THEN '2000-01-01' ELSE '-infinity' END::timestamptz,
+  '0'::interval, '00000000-0000-0000-0000-000000000000', CASE WHEN k = 7 THEN '{"a": 1}' ELSE '[1, [2], "x"]' END::jsonb,
+  CASE WHEN k = 7 THEN '{"a": 1}' ELSE '"x"' END::json, CASE WHEN k = 7 THEN '\x41' ELSE '\xff00' END::bytea, CASE WHEN k = 7 THEN '10.0.0.1' ELSE '::1' END::inet,
+  CASE WHEN k = 7 THEN '{}' ELSE '{{a,b},{c,d}}' END::text[], CASE WHEN k = 7 THEN '{1}' ELSE '[5:7]={1,NULL,3}' END::integer[],
+  'sad', CASE WHEN k = 7 THEN 'empty' ELSE '[1,)' END::int4range, point(0, 0)
+FROM (VALUES (:'m', :'k'::integer)) v (m, k);
 INSERT INTO visit
 SELECT n, 1 + n % 6, 'place ' || n % 3, CASE WHEN n % 4 > 0 THEN m || ' note ' || n END, (k * n) % 97
 FROM generate_series(1, 12) n, (VALUES (:'m', :'k'::integer)) v (m, k);

@@ -66,13 +66,11 @@ export const definitions: StatementTable = {
   IndexStmt(findings, body) {
     findings.touch('sql:create', 'index', body.relation ? relationPath(findings, body.relation) : ['*'])
     const scope = definitionScope(findings, body)
-    // that values are unique is something to learn about them
-    const columns = body.unique
-      ? (body.indexParams ?? []).flatMap((node) =>
-          is(node, 'IndexElem') && node.IndexElem.name ? [node.IndexElem.name] : [],
-        )
-      : []
-    for (const name of columns) findings.indirect(scope.column(name) ?? constant, 'a unique index')
+    // that values are unique is something to learn about them, and so is the order that an index brings rows into
+    for (const node of body.indexParams ?? []) {
+      const name = is(node, 'IndexElem') ? node.IndexElem.name : undefined
+      if (name !== undefined) findings.indirect(scope.column(name) ?? constant, 'an index')
+    }
     scanDefinition(findings, body, scope)
     return undefined
   },

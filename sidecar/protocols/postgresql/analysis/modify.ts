@@ -1,4 +1,6 @@
 /** INSERT, UPDATE, DELETE and MERGE. */
+
+import type { Source } from '@firebreak/policy'
 import type {
   DeleteStmt,
   InsertStmt,
@@ -106,10 +108,12 @@ function write(
 function store(findings: Findings, { relation, target }: Written, column: string, value: Value): void {
   if (!isTraced(value)) return
   const path = relation ? [relation.schema, relation.name] : ['?', target.table]
-  const elsewhere = value.sources.filter(
-    (source) => source.part !== column || source.path.join('.') !== path.join('.'),
-  )
-  findings.indirect({ ...value, sources: elsewhere }, `stored in ${path.join('.')}.${column}`)
+  const isOwn = (source: Source): boolean =>
+    source.part === column && source.path.join('.') === path.join('.')
+  // a computed value may be too long, or break a constraint, depending on what it was computed from
+  const escaping =
+    value.derivation === 'copy' ? value.sources.filter((source) => !isOwn(source)) : value.sources
+  findings.indirect({ ...value, sources: escaping }, `stored in ${path.join('.')}.${column}`)
 }
 
 function insert(findings: Findings, statement: InsertStmt, scope: Scope): ScopeColumn[] {

@@ -14,7 +14,7 @@ import type { Findings } from './findings.ts'
 import { callFunction } from './functions.ts'
 import { findRelation } from './names.ts'
 import { createdTable } from './query.ts'
-import type { Scope, ScopeColumn } from './scope.ts'
+import { relationColumns, type Scope, type ScopeColumn } from './scope.ts'
 import { setRole, setSetting } from './settings.ts'
 import { type StatementTable, statement } from './statement.ts'
 import { subStatement } from './sub-statement.ts'
@@ -112,7 +112,18 @@ export const utilities: StatementTable = {
       if (relation) touchRelation(findings, 'sql:maintain', { RangeVar: relation })
     return undefined
   },
-  ClusterStmt: (findings, { relation }) => void maintain(findings, relation && { RangeVar: relation }),
+  ClusterStmt(findings, { relation: range }) {
+    maintain(findings, range && { RangeVar: range })
+    const relation = range && findRelation(findings, range.schemaname, range.relname ?? '')
+    if (!relation) {
+      findings.opaque('CLUSTER sorts tables that are not known beforehand')
+      return undefined
+    }
+    // rows nobody sorts come as they lie, and the index that they are laid by is not known
+    for (const { value } of relationColumns(findings, relation, () => {}))
+      findings.indirect(value, 'the order of rows')
+    return undefined
+  },
   ReindexStmt: (findings, { relation }) => void maintain(findings, relation && { RangeVar: relation }),
   RefreshMatViewStmt: (findings, { relation }) => void maintain(findings, relation && { RangeVar: relation }),
   TruncateStmt(findings, { relations = [] }) {
