@@ -20,11 +20,13 @@ import {
   type TokenProblem,
   type VerifiedClaims,
 } from './proof.ts'
+import { TokenUses } from './token-uses.ts'
 
 export class Identities {
   readonly #configuration: () => Configuration
   readonly #clock: Clock
   readonly #times: IssuerTimes
+  readonly #uses = new TokenUses()
   readonly #issuers = new Map<string, Issuer>()
   /** By identity and what it says of obtaining: a change makes a new one. */
   readonly #obtained = new Map<string, ObtainedToken>()
@@ -82,6 +84,11 @@ export class Identities {
       case 'token':
         return this.#stillProven(proof, identity)
     }
+  }
+
+  /** @returns the other place that a client's token was used from before. */
+  usedElsewhere(proof: Proof, remoteAddress: string): string | undefined {
+    return proof.kind === 'token' ? this.#uses.used(proof.claims, remoteAddress) : undefined
   }
 
   /** Gets the next token for whom one is obtained, where that is due. Called every second. */

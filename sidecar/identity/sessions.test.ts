@@ -6,8 +6,10 @@ import { promisify } from 'node:util'
 import type pg from 'pg'
 import { audience, clientSecret, IdentityProvider } from '../../test/identity-provider.ts'
 import { ManualClock } from '../../test/manual-clock.ts'
+import { RawClient } from '../../test/raw-client.ts'
 import { Guard, Shop } from '../../test/shop.ts'
 import { findClient } from '../../tools/clients.ts'
+import { passwordMessage } from '../protocols/postgresql/codec/encode.ts'
 
 interface Parts {
   readonly authentication: string
@@ -150,6 +152,23 @@ spec:
       message:
         'the token is of system:serviceaccount:default:other, which is no service account of default/tester',
     })
+  })
+
+  it('may share a token, which is told when it comes from another place', async () => {
+    await start({ authentication: oidc() })
+    const token = await mint({ jti: 'T2' })
+    for (const localAddress of ['127.0.0.1', '127.0.0.1', '127.0.0.2']) {
+      const place = { ...guard.address, localAddress }
+      const { client } = await RawClient.open(place, { user: 'agent', database: 'shop' }, 'R')
+      using session = client
+      session.send(passwordMessage(token))
+      assert.equal((await session.until('Z')).at(-1)?.type, 'Z')
+    }
+    const signals = (await guard.auditLines()).filter(({ event }) => event === 'signal')
+    assert.deepEqual(
+      signals.map(({ kind, severity, explanation }) => [kind, severity, explanation]),
+      [['tokenMisuse', 'low', 'A token that was used from 127.0.0.1 before is used from 127.0.0.2.']],
+    )
   })
 
   it('end when their token expires', async () => {

@@ -120,7 +120,10 @@ function gatewayFor(name: string, runtime: Runtime, onlyIdentity: string | undef
       const refusal = runtime.configuration.snapshot.refusal(runtime.elevated(authenticated.value.subject))
       if (refusal !== undefined)
         return refuse({ code: 'forbidden', message: refusal }, claim, nameOf(resource), runtime)
-      return { ok: true, value: new LiveSession(runtime, authenticated.value, claim.remoteAddress) }
+      const session = new LiveSession(runtime, authenticated.value, claim.remoteAddress)
+      const elsewhere = runtime.identities.usedElsewhere(authenticated.value.proof, claim.remoteAddress)
+      if (elsewhere !== undefined) signalSecondPlace(session, elsewhere, claim, runtime)
+      return { ok: true, value: session }
     },
   }
 }
@@ -147,6 +150,24 @@ function unrecorded(): { readonly ok: false; readonly error: Refusal } {
       reference: newReference(),
     },
   }
+}
+
+/** No refusal: the same agent may have moved, and whoever holds a token may use it. */
+function signalSecondPlace(
+  { id, subject }: LiveSession,
+  before: string,
+  { remoteAddress }: Claim,
+  { audit }: Runtime,
+): void {
+  audit.notice('signal', {
+    kind: 'tokenMisuse',
+    severity: 'low',
+    session: id,
+    identity: (subject.chain.at(-1) ?? subject.chain[0]).identity,
+    resource: subject.resource,
+    remote: remoteAddress,
+    explanation: `A token that was used from ${before} before is used from ${remoteAddress}.`,
+  })
 }
 
 function refuse(
