@@ -44,8 +44,9 @@ describe('A directory of manifests', () => {
   })
 
   it('is told one fault once, not again where its name is used', () => {
+    const rules = rule('{tags: [pii/ssn]}')
     assert.deepEqual(
-      problemsOf({}, (text) => text.replace('address: h:1', 'address: h')),
+      problemsOf({ classification, rules }, (text) => text.replace('address: h:1', 'address: h')),
       ['6 error spec.address: expected host:port, found "h"'],
     )
   })

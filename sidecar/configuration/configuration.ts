@@ -25,8 +25,9 @@ export function loadConfiguration(path: string): LoadedConfiguration {
   const files = manifestFiles(directory)
   if ('severity' in files) return { configuration: undefined, problems: [files] }
   const loaded = loadManifests(files)
+  if (loaded.problems.some(isError)) return { configuration: undefined, problems: loaded.problems }
   const problems = [...loaded.problems, ...doubts(loaded, vocabulary)]
-  if (problems.some((problem) => problem.severity === 'error')) return { configuration: undefined, problems }
+  if (problems.some(isError)) return { configuration: undefined, problems }
   const compiled = compilePolicy(loaded.manifests)
   if (!compiled.ok)
     return {
@@ -38,6 +39,8 @@ export function loadConfiguration(path: string): LoadedConfiguration {
     problems,
   }
 }
+
+const isError = ({ severity }: ManifestProblem): boolean => severity === 'error'
 
 /** @returns what is in the files, or why one of them or the directory can't be read. */
 function manifestFiles(directory: string): { path: string; text: string }[] | ManifestProblem {
