@@ -129,12 +129,17 @@ export function callBuiltin(findings: Findings, info: FunctionInfo, call: Call, 
     default:
       findings.touch(builtinActions[effect], 'function', ['pg_catalog', name])
       findings.indirect(input, `${name}()`)
-      // large objects and files may hold anything
-      return effect === 'usesLargeObject' || effect === 'readsFile' || effect === 'readsActivity'
-        ? unproven
-        : derived(input)
+      return holdsAnything.has(effect) ? unproven : derived(input)
   }
 }
+
+/** What large objects, files, other sessions' commands and the stream of changes hold can be any column's value. */
+const holdsAnything: ReadonlySet<string> = new Set([
+  'usesLargeObject',
+  'readsFile',
+  'readsActivity',
+  'replicates',
+])
 
 const builtinActions = {
   usesSequence: 'sql:sequence',
