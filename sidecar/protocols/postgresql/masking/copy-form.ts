@@ -76,6 +76,7 @@ class TextForm implements CopyForm {
 
   encode(value: Buffer | null): Buffer {
     if (value === null) return this.#null
+    if (!this.#needsEscapes(value)) return value
     const bytes: number[] = []
     for (const byte of value) {
       const letter = letters.get(byte)
@@ -84,6 +85,14 @@ class TextForm implements CopyForm {
       else bytes.push(byte)
     }
     return Buffer.from(bytes)
+  }
+
+  #needsEscapes(value: Buffer): boolean {
+    for (let index = 0; index < value.length; index++) {
+      const byte = value[index] ?? 0
+      if (byte < 0x0e || byte === backslash || byte === this.delimiter) return true
+    }
+    return false
   }
 }
 
