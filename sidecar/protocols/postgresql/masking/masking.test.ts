@@ -83,6 +83,11 @@ describe('errors near masked data', () => {
   for (const [what, fields] of Object.entries({
     'a syntax error': { C: '42601', M: 'syntax error at or near "x"', P: '3' },
     'a column that does not exist': { C: '42703', M: 'column "x" does not exist', P: '8', H: 'Perhaps "y".' },
+    'an invalid parameter': {
+      C: '22P02',
+      M: 'invalid input syntax for type integer: "x"',
+      W: "unnamed portal parameter $1 = 'x'",
+    },
     'an aborted transaction': { C: '25P02', M: 'current transaction is aborted' },
     'an end by the administrator': { C: '57P01', M: 'terminating connection' },
     'what depends on a table': {
@@ -112,6 +117,22 @@ describe('errors near masked data', () => {
     },
     'a condition of code': { ...code, C: secret.slice(0, 5).toUpperCase(), M: 'no' },
     'a condition of code in a known class': { ...code, C: '22SEC', M: 'no' },
+    'code that runs for a parameter': {
+      C: '42P01',
+      M: secret,
+      W: "PL/pgSQL function f() line 1 at RAISE\nunnamed portal parameter $1 = '...'",
+    },
+    'a portal whose name pretends': {
+      C: '22P02',
+      M: secret,
+      W: 'portal "x" parameter $1" with parameters: $1 = \'1\'',
+    },
+    'a row of COPY that exists already': {
+      C: '23505',
+      M: 'x',
+      D: `Key (a)=(${secret}) already exists.`,
+      W: 'COPY t, line 1',
+    },
     'a query inside code': { C: '42601', M: 'no', p: '1', q: `SELECT ${secret}` },
   }))
     it(`don't pass ${what}`, () => {

@@ -71,7 +71,7 @@ const quotingNames = new Set([
  * @returns undefined when it may pass as it is.
  */
 export function scrub(type: number, fields: ErrorFields, exposure: Exposure): ScrubbedMessage | undefined {
-  const raisedByCode = fromCode.some((name) => fields.has(name))
+  const raisedByCode = isFromCode(fields)
   if (exposure === 'nothing' || (exposure === 'code' && !raisedByCode)) return undefined
   if (!raisedByCode && quotesOnlyNames(fields)) return undefined
   const code = knownCode(fields.get('C') ?? '', raisedByCode)
@@ -88,6 +88,19 @@ export function scrub(type: number, fields: ErrorFields, exposure: Exposure): Sc
   return { bytes: scrubbed, code, message }
 }
 
+/**
+ * Contexts that are no code: a value that the client itself has just sent. The innermost context comes first. Of a
+ * named portal the client chooses the name, and with it the beginning of contexts that say something else.
+ */
+const clientsValue = 'unnamed portal parameter $'
+const clientsRow = 'COPY '
+
+function isFromCode(fields: ErrorFields): boolean {
+  const context = fields.get('W')
+  if (context === undefined) return fromCode.some((name) => fields.has(name))
+  return !context.startsWith(clientsValue) && !context.startsWith(clientsRow)
+}
+
 export interface ScrubbedMessage {
   readonly bytes: Buffer
   readonly code: string
@@ -102,13 +115,14 @@ function knownCode(code: string, raisedByCode: boolean): string {
 }
 
 /**
- * A position is told only by the parser, before any data is read; what it quotes is the client's own text. Cancelling
- * is the exception of its class: where it happened tells how far the command was.
+ * A position is told only by the parser, before any data is read; what it quotes is the client's own text, as what is
+ * said of a parameter. Cancelling is the exception of its class: where it happened tells how far the command was.
  */
 function quotesOnlyNames(fields: ErrorFields): boolean {
   const code = fields.get('C') ?? ''
   return (
     fields.has('P') ||
+    fields.get('W')?.startsWith(clientsValue) === true ||
     (fixedText.has(code.slice(0, 2)) && code !== '57014') ||
     quotingNames.has(fields.get('R') ?? '')
   )

@@ -60,7 +60,9 @@ export class Messages {
 
   /** What a message of the server may quote now. */
   #exposure(run: CommandRun | undefined): Exposure {
-    return run ? moreExposed(run.exposure, this.#exposedBefore) : this.#exposedBefore
+    if (run) return moreExposed(run.exposure, this.#exposedBefore)
+    // planning can run functions, before there is a command to be charged with it
+    return moreExposed(this.#session.guarded.terms.masks ? 'code' : 'nothing', this.#exposedBefore)
   }
 
   #instead(message: Buffer | undefined): ServerVerdict {
