@@ -5,11 +5,23 @@ import type { Approver } from './requirements.ts'
 
 const run = promisify(execFile)
 
+/** Who decides, often decides more than once. In milliseconds. */
+const staysFor = 1_000
+const asked = new Map<number, { readonly user: Promise<Approver>; readonly at: number }>()
+
 /**
  * The name and the groups of a user, by the system's user database (`id`, so that directory services count as well).
  * A user that it does not know is `uid:N`, without groups.
  */
-export async function systemUser(uid: number): Promise<Approver> {
+export function systemUser(uid: number): Promise<Approver> {
+  const known = asked.get(uid)
+  if (known && performance.now() - known.at < staysFor) return known.user
+  const user = lookUp(uid)
+  asked.set(uid, { user, at: performance.now() })
+  return user
+}
+
+async function lookUp(uid: number): Promise<Approver> {
   try {
     const gnu = process.platform === 'linux'
     // somebody's name may be another's number: GNU takes only a number after a plus sign

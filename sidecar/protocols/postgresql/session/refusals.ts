@@ -1,5 +1,5 @@
 /** What a client hears when the gateway answers instead of the server. */
-import { type Decision, describeDecision, describeRule } from '@firebreak/policy'
+import { type Decision, describeDecision } from '@firebreak/policy'
 import type { HoldOutcome, LimitReached, Refusal } from '../../../session.ts'
 import type { StatementAnalysis } from '../analysis/types.ts'
 import { errorResponse } from '../codec/encode.ts'
@@ -31,13 +31,9 @@ export function notApproved(
     severity: 'ERROR',
     code: canceled ? '57014' : '42501',
     message,
-    detail: sentence(`${ruleOf(decision)} requires approval: ${decision.reason}`),
+    detail: sentence(`${describeDecision(decision)}: ${decision.reason}`),
     hint: hint(help ?? decision.hint, reference),
   })
-}
-
-function ruleOf({ rule }: Decision): string {
-  return rule ? describeRule(rule) : 'policy'
 }
 
 export function noSuchPortal(name: string): Buffer {
