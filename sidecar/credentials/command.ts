@@ -51,7 +51,10 @@ function outputOf(
     failed(`printed more than ${maximumOutput} bytes`)
     end()
   })
-  child.on('error', (error: NodeJS.ErrnoException) => failed(`can't be run (${error.code})`))
+  child.on('error', (error: NodeJS.ErrnoException) => {
+    clearTimeout(timer)
+    failed(`can't be run (${error.code})`)
+  })
   child.on('close', (code, signal) => {
     clearTimeout(timer)
     if (code === 0) resolve({ ok: true, value: Buffer.concat(chunks).toString('utf8') })

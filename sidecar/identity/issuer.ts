@@ -9,7 +9,7 @@ import {
   discovery,
   None,
 } from 'openid-client'
-import type { Clock } from '../clock.ts'
+import { type Clock, Deadline } from '../clock.ts'
 import { type BoundedFetch, boundedFetch } from '../outbound/fetch.ts'
 import type { Result } from '../session.ts'
 import { duration } from './duration.ts'
@@ -33,13 +33,16 @@ export const defaultIssuerTimes: IssuerTimes = {
   retryAfter: 10_000,
 }
 
-const requestTimeout = 5_000
+const requestTimeout = 3_000
 const maximumAnswer = 256 * 1024
 const maximumKeys = 64
 
 interface Keys {
   readonly find: ReturnType<typeof createLocalJWKSet>
-  readonly fetchedAt: number
+  /** Until then they are not asked for again. */
+  readonly fresh: Deadline
+  /** Until then they may be used at all. */
+  readonly usable: Deadline
 }
 
 export class Issuer {
@@ -62,10 +65,10 @@ export class Issuer {
 
   /** Verifies signature and times. Who the token is for and of is another question. */
   async verify({ text }: UnverifiedToken): Promise<Result<VerifiedClaims, Rejection>> {
-    await this.#freshen(this.#times.refreshAfter)
+    if (!this.#keys || this.#keys.fresh.passed) await this.#refresh()
     let result = await this.#verifyWithKnownKeys(text)
     // a key that was made since the keys were fetched is found this way
-    if (result === 'unknownKey' && (await this.#freshen(0))) result = await this.#verifyWithKnownKeys(text)
+    if (result === 'unknownKey' && (await this.#refresh())) result = await this.#verifyWithKnownKeys(text)
     if (result === 'noKeys')
       return rejected(
         'unavailable',
@@ -88,8 +91,8 @@ export class Issuer {
   async #verifyWithKnownKeys(
     token: string,
   ): Promise<Result<VerifiedClaims, Rejection> | 'unknownKey' | 'noKeys'> {
-    const keys = this.#usableKeys
-    if (!keys) return 'noKeys'
+    const keys = this.#keys
+    if (!keys || keys.usable.passed) return 'noKeys'
     const now = this.#clock.wall()
     try {
       const { payload } = await jwtVerify(token, keys.find, {
@@ -106,16 +109,10 @@ export class Issuer {
     }
   }
 
-  get #usableKeys(): Keys | undefined {
-    const keys = this.#keys
-    return keys && this.#clock.monotonic() - keys.fetchedAt < this.#times.keepFor ? keys : undefined
-  }
-
-  /** Fetches keys that are older than `age`, unless that was tried a moment ago. @returns whether they are new. */
-  async #freshen(age: number): Promise<boolean> {
+  /** Asks for the keys, unless that was tried a moment ago. @returns whether there are new ones. */
+  async #refresh(): Promise<boolean> {
     const now = this.#clock.monotonic()
     const before = this.#keys
-    if (before && now - before.fetchedAt < age) return false
     if (!this.#asking) {
       if (now - this.#askedAt < this.#times.retryAfter) return false
       this.#askedAt = now
@@ -134,7 +131,11 @@ export class Issuer {
       const answer = await this.#fetch(location, { headers: { accept: 'application/json' } })
       if (answer.status !== 200) throw new Error(`its keys were answered with status ${answer.status}`)
       const set = publicKeys(await answer.json())
-      this.#keys = { find: createLocalJWKSet(set), fetchedAt: this.#clock.monotonic() }
+      this.#keys = {
+        find: createLocalJWKSet(set),
+        fresh: new Deadline(this.#clock, this.#times.refreshAfter),
+        usable: new Deadline(this.#clock, this.#times.keepFor),
+      }
     } catch (error) {
       this.#problem = deepestMessage(error)
     }

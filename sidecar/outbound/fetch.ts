@@ -42,7 +42,10 @@ export function boundedFetch({ ca, milliseconds, bytes }: FetchBounds): BoundedF
       ...(ca !== undefined && { ca }),
     }
     const { promise, resolve, reject } = Promise.withResolvers<Response>()
-    const receive = (message: IncomingMessage): void => void answerOf(message, bytes).then(resolve, reject)
+    const receive = (message: IncomingMessage): void =>
+      void answerOf(message, bytes).then(resolve, (error: NodeJS.ErrnoException) =>
+        reject(reasonOf(error, deadline)),
+      )
     const outgoing = secure
       ? requestSecure(address, options, receive)
       : requestPlain(address, options, receive)
