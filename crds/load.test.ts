@@ -23,7 +23,7 @@ describe('manifests', () => {
     })
   }
 
-  for (const folder of ['standalone', 'support-bot']) {
+  for (const folder of ['ci-job', 'standalone', 'support-bot']) {
     it(`loads examples/${folder}`, () => {
       const directory = new URL(`../examples/${folder}/`, import.meta.url)
       const files = readdirSync(directory).map((path) => ({
