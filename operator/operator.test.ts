@@ -1,13 +1,12 @@
 import assert from 'node:assert/strict'
-import { globSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { KubeConfig } from '@kubernetes/client-node'
 import { parse } from 'yaml'
-import { type ControlPlane, startControlPlane, type User } from '../e2e/index.ts'
+import type { ControlPlane, User } from '../e2e/index.ts'
+import { kubeConfigOf, startApiServer } from '../test/api-server.ts'
 import { startOperator } from './operator.ts'
 
 const file = (path: string): string => fileURLToPath(new URL(path, import.meta.url))
-const crds = globSync(file('../crds/*.yaml')).flatMap((path) => ['-f', path])
 const attempts = parse(readFileSync(file('../attacks/admission.yaml'), 'utf8')) as Record<
   'attacks' | 'benign',
   readonly Attempt[]
@@ -86,19 +85,14 @@ describe('the operator on a real API server', function () {
 
   before(async function () {
     this.timeout('45m')
-    cluster = stack.use(
-      await startControlPlane({ controllers: ['namespace', 'serviceaccount', 'garbagecollector'] }),
-    )
-    await cluster.kubectl.run(['apply', ...crds])
-    await cluster.kubectl.run(['wait', '--for=condition=Established', '--timeout=60s', ...crds])
+    const api = stack.use(await startApiServer(['namespace', 'serviceaccount', 'garbagecollector']))
+    cluster = api.cluster
     await cluster.kubectl.run(['create', 'namespace', 'firebreak-system'])
     developer = await cluster.user({ name: 'developer' })
     const operator = await cluster.user({ name: 'firebreak-operator', groups: ['system:masters'] })
-    const kubeConfig = new KubeConfig()
-    kubeConfig.loadFromFile(operator.kubeconfig)
     stack.use(
       await startOperator({
-        kubeConfig,
+        kubeConfig: kubeConfigOf(operator),
         replica: 'one',
         user: operator.name,
         place: {

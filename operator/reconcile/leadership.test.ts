@@ -1,31 +1,19 @@
 import assert from 'node:assert/strict'
-import { KubeConfig } from '@kubernetes/client-node'
-import { type ControlPlane, startControlPlane } from '../../e2e/index.ts'
-import { KubernetesClient } from '../kubernetes/client.ts'
+import { type ApiServer, startApiServer, untilTrue } from '../../test/api-server.ts'
 import { leases } from '../kubernetes/objects.ts'
 import { leadWhenElected } from './leadership.ts'
 
-const untilTrue = async (what: () => boolean): Promise<void> => {
-  while (!what()) await new Promise((resolve) => setTimeout(resolve, 10))
-}
-
 describe('leadership', function () {
   this.timeout(120_000)
-  let cluster: ControlPlane
-  let client: KubernetesClient
+  let api: ApiServer
   before(async function () {
     this.timeout('45m')
-    cluster = await startControlPlane()
-    const config = new KubeConfig()
-    config.loadFromFile(cluster.kubeconfig)
-    client = new KubernetesClient(config)
+    api = await startApiServer()
   })
-  after(async () => {
-    await client?.[Symbol.asyncDispose]()
-    await cluster?.[Symbol.asyncDispose]()
-  })
+  after(() => api?.[Symbol.asyncDispose]())
 
   it('is of one replica at a time, passes on when given up or lost, and comes back', async () => {
+    const { cluster, client } = api
     const leading = new Set<string>()
     let most = 0
     const candidate = (holder: string): { stop: () => Promise<void> } => {

@@ -1,16 +1,9 @@
 import assert from 'node:assert/strict'
-import { globSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
-import { KubeConfig } from '@kubernetes/client-node'
-import { type ControlPlane, startControlPlane } from '../../e2e/index.ts'
-import { KubernetesClient } from '../kubernetes/client.ts'
+import type { ControlPlane } from '../../e2e/index.ts'
+import { startApiServer } from '../../test/api-server.ts'
 import { World } from '../watch/world.ts'
 import { reconcileAll } from './run.ts'
 
-const crds = globSync(fileURLToPath(new URL('../../crds/*.yaml', import.meta.url))).flatMap((file) => [
-  '-f',
-  file,
-])
 const agents = `apiVersion: v1
 kind: Namespace
 metadata: {name: agents}
@@ -81,14 +74,9 @@ describe('the reconcilers on a real API server', function () {
 
   before(async function () {
     this.timeout('45m')
-    cluster = stack.use(
-      await startControlPlane({ controllers: ['namespace', 'garbagecollector', 'serviceaccount'] }),
-    )
-    await cluster.kubectl.run(['apply', ...crds])
-    await cluster.kubectl.run(['wait', '--for=condition=Established', '--timeout=60s', ...crds])
-    const config = new KubeConfig()
-    config.loadFromFile(cluster.kubeconfig)
-    const client = stack.use(new KubernetesClient(config))
+    const api = stack.use(await startApiServer(['namespace', 'garbagecollector', 'serviceaccount']))
+    const { client } = api
+    cluster = api.cluster
     const world = stack.use(new World(client, (kind, error) => failures.push(`${kind}: ${error.message}`)))
     await world.synced
     const done = reconcileAll(

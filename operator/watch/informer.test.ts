@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { KubeConfig } from '@kubernetes/client-node'
-import { type ControlPlane, startControlPlane } from '../../e2e/index.ts'
+import { type ApiServer, startApiServer, untilTrue } from '../../test/api-server.ts'
 import { KubernetesClient } from '../kubernetes/client.ts'
 import { secrets } from '../kubernetes/objects.ts'
 import { Informer } from './informer.ts'
@@ -11,27 +11,18 @@ const secret = (name: string, value = 'a') => ({
   metadata: { name, namespace: 'default' },
   stringData: { value },
 })
-const untilTrue = async (what: () => boolean): Promise<void> => {
-  while (!what()) await new Promise((resolve) => setTimeout(resolve, 10))
-}
 
 describe('an informer on a real API server', function () {
   this.timeout(120_000)
-  let cluster: ControlPlane
-  let client: KubernetesClient
+  let api: ApiServer
   before(async function () {
     this.timeout('45m')
-    cluster = await startControlPlane()
-    const config = new KubeConfig()
-    config.loadFromFile(cluster.kubeconfig)
-    client = new KubernetesClient(config)
+    api = await startApiServer()
   })
-  after(async () => {
-    await client?.[Symbol.asyncDispose]()
-    await cluster?.[Symbol.asyncDispose]()
-  })
+  after(() => api?.[Symbol.asyncDispose]())
 
   it('lists page by page, then follows what is added, changed and deleted', async () => {
+    const { client } = api
     await Promise.all(
       Array.from({ length: 520 }, (_, index) => client.create(secrets, secret(`many-${index}`))),
     )
@@ -55,6 +46,7 @@ describe('an informer on a real API server', function () {
   })
 
   it('is up to date again by itself after the API server was killed and started anew', async () => {
+    const { client, cluster } = api
     const failures: Error[] = []
     using informer = new Informer(client, secrets, { failed: (error) => failures.push(error) })
     await informer.synced
@@ -67,6 +59,7 @@ describe('an informer on a real API server', function () {
   })
 
   it('says what the API server said, and takes no object for an error', async () => {
+    const { client } = api
     await assert.rejects(client.create(secrets, secret('Not A Name')), /metadata.name: Invalid value/)
     assert.equal(await client.get(secrets, 'missing', 'default'), undefined)
     await client.delete(secrets, 'missing', 'default')
