@@ -270,6 +270,7 @@ describe('held commands in PostgreSQL sessions', function () {
     const first = remove(1)
     const one = await theRequest()
     assert.deepEqual(one.spec.command?.parameters, ["'1'"])
+    assert.match(one.spec.command?.estimatedEffect ?? '', /^~\d+ rows?$/)
     await decide(one, 'Approved')
     assert.equal((await first).rowCount, 1)
     const second = remove(2)
@@ -350,6 +351,30 @@ describe('held commands in PostgreSQL sessions', function () {
     assert.equal(errorIn(await session.until('Z'))?.get('C'), '22012')
     assert.equal((await open()).length, 0)
     assert.equal(await rowsIn('carts'), 2)
+  })
+
+  it('are shown with the rows they would touch, asked where nothing can happen', async () => {
+    await shop.admin(
+      'shop',
+      "INSERT INTO carts SELECT n, 1, '[]', 'many' FROM generate_series(100, 1099) n; ANALYZE carts",
+    )
+    await shop.admin(
+      'shop',
+      "CREATE FUNCTION loud() RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RAISE WARNING 'ran'; RETURN 1; END $$",
+    )
+    const agent = await client()
+    const effectOf = async (sql: string): Promise<string | undefined> => {
+      const running = assert.rejects(agent.query(sql))
+      const request = await theRequest()
+      await decide(request, 'Denied', 'only asking')
+      await running
+      return request.spec.command?.estimatedEffect
+    }
+    assert.match((await effectOf("DELETE FROM carts WHERE note = 'many'")) ?? '', /^~(9\d\d|10\d\d) rows$/)
+    assert.equal(await effectOf('DELETE FROM carts WHERE id = loud()'), undefined)
+    assert.equal(await effectOf('DROP TABLE carts'), undefined)
+    assert.equal(await rowsIn('carts'), 1_003)
+    await agent.end()
   })
 
   it('hold COPY as well', async () => {

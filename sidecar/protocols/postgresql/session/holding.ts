@@ -3,8 +3,8 @@ import type { Decision } from '@firebreak/policy'
 import type { HoldOutcome } from '../../../session.ts'
 import type { StatementAnalysis } from '../analysis/types.ts'
 import * as encode from '../codec/encode.ts'
-import type { Refused } from './admission.ts'
-import { isRefused } from './admission.ts'
+import { isRefused, type Refused } from './admission.ts'
+import { estimateFor } from './estimate.ts'
 import { type Held, readable } from './held.ts'
 import { notApproved } from './refusals.ts'
 import type { CommandRun } from './run.ts'
@@ -112,6 +112,7 @@ export class Holding {
     )
     const references = runs.map(({ reference }) => reference)
     const firstHeld = decisions.findIndex(({ effect }) => effect === 'hold')
+    const estimate = estimateFor(session, statements, statement, parameters.length)
     const outcome = await guarded.hold({
       reference: references[firstHeld] ?? guarded.reference(),
       commands: statements.map(({ command }) => command),
@@ -119,6 +120,7 @@ export class Holding {
       text: readable(statement),
       parameters,
       context: this.#context(statements, statement),
+      ...(estimate && { estimate }),
       signal: asking.signal,
       onAsked: (request, message) => {
         for (const run of runs) run.approval = request
