@@ -80,24 +80,23 @@ export async function startCluster({
     await controlPlane.add('kube-scheduler', schedulerSettings)
     record.controlPlane = controlPlane.record
     save(record)
+    await controlPlane.kubectl.apply(addons(program.path))
     progress(count === 1 ? 'Starting the node …' : `Starting ${count} nodes …`)
     const nodes: ClusterNode[] = []
     for (let index = 1; index <= count; index++) {
       const name = `node-${index}`
       const specification = { name, index, count, directory: stateDirectory('cluster', name) }
       await copyImageStore(images, join(specification.directory, 'containerd'))
-      const node = await ClusterNode.start(specification, controlPlane, program, programs, {
-        outlivesParent,
-        moreProcesses: [],
-      })
+      const node = await ClusterNode.start(specification, controlPlane, program, programs, outlivesParent)
       nodes.push(node)
       record.nodes.push(node.record)
       save(record)
     }
     for (const node of nodes) await node.ready()
     const cluster = clusterOf(controlPlane, nodes)
-    await cluster.kubectl.apply(dnsManifests(program.path))
-    await cluster.kubectl.run(['wait', 'node', '--all', '--for=condition=Ready', '--timeout=120s'])
+    const names = nodes.map(({ name }) => `node/${name}`)
+    for (const condition of ['create', 'condition=Ready'])
+      await cluster.kubectl.run(['wait', ...names, `--for=${condition}`, '--timeout=120s'])
     const dns = ['deployment/coredns', '--namespace=kube-system']
     await cluster.kubectl.run(['rollout', 'status', ...dns, '--timeout=120s'])
     return cluster
@@ -122,8 +121,9 @@ export async function findCluster(): Promise<Cluster | undefined> {
 export async function stopCluster(): Promise<void> {
   const record = read()
   if (record === undefined) return
-  const processes = [...record.nodes.map(({ process }) => process), ...(record.controlPlane?.processes ?? [])]
-  await Promise.all(processes.map((process) => new ComponentProcess(process).kill()))
+  // nodes first, while the API server can still answer: the kernel keeps the network of half-closed connections alive
+  for (const processes of [record.nodes.map(({ process }) => process), record.controlPlane?.processes ?? []])
+    await Promise.all(processes.map((process) => new ComponentProcess(process).kill()))
   for (const { specification } of record.nodes) await removeControlGroups(specification.name)
   await removeInterfaces()
   restoreKernelSettings(record.kernelSettings)
@@ -162,8 +162,10 @@ function schedulerSettings(kubeconfig: string): Readonly<Record<string, string>>
   }
 }
 
-function dnsManifests(program: string): string {
-  return readFileSync(new URL('addons/dns.yaml', import.meta.url), 'utf8')
+function addons(program: string): string {
+  return ['dns', 'network-policies']
+    .map((name) => readFileSync(new URL(`addons/${name}.yaml`, import.meta.url), 'utf8'))
+    .join('\n---\n')
     .replace('path: PROGRAM', `path: ${program}`)
     .replace('clusterIP: ADDRESS', `clusterIP: ${network.dnsService}`)
 }

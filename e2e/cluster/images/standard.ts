@@ -1,6 +1,7 @@
 /** The images that every test cluster has. */
-import { chmodSync, copyFileSync, existsSync, mkdtempSync, rmSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { createHash } from 'node:crypto'
+import { chmodSync, copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
 import { cacheDirectory } from '../directories.ts'
 import { pauseImage } from '../node/files.ts'
 import type { NodePrograms } from '../node/programs.ts'
@@ -39,9 +40,9 @@ export async function standardImages(
   ]
 }
 
-/** Kept beside the program, whose part it is. */
 async function pauseLayer(program: Program): Promise<string> {
-  const layer = join(dirname(program.pause), 'pause.tar')
+  const digest = createHash('sha256').update(readFileSync(program.pause)).digest('hex').slice(0, 12)
+  const layer = join(cacheDirectory('images'), `pause-${digest}.tar`)
   if (existsSync(layer)) return layer
   const root = mkdtempSync(join(cacheDirectory(), 'root-'))
   try {

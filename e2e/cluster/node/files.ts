@@ -1,12 +1,22 @@
 /** Configuration of one node's processes. */
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { stringify } from 'yaml'
 import type { ControlPlaneCertificates } from '../control-plane/files.ts'
 import { commandLine } from '../control-plane/settings.ts'
 import { type Server, writeKubeconfig } from '../kubeconfig.ts'
+import type { EnforcerConfiguration } from '../network-policies/configuration.ts'
 import type { Program } from '../program/build.ts'
-import { cniConfiguration, insideCommands, network, nodeAddresses, outsideCommands } from './network.ts'
+import {
+  announcingPlugin,
+  cniConfiguration,
+  cniPlugins,
+  insideCommands,
+  network,
+  nodeAddresses,
+  outsideCommands,
+} from './network.ts'
 import type { NodePrograms } from './programs.ts'
 
 export interface NodeSpecification {
@@ -18,11 +28,12 @@ export interface NodeSpecification {
   readonly directory: string
 }
 
-export interface NodeProcess {
+interface NodeProcess {
   readonly name: string
   readonly command: readonly string[]
-  readonly environment?: Readonly<Record<string, string>>
 }
+
+const enforcerProgram = fileURLToPath(new URL('../network-policies/main.ts', import.meta.url))
 
 export const pauseImage = 'firebreak.test/pause:1'
 export const containerdSocket = '/run/containerd/containerd.sock'
@@ -39,7 +50,6 @@ export async function writeNodeFiles(
   { ca }: ControlPlaneCertificates,
   program: Program,
   programs: NodePrograms,
-  moreProcesses: readonly NodeProcess[],
 ): Promise<string> {
   const { name, index, count, directory } = specification
   const { ipv4, ipv6 } = nodeAddresses(index)
@@ -50,6 +60,11 @@ export async function writeNodeFiles(
   }
   mkdirSync(file('cni'), { recursive: true })
   mkdirSync(file('writable'), { recursive: true })
+  mkdirSync(file('announcements'), { recursive: true })
+  mkdirSync(file('cni-plugins'), { recursive: true })
+  for (const plugin of cniPlugins)
+    symlinkSync(join(programs.cniPlugins, plugin), file(`cni-plugins/${plugin}`))
+  symlinkSync(program.podAddress, file(`cni-plugins/${announcingPlugin}`))
 
   const kubelet = await ca.server({ name: `system:node:${name}`, groups: ['system:nodes'] }, [
     name,
@@ -62,10 +77,19 @@ export async function writeNodeFiles(
   writeKubeconfig(file('kubelet.kubeconfig'), server, { certificate: kubelet })
   const proxy = await ca.client({ name: 'system:kube-proxy' })
   writeKubeconfig(file('kube-proxy.kubeconfig'), server, { certificate: proxy })
+  const enforcer: EnforcerConfiguration = {
+    server: { endpoint: server.endpoint, ca: server.ca },
+    certificate: await ca.client({ name: 'network-policies' }),
+    announcements: file('announcements'),
+  }
+  write('network-policies.json', JSON.stringify(enforcer))
 
   write('resolv.conf', `nameserver ${network.machine.ipv4}\n`)
-  write('cni/pods.conflist', JSON.stringify(cniConfiguration(index, '/var/lib/cni/networks')))
-  write('containerd.toml', containerdConfiguration(directory, programs))
+  write(
+    'cni/pods.conflist',
+    JSON.stringify(cniConfiguration(index, '/var/lib/cni/networks', file('announcements'))),
+  )
+  write('containerd.toml', containerdConfiguration(directory))
   write('kubelet.yaml', stringify(kubeletConfiguration(name, directory)))
   write('kube-proxy.yaml', stringify(kubeProxyConfiguration(name, directory)))
 
@@ -89,7 +113,7 @@ export async function writeNodeFiles(
       name: 'kube-proxy',
       command: [program.path, 'kube-proxy', `--config=${file('kube-proxy.yaml')}`],
     },
-    ...moreProcesses,
+    { name: 'network-policies', command: [process.execPath, enforcerProgram, file('network-policies.json')] },
   ]
   return write(
     'node.json',
@@ -99,16 +123,17 @@ export async function writeNodeFiles(
       writable: file('writable'),
       outside: outsideCommands(index),
       inside: insideCommands(index, count),
-      processes: processes.map((process) => ({
-        ...process,
-        environment: { ...programs.environment, ...process.environment },
-        log: file(`${process.name}.log`),
+      processes: processes.map(({ name, command }) => ({
+        name,
+        command,
+        environment: programs.environment,
+        log: file(`${name}.log`),
       })),
     }),
   )
 }
 
-function containerdConfiguration(directory: string, { cniPlugins }: NodePrograms): string {
+function containerdConfiguration(directory: string): string {
   return `version = 2
 root = "${directory}/containerd"
 state = "/run/containerd"
@@ -132,7 +157,7 @@ state = "/run/containerd"
   SystemdCgroup = false
 
 [plugins."io.containerd.grpc.v1.cri".cni]
-  bin_dir = "${cniPlugins}"
+  bin_dir = "${directory}/cni-plugins"
   conf_dir = "${directory}/cni"
 `
 }

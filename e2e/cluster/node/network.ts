@@ -71,6 +71,8 @@ export function insideCommands(index: number, count: number): Command[] {
   const others = Array.from({ length: count }, (_, at) => at + 1).filter((other) => other !== index)
   return [
     ['sysctl', '-qw', 'net.ipv4.ip_forward=1', 'net.ipv6.conf.all.forwarding=1'],
+    // connections of processes that were killed must not keep the node's network alive
+    ['sysctl', '-qw', 'net.ipv4.tcp_orphan_retries=1', 'net.ipv4.tcp_fin_timeout=1'],
     ['ip', 'link', 'set', 'lo', 'up'],
     ['ip', 'address', 'add', `${own.ipv4}/24`, 'dev', 'eth0'],
     ['ip', 'address', 'add', `${own.ipv6}/64`, 'dev', 'eth0', 'nodad'],
@@ -87,8 +89,12 @@ export function insideCommands(index: number, count: number): Command[] {
   ]
 }
 
+/** The plugins of a pod's network: the usual ones, and ours that waits for the pod's policies. */
+export const announcingPlugin = 'pod-address'
+export const cniPlugins = ['loopback', 'ptp', 'host-local']
+
 /** Configuration of the CNI plugins, as of https://www.cni.dev/plugins/current/main/ptp/. */
-export function cniConfiguration(index: number, dataDirectory: string): object {
+export function cniConfiguration(index: number, dataDirectory: string, announcements: string): object {
   return {
     cniVersion: '1.0.0',
     name: 'pods',
@@ -102,6 +108,7 @@ export function cniConfiguration(index: number, dataDirectory: string): object {
           routes: [{ dst: '0.0.0.0/0' }, { dst: '::/0' }],
         },
       },
+      { type: announcingPlugin, directory: announcements },
     ],
   }
 }

@@ -6,7 +6,7 @@ import { runCommand } from '../command.ts'
 import type { LaunchedControlPlane } from '../control-plane/start.ts'
 import { ComponentProcess, type ProcessRecord } from '../process.ts'
 import type { Program } from '../program/build.ts'
-import { containerdSocket, type NodeProcess, type NodeSpecification, writeNodeFiles } from './files.ts'
+import { containerdSocket, type NodeSpecification, writeNodeFiles } from './files.ts'
 import { makeControlGroups } from './machine.ts'
 import { type NodeAddresses, nodeAddresses } from './network.ts'
 import type { NodePrograms } from './programs.ts'
@@ -39,18 +39,11 @@ export class ClusterNode {
     controlPlane: LaunchedControlPlane,
     program: Program,
     programs: NodePrograms,
-    { outlivesParent, moreProcesses }: { outlivesParent: boolean; moreProcesses: readonly NodeProcess[] },
+    outlivesParent: boolean,
   ): Promise<ClusterNode> {
     mkdirSync(specification.directory, { recursive: true })
     const { certificates } = controlPlane
-    const config = await writeNodeFiles(
-      specification,
-      controlPlane,
-      certificates,
-      program,
-      programs,
-      moreProcesses,
-    )
+    const config = await writeNodeFiles(specification, controlPlane, certificates, program, programs)
     makeControlGroups(specification.name)
     const process = ComponentProcess.start({
       name: specification.name,

@@ -36,6 +36,8 @@ export interface Program {
   readonly kubectl: string
   /** What `pause` containers run. */
   readonly pause: string
+  /** The CNI plugin that announces pods. */
+  readonly podAddress: string
   /** Version of Kubernetes, such as v1.34.4. */
   readonly version: string
 }
@@ -50,6 +52,7 @@ export async function buildProgram(progress: Progress = toStandardError): Promis
     path: join(directory, programName),
     kubectl: join(directory, 'kubectl'),
     pause: join(directory, 'pause'),
+    podAddress: join(directory, 'pod-address'),
     version,
   }
   if (!existsSync(directory)) {
@@ -85,7 +88,8 @@ async function compile(directory: string, version: string, progress: Progress): 
   mkdirSync(draft, { recursive: true })
   try {
     await goBuild(go, '.', join(draft, programName), version, progress)
-    await goBuild(go, './pause', join(draft, 'pause'), version, progress)
+    for (const name of ['pause', 'pod-address'])
+      await goBuild(go, `./${name}`, join(draft, name), version, progress)
     symlinkSync(programName, join(draft, 'kubectl'))
     renameSync(draft, directory)
   } finally {
