@@ -1,5 +1,9 @@
 import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import type pg from 'pg'
+import { GatewayProcess } from '../../../../test/gateway-process.ts'
 import { manifests } from '../../../../test/policies.ts'
 import { Guard, Shop } from '../../../../test/shop.ts'
 
@@ -144,6 +148,36 @@ describe('accounts of sessions', function () {
     assert.ok(rest.includes('firebreak_person'))
     await shop.admin('shop', `DROP ROLE firebreak_${living}; DROP ROLE firebreak_person`)
     await gone()
+  })
+
+  it('are dropped after a gateway was killed and started again', async () => {
+    const role = `username: maker, credential: {env: {password: SHOP_PASSWORD}}, shortLived: {memberOf: [reader], validFor: 3s}`
+    const text = manifests({ address: `127.0.0.1:${shop.postgres.port}`, database: 'shop', role })
+    const directory = mkdtempSync(join(tmpdir(), 'firebreak-accounts-'))
+    try {
+      writeFileSync(join(directory, 'firebreak.yaml'), text)
+      await using killed = await GatewayProcess.start(directory)
+      const agent = await shop.connect(killed.address, 'shop')
+      await agent.query('CREATE TABLE half_done (id integer)')
+      await killed.end('SIGKILL')
+      assert.equal((await roles()).length, 1)
+      await new Promise((resolve) => setTimeout(resolve, 3_500))
+      await using next = await GatewayProcess.start(directory)
+      await gone()
+      await next.end()
+      await shop.admin('shop', 'DROP TABLE half_done')
+    } finally {
+      rmSync(directory, { recursive: true })
+    }
+  })
+
+  it('are dropped before a gateway that is asked to stop is gone', async () => {
+    const role = `username: maker, credential: {env: {password: SHOP_PASSWORD}}, shortLived: {memberOf: [reader]}`
+    const stopping = await start(role)
+    const agents = await Promise.all([client(stopping), client(stopping), client(stopping)])
+    assert.equal((await roles()).length, agents.length)
+    await stopping[Symbol.asyncDispose]()
+    assert.deepEqual(await roles(), [])
   })
 
   it('are not made without the right to do away with them', async () => {
