@@ -7,6 +7,16 @@
 /** The kinds of protected systems. The same list as `ProtectedResource.spec.type`. */
 export type ResourceType = 'postgresql' | 'mysql' | 'kubernetes' | 'ssh' | 'rdp' | 'http'
 
+/** What stands before the colon of every action on a type of system. */
+export const actionFamilies: Readonly<Record<ResourceType, string>> = {
+  postgresql: 'sql',
+  mysql: 'sql',
+  kubernetes: 'k8s',
+  ssh: 'ssh',
+  rdp: 'rdp',
+  http: 'http',
+}
+
 /** Something in a protected system that an action touches. */
 export interface ObjectName {
   /** What it is, in the protocol's closed vocabulary: `table`, `function`, `schema`, `setting`, `pods` … */

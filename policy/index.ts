@@ -1,4 +1,4 @@
-export type * from './command.ts'
+export * from './command.ts'
 export type * from './decision.ts'
 export * from './describe.ts'
 export { detect, maskDetected } from './detection/detect.ts'

@@ -126,9 +126,11 @@ class Snapshot implements PolicySnapshot {
   #grant(subject: Subject): Grant {
     const known = this.#bySubject.get(subject)
     if (known) return known
-    const key = JSON.stringify([subject.chain, subject.resource, subject.role])
-    const grant = this.#grants.get(key) ?? this.#makeGrant(subject)
-    this.#grants.set(key, grant)
+    // agents choose scopes: what is made for one is forgotten with its sessions
+    const scoped = subject.chain.some(({ scope }) => scope)
+    const key = scoped ? undefined : JSON.stringify([subject.chain, subject.resource, subject.role])
+    const grant = (key !== undefined && this.#grants.get(key)) || this.#makeGrant(subject)
+    if (key !== undefined) this.#grants.set(key, grant)
     this.#bySubject.set(subject, grant)
     return grant
   }

@@ -9,9 +9,11 @@ import type { Configuration } from './configuration/configuration.ts'
 import { Credentials } from './credentials/credentials.ts'
 import type { Role } from './credentials/provider.ts'
 import { type LiveSession, nameOf } from './decide/live-session.ts'
+import { Delegations } from './delegation/delegations.ts'
 import { Identities } from './identity/identities.ts'
+import type { Proof } from './identity/proof.ts'
 import { Usage } from './limits/usage.ts'
-import type { Credential, Gateway } from './session.ts'
+import type { Credential, Gateway, Result } from './session.ts'
 
 export class Runtime {
   /** In force; a change replaces it as a whole. */
@@ -26,6 +28,7 @@ export class Runtime {
   readonly clientTls: Gateway['clientTls']
   readonly clock: Clock
   readonly identities: Identities
+  readonly delegations: Delegations
   readonly credentials: Credentials
   /** Where people are asked; absent while no policy asks them. */
   approvals: ApprovalStation | undefined
@@ -42,6 +45,15 @@ export class Runtime {
     this.clientTls = clientTls
     this.clock = clock
     this.identities = new Identities(() => this.configuration, clock)
+    this.delegations = new Delegations({
+      configuration: () => this.configuration,
+      identities: this.identities,
+      clock,
+      notice: (event, fields) => audit.notice(event, fields),
+      ended: () => {
+        for (const session of this.sessions) session.delegationEnded()
+      },
+    })
     this.credentials = new Credentials(
       () => this.configuration,
       clock,
@@ -50,7 +62,7 @@ export class Runtime {
   }
 
   /** What an identity uses of a resource counts together, whichever session it is in. */
-  usageOf(identity: QualifiedName, resource: QualifiedName): Usage {
+  readonly usageOf = (identity: QualifiedName, resource: QualifiedName): Usage => {
     const key = `${identity} ${resource}`
     let usage = this.#usages.get(key)
     if (!usage) {
@@ -64,6 +76,7 @@ export class Runtime {
   apply(configuration: Configuration): void {
     this.configuration = configuration
     this.approvals?.policyChanged(configuration.snapshot)
+    this.delegations.configurationChanged()
     for (const session of this.sessions) session.configurationChanged()
   }
 
@@ -74,6 +87,13 @@ export class Runtime {
       ?.spec.roles.find((candidate) => candidate.name === role)
   }
 
+  /** Holds a proof against what is in force. */
+  renewed(proof: Proof): Result<Proof, string> {
+    return proof.kind === 'delegation'
+      ? this.delegations.renewed(proof.delegation)
+      : this.identities.renewed(proof)
+  }
+
   /** A subject with what it was granted for now. */
   elevated(subject: Subject): Subject {
     return elevate(subject, this.approvals?.grantedTo(subject) ?? [])
@@ -82,6 +102,7 @@ export class Runtime {
   /** What time brings: tokens are renewed, sessions end. Called every second. */
   tick(): void {
     this.identities.tick()
+    this.delegations.tick()
     this.credentials.tick([...this.sessions].map((session) => session.subject))
     for (const session of this.sessions) session.tick()
   }

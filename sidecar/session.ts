@@ -63,7 +63,7 @@ export interface Refusal {
 /** What a client presents before a session exists. */
 export interface Claim {
   readonly remoteAddress: string
-  /** The role asked for, by the protocol's user name; absent: the identity's first role for the resource. */
+  /** The role asked for, by the protocol's user name: `reader`, `reader@sql-worker`. Absent: the identity's only one. */
   readonly role?: string
   /** A token, where the protocol has a place for one (a password message). */
   readonly token?: string
@@ -75,8 +75,8 @@ export interface Gateway {
   readonly target: Target
   /** Certificate for clients that ask for TLS; absent: TLS is declined. */
   readonly clientTls?: { readonly certificate: string; readonly key: string }
-  /** Whether the client must send a token, or being on this listener proves who it is. */
-  readonly clientAuthentication: 'loopback' | 'token'
+  /** Whether a client of this user name has to send a token; otherwise being on this listener proves who it is. */
+  asksForToken(user: string | undefined): boolean
   /** Proves the identity and opens a session; refusals are audited by the gateway. */
   open(claim: Claim): Promise<Result<GuardedSession, Refusal>>
 }

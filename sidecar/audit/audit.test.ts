@@ -7,7 +7,7 @@ import type { Command, Decision, SessionTerms, Touch } from '@firebreak/policy'
 import { mayHoldSecret, normalizeSql } from '../protocols/postgresql/analysis/normalize.ts'
 import type { CommandAudit } from '../session.ts'
 import { Audit, type SessionIdentity } from './audit.ts'
-import type { AccountLine, ApprovalLine, Notices, ProofLine, SessionEnd } from './lines.ts'
+import type { AccountLine, ApprovalLine, DelegationLine, Notices, ProofLine, SessionEnd } from './lines.ts'
 
 type Line = Readonly<Record<string, unknown>>
 
@@ -83,6 +83,7 @@ const proof: Required<ProofLine> = {
   issuedAt: '2026-01-01T00:00:00.000Z',
   expiresAt: '2026-01-01T01:00:00.000Z',
   pod: { name: 'worker-1', uid: 'U1' },
+  root: { kind: 'loopback' },
 }
 const ended: Required<SessionEnd> = { commands: 1, seconds: 2, reason: 'expired' }
 const approval: Required<ApprovalLine> = {
@@ -111,6 +112,16 @@ const account: AccountLine = {
   role: 'reader',
   account: 'firebreak_s1',
 }
+const delegation: Required<DelegationLine> = {
+  delegation: 'D1',
+  identity: 'agents/worker',
+  chain: ['agents/planner', 'agents/worker'],
+  scope: { actions: ['sql:select'] },
+  expiresAt: '2026-01-01T00:10:00.000Z',
+  remote: '127.0.0.1',
+  reason: 'revoked by planner',
+  reference: 'R3',
+}
 const notices: { readonly [Event in keyof Notices]: Required<Notices[Event]> } = {
   'session.refused': {
     reference: 'R2',
@@ -119,6 +130,7 @@ const notices: { readonly [Event in keyof Notices]: Required<Notices[Event]> } =
     role: 'reader',
     reason: 'no token',
     problem: 'expired',
+    chain: ['agents/planner', 'agents/worker'],
   },
   signal: {
     kind: 'tokenMisuse',
@@ -130,7 +142,11 @@ const notices: { readonly [Event in keyof Notices]: Required<Notices[Event]> } =
     resource: 'agents/orders',
     remote: '10.0.0.1',
     request: 'worker-bcdfg',
+    chain: ['agents/planner', 'agents/worker'],
   },
+  'delegation.issued': delegation,
+  'delegation.refused': delegation,
+  'delegation.revoked': delegation,
   'approval.requested': approval,
   'approval.decided': approval,
   'approval.refused': approval,

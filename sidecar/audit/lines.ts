@@ -1,5 +1,5 @@
 /** The form of the audit trail's lines. docs/audit.md says what the fields mean. */
-import type { Decision, QualifiedName } from '@firebreak/policy'
+import type { Decision, QualifiedName, Scope } from '@firebreak/policy'
 import type { Outcome } from '../session.ts'
 
 /** Fields that are undefined are not written. */
@@ -54,6 +54,8 @@ export interface ProofLine {
   readonly expiresAt?: string
   /** Name and UID of the pod that a service account token is bound to. */
   readonly pod?: unknown
+  /** Of a delegation: what proved the first of its chain. */
+  readonly root?: ProofLine
 }
 
 /** What the line of a session's end says besides. */
@@ -95,6 +97,22 @@ export type ApprovalEventName =
   | `approval.${'requested' | 'decided' | 'refused' | 'used' | 'withdrawn' | 'expired' | 'unsaved'}`
   | `elevation.${'granted' | 'ended'}`
 
+/** What a parent passed on, or tried to. */
+export interface DelegationLine {
+  /** Absent where there is none, since it was refused. */
+  readonly delegation?: string
+  /** The child. */
+  readonly identity: QualifiedName | undefined
+  /** With the child last. */
+  readonly chain: readonly QualifiedName[]
+  readonly scope?: Scope
+  readonly expiresAt?: string
+  /** The client's address. */
+  readonly remote?: string
+  readonly reason?: string
+  readonly reference?: string
+}
+
 /** A session's own account in the target. */
 export interface AccountLine {
   readonly session: string
@@ -113,7 +131,14 @@ export interface Notices extends Readonly<Record<ApprovalEventName, ApprovalLine
     readonly reason: string | undefined
     /** What was wrong with the token, if one was presented. */
     readonly problem?: string | undefined
+    /** Of the delegation whose token it was. */
+    readonly chain?: readonly QualifiedName[] | undefined
   }
+  readonly 'delegation.issued': DelegationLine
+  /** Asked for, and not given. */
+  readonly 'delegation.refused': DelegationLine
+  /** Ended before its time, with all below it. */
+  readonly 'delegation.revoked': DelegationLine
   /** Something worth an alert. */
   readonly signal: {
     readonly kind: string
@@ -126,6 +151,7 @@ export interface Notices extends Readonly<Record<ApprovalEventName, ApprovalLine
     readonly remote?: string
     /** The approval request that it is about. */
     readonly request?: string
+    readonly chain?: readonly QualifiedName[]
   }
   /** Another password or account was given out for a role than before. */
   readonly 'credential.rotated': {

@@ -1,4 +1,5 @@
 /** A session as the protocols see it: every question about it is answered by what is in force now. */
+import { isDeepStrictEqual } from 'node:util'
 import {
   type Command,
   type Decision,
@@ -13,8 +14,9 @@ import type { SessionIdentity } from '../audit/audit.ts'
 import { newReference } from '../audit/reference.ts'
 import { type Clock, Deadline } from '../clock.ts'
 import { sameCredential } from '../credentials/credentials.ts'
-import { describeProof, type Proof, type VerifiedClaims } from '../identity/proof.ts'
-import type { Usage } from '../limits/usage.ts'
+import type { Chain } from '../delegation/delegation.ts'
+import { chainOf, describeProof, type Proof, type VerifiedClaims } from '../identity/proof.ts'
+import type { Budget } from '../limits/budget.ts'
 import type { Runtime } from '../runtime.ts'
 import type {
   AccountEvent,
@@ -29,6 +31,8 @@ import type {
   Result,
 } from '../session.ts'
 
+import { budgetOf, type Lifetimes, lifetimesOf } from './bounds.ts'
+
 /** How often what proved the identity is held against the configuration again. In milliseconds. */
 const proveAgainEvery = 10_000
 
@@ -37,7 +41,7 @@ export class LiveSession implements GuardedSession {
   readonly signal: AbortSignal
   readonly #runtime: Runtime
   readonly #who: SessionIdentity
-  readonly #usage: Usage
+  #budget: Budget
   readonly #abort = new AbortController()
   readonly #startedAt = performance.now()
   readonly #lifetime: Deadline
@@ -69,8 +73,8 @@ export class LiveSession implements GuardedSession {
     this.#proof = proof
     this.signal = this.#abort.signal
     this.#who = { session: this.id, subject, remoteAddress }
-    this.#usage = runtime.usageOf(this.#identity, subject.resource)
     this.#terms = this.#elevate()
+    this.#budget = budgetOf(this.#subject, proof, runtime)
     const { maxDuration, idleTimeout } = this.#bounds
     this.#lifetime = new Deadline(runtime.clock, seconds(maxDuration) * 1_000)
     this.#idle = new Deadline(runtime.clock, seconds(idleTimeout) * 1_000)
@@ -136,12 +140,12 @@ export class LiveSession implements GuardedSession {
   admit(): LimitReached | undefined {
     this.#commands++
     this.#idle.restart()
-    return this.#usage.admit(this.#terms.limits, performance.now())
+    return this.#budget.admit(performance.now())
   }
 
   meter(rows: number, bytes: number): LimitReached | undefined {
     this.#idle.restart()
-    return this.#usage.meter(rows, bytes, this.#terms.limits, performance.now())
+    return this.#budget.meter(rows, bytes, performance.now())
   }
 
   reference(): string {
@@ -174,7 +178,7 @@ export class LiveSession implements GuardedSession {
   /** What was granted has begun or ended: it counts from the next command on. */
   elevationsChanged(): void {
     const before = this.#elevations
-    this.#terms = this.#elevate()
+    this.#refresh()
     for (const { request, grants } of before)
       if (!this.#elevations.some((elevation) => elevation.request === request))
         this.#onNotice?.(`elevation ${request} has ended: ${grants}`)
@@ -191,13 +195,18 @@ export class LiveSession implements GuardedSession {
   /** A new configuration is in force: the session goes on if its identity still may, and still is proven. */
   configurationChanged(): void {
     const { snapshot } = this.#runtime.configuration
-    this.#terms = snapshot.termsFor(this.subject)
+    this.#refresh()
     const { maxDuration, idleTimeout } = this.#bounds
     this.#lifetime.change(seconds(maxDuration) * 1_000)
     this.#idle.change(seconds(idleTimeout) * 1_000)
     const refusal = snapshot.refusal(this.subject)
     if (refusal !== undefined) this.#end('expired', refusal)
     else this.#holdProof()
+  }
+
+  /** Delegations are over, which may be this session's own or one before it. */
+  delegationEnded(): void {
+    if (this.#proof.kind === 'delegation') this.#holdProof()
   }
 
   /** Ends what may not go on, whichever clock says so. Called every second. */
@@ -236,17 +245,14 @@ export class LiveSession implements GuardedSession {
     return (this.subject.chain.at(-1) ?? this.subject.chain[0]).identity
   }
 
-  get #bounds(): { readonly maxDuration: string; readonly idleTimeout: string } {
-    const identity = this.#runtime.configuration.manifests.identities.find(
-      (candidate) => nameOf(candidate) === this.#identity,
-    )
-    return identity?.spec.session ?? { maxDuration: '1h', idleTimeout: '15m' }
+  get #bounds(): Lifetimes {
+    return lifetimesOf(this.#subject, this.#runtime.configuration)
   }
 
   /** Holds the proof against what is in force: a token may have been revoked, or renewed by the sidecar. */
   #holdProof(): void {
     this.#proveAgain.restart()
-    const renewed = this.#runtime.identities.renewed(this.#proof)
+    const renewed = this.#runtime.renewed(this.#proof)
     if (!renewed.ok) {
       this.#end('expired', renewed.error)
       return
@@ -257,14 +263,19 @@ export class LiveSession implements GuardedSession {
     if (tokenOf(before) !== tokenOf(renewed.value))
       this.#expiry = expiryOf(renewed.value, this.#runtime.clock)
     if (this.#expiry?.passed) this.#end('expired', `the token of ${this.#identity} has expired`)
-    else this.#adoptGroups(renewed.value.groups)
+    else this.#adopt(chainOf(renewed.value))
   }
 
-  #adoptGroups(groups: readonly string[]): void {
-    const [first, ...others] = this.#proven.chain
-    if (first.groups.length === groups.length && groups.every((group) => first.groups.includes(group))) return
-    this.#proven = { ...this.#proven, chain: [{ ...first, groups }, ...others] }
+  /** Everybody's groups may be others now. */
+  #adopt(chain: Chain): void {
+    if (isDeepStrictEqual(this.#proven.chain, chain)) return
+    this.#proven = { ...this.#proven, chain }
+    this.#refresh()
+  }
+
+  #refresh(): void {
     this.#terms = this.#elevate()
+    this.#budget = budgetOf(this.#subject, this.#proof, this.#runtime)
   }
 
   /** @returns the terms of the session with what is granted to it now. */

@@ -6,6 +6,7 @@ import type { Clock } from '../clock.ts'
 import type { Configuration } from '../configuration/configuration.ts'
 import { readValue } from '../configuration/values.ts'
 import { nameOf } from '../decide/live-session.ts'
+import type { RootProof } from '../delegation/delegation.ts'
 import type { Result } from '../session.ts'
 import { inspectToken, isSignedToken, type UnverifiedToken } from './inspect.ts'
 import { defaultIssuerTimes, Issuer, type IssuerTimes, issuerKey } from './issuer.ts'
@@ -39,7 +40,7 @@ export class Identities {
   }
 
   /** Which of the candidates a presented token proves. */
-  async prove(token: string, candidates: readonly AgentIdentity[]): Promise<Result<Proof, Rejection>> {
+  async prove(token: string, candidates: readonly AgentIdentity[]): Promise<Result<RootProof, Rejection>> {
     const fixed = matchFixedToken(token, candidates, this.#configuration())
     if (fixed) return { ok: true, value: fixed }
     if (!isSignedToken(token))
@@ -52,7 +53,7 @@ export class Identities {
   }
 
   /** The token that the sidecar got for an identity. */
-  async obtained(identity: AgentIdentity): Promise<Result<Proof, Rejection>> {
+  async obtained(identity: AgentIdentity): Promise<Result<RootProof, Rejection>> {
     return await this.#obtainedToken(identity).current()
   }
 
@@ -61,7 +62,7 @@ export class Identities {
    *
    * @returns the proof that stands now, or why there is none any more. That time passes is the session's to watch.
    */
-  renewed(proof: Proof): Result<Proof, string> {
+  renewed(proof: RootProof): Result<RootProof, string> {
     const configuration = this.#configuration()
     const identity = configuration.manifests.identities.find(
       (candidate) => nameOf(candidate) === proof.identity,
@@ -102,7 +103,7 @@ export class Identities {
     for (const key of this.#obtained.keys()) if (!wanted.has(key)) this.#obtained.delete(key)
   }
 
-  #stillProven(proof: Proof, identity: AgentIdentity): Result<Proof, string> {
+  #stillProven(proof: RootProof, identity: AgentIdentity): Result<RootProof, string> {
     if (proof.kind !== 'token' && proof.kind !== 'obtainedToken') return { ok: true, value: proof }
     const again = this.#proof(proof.claims, identity, proof.kind)
     return again.ok ? again : { ok: false, error: again.error.message }
@@ -111,9 +112,9 @@ export class Identities {
   async #proveWithIssuers(
     token: UnverifiedToken,
     trusting: readonly AgentIdentity[],
-  ): Promise<Result<Proof, Rejection>> {
+  ): Promise<Result<RootProof, Rejection>> {
     const verified = new Map<Issuer, Result<VerifiedClaims, Rejection>>()
-    const proofs: Proof[] = []
+    const proofs: RootProof[] = []
     const errors: Rejection[] = []
     for (const identity of trusting) {
       const issuer = this.#issuerOf(identity)
@@ -137,7 +138,7 @@ export class Identities {
     claims: VerifiedClaims,
     identity: AgentIdentity,
     kind: 'token' | 'obtainedToken',
-  ): Result<Proof, Rejection> {
+  ): Result<RootProof, Rejection> {
     const groups = matchIdentity(claims, identity, this.#clock.wall())
     if (!groups.ok) return groups
     const oldest = claims.issuedAt + seconds(tokenRules(identity)?.maxTokenAge ?? '') * 1000 + clockTolerance
@@ -171,7 +172,7 @@ export class Identities {
     return token
   }
 
-  async #obtain(identity: AgentIdentity): Promise<Result<Proof, Rejection>> {
+  async #obtain(identity: AgentIdentity): Promise<Result<RootProof, Rejection>> {
     const { oidc } = identity.spec.authentication
     if (!oidc?.obtain) return rejected('unavailable', `${nameOf(identity)} obtains no token`)
     const issuer = this.#issuerOf(identity)
@@ -207,7 +208,7 @@ function obtainedKey(identity: AgentIdentity): string {
   return `${nameOf(identity)} ${JSON.stringify(identity.spec.authentication.oidc)}`
 }
 
-export function loopbackProof(identity: AgentIdentity): Proof {
+export function loopbackProof(identity: AgentIdentity): RootProof {
   return { kind: 'loopback', identity: nameOf(identity), groups: identity.spec.groups ?? [] }
 }
 
@@ -216,7 +217,7 @@ function matchFixedToken(
   token: string,
   candidates: readonly AgentIdentity[],
   configuration: Configuration,
-): Proof | undefined {
+): RootProof | undefined {
   const presented = digest(token)
   let found: AgentIdentity | undefined
   for (const identity of candidates) {

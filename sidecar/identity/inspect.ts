@@ -64,7 +64,8 @@ export function inspectToken(
   return { ok: true, value: { text, issuer: payload.iss } }
 }
 
-function jsonObject(part: string): Record<string, unknown> | undefined {
+/** One part of a token; undefined when it is not an object that everybody reads alike. */
+export function jsonObject(part: string): Record<string, unknown> | undefined {
   try {
     const text = new TextDecoder('utf-8', { fatal: true }).decode(Buffer.from(part, 'base64url'))
     const value: unknown = JSON.parse(text)

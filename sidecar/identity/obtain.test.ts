@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
 import { audience, clientSecret, IdentityProvider } from '../../test/identity-provider.ts'
 import { ManualClock } from '../../test/manual-clock.ts'
+import type { RootProof } from '../delegation/delegation.ts'
 import type { Result } from '../session.ts'
 import { Issuer } from './issuer.ts'
 import { ObtainedToken, requestToken, type TokenRequest } from './obtain.ts'
-import type { Proof, Rejection } from './proof.ts'
+import type { Rejection } from './proof.ts'
 
 describe('a token that the sidecar gets itself', function () {
   this.timeout(60_000)
@@ -82,10 +83,10 @@ describe('a token that the sidecar gets itself', function () {
 
 describe('keeping a token fresh', () => {
   const clock = new ManualClock()
-  let answers: Result<Proof, Rejection>[]
+  let answers: Result<RootProof, Rejection>[]
   let asked: number
   let token: ObtainedToken
-  const good = (name: string, seconds: number): Result<Proof, Rejection> => ({
+  const good = (name: string, seconds: number): Result<RootProof, Rejection> => ({
     ok: true,
     value: {
       kind: 'loopback',
@@ -94,7 +95,7 @@ describe('keeping a token fresh', () => {
       expiresAt: clock.wall() + seconds * 1000,
     },
   })
-  const away: Result<Proof, Rejection> = { ok: false, error: { code: 'unavailable', message: 'away' } }
+  const away: Result<RootProof, Rejection> = { ok: false, error: { code: 'unavailable', message: 'away' } }
   const current = async (): Promise<string> => {
     const proof = await token.current()
     return proof.ok ? proof.value.identity : proof.error.message

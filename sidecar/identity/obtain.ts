@@ -10,10 +10,11 @@ import {
   WWWAuthenticateChallengeError,
 } from 'openid-client'
 import { type Clock, Deadline } from '../clock.ts'
+import type { RootProof } from '../delegation/delegation.ts'
 import type { Result } from '../session.ts'
 import { inspectToken, isSignedToken } from './inspect.ts'
 import { deepestMessage, type Issuer } from './issuer.ts'
-import { type Proof, type Rejection, rejected, shown, type VerifiedClaims } from './proof.ts'
+import { type Rejection, rejected, shown, type VerifiedClaims } from './proof.ts'
 
 /** What the token request is made of, secrets read. */
 export interface TokenRequest {
@@ -112,28 +113,28 @@ const longestRetry = 60_000
 
 /** One identity's token, kept fresh. */
 export class ObtainedToken {
-  readonly #obtain: () => Promise<Result<Proof, Rejection>>
+  readonly #obtain: () => Promise<Result<RootProof, Rejection>>
   readonly #clock: Clock
-  #proof: Proof | undefined
+  #proof: RootProof | undefined
   #failure: Rejection | undefined
   #due: Deadline
   #retry = firstRetry
   #obtaining: Promise<void> | undefined
 
-  constructor(obtain: () => Promise<Result<Proof, Rejection>>, clock: Clock) {
+  constructor(obtain: () => Promise<Result<RootProof, Rejection>>, clock: Clock) {
     this.#obtain = obtain
     this.#clock = clock
     this.#due = new Deadline(clock, 0)
   }
 
   /** The last one, if it still is good. */
-  get held(): Proof | undefined {
+  get held(): RootProof | undefined {
     const { expiresAt } = this.#proof ?? {}
     return expiresAt !== undefined && expiresAt > this.#clock.wall() ? this.#proof : undefined
   }
 
   /** A good token; waits for the first one. */
-  async current(): Promise<Result<Proof, Rejection>> {
+  async current(): Promise<Result<RootProof, Rejection>> {
     if (!this.held) await this.refreshWhenDue()
     const proof = this.held
     if (proof) return { ok: true, value: proof }

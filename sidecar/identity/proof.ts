@@ -1,6 +1,7 @@
 /** What proves who a client is, and why it does not. */
 import type { QualifiedName } from '@firebreak/policy'
 import type { ProofLine } from '../audit/lines.ts'
+import type { Chain, Delegation } from '../delegation/delegation.ts'
 import type { Refusal } from '../session.ts'
 
 /** What an issuer says in a token whose signature fits. Times in milliseconds since 1970. */
@@ -29,11 +30,13 @@ interface Proven {
  * - `fixedToken`: the token of the manifest; only its digest is kept.
  * - `token`: a token of an issuer, presented by the client.
  * - `obtainedToken`: one that the sidecar got itself; it is replaced before it expires.
+ * - `delegation`: the token of a delegation; the chain is all who stand behind it, with the identity last.
  */
 export type Proof =
   | (Proven & { readonly kind: 'loopback' })
   | (Proven & { readonly kind: 'fixedToken'; readonly digest: Buffer })
   | (Proven & { readonly kind: 'token' | 'obtainedToken'; readonly claims: VerifiedClaims })
+  | (Proven & { readonly kind: 'delegation'; readonly delegation: Delegation; readonly chain: Chain })
 
 /** What is wrong with a token that a client presented. */
 export type TokenProblem =
@@ -52,10 +55,18 @@ export type TokenProblem =
   | 'subject'
   | 'claims'
   | 'ambiguous'
+  /** A delegation's token of another process. */
+  | 'otherSidecar'
+  /** A delegation's token after its end. */
+  | 'ended'
+  /** A child shows the token of one who stands before it in the chain. */
+  | 'parentsToken'
 
 export interface Rejection extends Omit<Refusal, 'reference'> {
   /** Set when a token was presented and proves nothing. */
   readonly misuse?: TokenProblem
+  /** Of the delegation whose token it was. */
+  readonly chain?: readonly QualifiedName[]
 }
 
 export function rejected(
@@ -77,6 +88,11 @@ export function misused(
   }
 }
 
+/** Who stands behind a proof, with the one that it proves last. */
+export function chainOf(proof: Proof): Chain {
+  return proof.kind === 'delegation' ? proof.chain : [{ identity: proof.identity, groups: proof.groups }]
+}
+
 /** Names of a token that are shown to people: short, and nothing that a terminal would take for a command. */
 export function shown(name: string): string {
   const plain = name.replaceAll(/[\p{C}\p{Zl}\p{Zp}]/gu, '?')
@@ -85,6 +101,15 @@ export function shown(name: string): string {
 
 /** What the audit trail says of a proof: enough to find the token at its issuer, and nothing that it could be used with. */
 export function describeProof(proof: Proof): ProofLine {
+  if (proof.kind === 'delegation') {
+    const { id, expiresAt, root } = proof.delegation
+    return {
+      kind: proof.kind,
+      tokenId: id,
+      expiresAt: new Date(expiresAt).toISOString(),
+      root: describeProof(root),
+    }
+  }
   if (!('claims' in proof)) return { kind: proof.kind }
   const { issuer, subject, tokenId, issuedAt, all } = proof.claims
   return {

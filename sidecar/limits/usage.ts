@@ -1,4 +1,4 @@
-/** What an identity has used of a resource, over all its sessions. */
+/** What an identity has used of a resource, or a delegation of all, over all sessions. */
 import type { Limits } from '@firebreak/policy'
 import type { LimitReached } from '../session.ts'
 import { SlidingWindow } from './sliding-window.ts'
@@ -11,8 +11,8 @@ export class Usage {
   readonly #bytes = new SlidingWindow(hour)
   readonly #commands = new SlidingWindow(minute)
 
-  /** Counts a command that is about to run. @returns the limit that keeps it from running. */
-  admit(limits: Limits, now: number): LimitReached | undefined {
+  /** @returns the limit that keeps another command from running. */
+  full(limits: Limits, now: number): LimitReached | undefined {
     const { commandsPerMinute, rowsPerHour, bytesPerHour } = limits
     if (commandsPerMinute !== undefined && this.#commands.total(now) >= commandsPerMinute)
       return reached('commandsPerMinute', `${commandsPerMinute} commands per minute`)
@@ -20,14 +20,22 @@ export class Usage {
       return reached('rowsPerHour', `${rowsPerHour} rows per hour`)
     if (bytesPerHour !== undefined && this.#bytes.total(now) >= bytesPerHour)
       return reached('bytesPerHour', `${bytesPerHour} bytes per hour`)
-    this.#commands.add(1, now)
     return undefined
   }
 
-  /** Counts what has passed. @returns the limit that is broken by it. */
-  meter(rows: number, bytes: number, limits: Limits, now: number): LimitReached | undefined {
+  /** Counts a command that is about to run. */
+  command(now: number): void {
+    this.#commands.add(1, now)
+  }
+
+  /** Counts what has passed. */
+  answer(rows: number, bytes: number, now: number): void {
     this.#rows.add(rows, now)
     this.#bytes.add(bytes, now)
+  }
+
+  /** @returns the limit that is broken by what has passed. */
+  exceeded(limits: Limits, now: number): LimitReached | undefined {
     const { rowsPerHour, bytesPerHour } = limits
     if (rowsPerHour !== undefined && this.#rows.total(now) > rowsPerHour)
       return reached('rowsPerHour', `${rowsPerHour} rows per hour`)

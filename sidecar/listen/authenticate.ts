@@ -1,10 +1,12 @@
 /** Who a client is. */
 import type { AgentIdentity, ProtectedResource } from '@firebreak/crds'
-import type { Principal, Subject } from '@firebreak/policy'
+import type { PolicySnapshot, Subject } from '@firebreak/policy'
 import type { Configuration } from '../configuration/configuration.ts'
 import { nameOf } from '../decide/live-session.ts'
+import type { Chain } from '../delegation/delegation.ts'
+import { isDelegationToken } from '../delegation/token.ts'
 import { type Identities, loopbackProof } from '../identity/identities.ts'
-import { type Proof, type Rejection, rejected } from '../identity/proof.ts'
+import { chainOf, misused, type Proof, type Rejection, rejected, shown } from '../identity/proof.ts'
 import type { Runtime } from '../runtime.ts'
 import type { Claim, Result } from '../session.ts'
 
@@ -31,6 +33,17 @@ export function isLoopbackIdentity({ spec }: AgentIdentity): boolean {
   return spec.authentication.loopback !== undefined || spec.authentication.oidc?.obtain !== undefined
 }
 
+/** What a user name asks for: a role, and where an at sign follows, whom the client says to be. */
+export function splitUser(
+  user: string | undefined,
+  { spec }: ProtectedResource,
+): { readonly role?: string; readonly identity?: string } {
+  if (user === undefined) return {}
+  const at = user.lastIndexOf('@')
+  if (at < 0 || spec.roles.some(({ name }) => name === user)) return { role: user }
+  return { identity: user.slice(at + 1), ...(at > 0 && { role: user.slice(0, at) }) }
+}
+
 /**
  * Proves a claim and finds the role for it.
  *
@@ -39,29 +52,57 @@ export function isLoopbackIdentity({ spec }: AgentIdentity): boolean {
 export async function authenticate(
   claim: Claim,
   resource: ProtectedResource,
-  { configuration, identities, approvals }: Pick<Runtime, 'configuration' | 'identities' | 'approvals'>,
+  runtime: Pick<Runtime, 'configuration' | 'identities' | 'approvals' | 'delegations'>,
   onlyIdentity: string | undefined,
 ): Promise<Result<Authenticated, Rejection>> {
-  const candidates = identitiesFor(resource, configuration)
-  const proof =
-    claim.token === undefined
-      ? await byLoopback(candidates, resource, identities, onlyIdentity)
-      : await identities.prove(claim.token, candidates)
+  const candidates = identitiesFor(resource, runtime.configuration)
+  const proof = await prove(claim.token, candidates, runtime, () =>
+    byLoopback(candidates, nameOf(resource), runtime.identities, onlyIdentity),
+  )
   if (!proof.ok) return proof
+  const asked = splitUser(claim.role, resource)
+  const stranger = notTheOneNamed(asked.identity, proof.value, runtime)
+  if (stranger) return stranger
   const identity = candidates.find((candidate) => nameOf(candidate) === proof.value.identity)
   if (!identity) return rejected('forbidden', `${proof.value.identity} may not use ${nameOf(resource)}`)
-  const granted = approvals?.rolesOf(nameOf(identity), nameOf(resource)) ?? []
-  const role = roleFor(claim.role, identity, resource, granted)
+  const granted = runtime.approvals?.rolesOf(nameOf(identity), nameOf(resource)) ?? []
+  const chain = chainOf(proof.value)
+  const role = roleFor(asked.role, identity, chain, resource, granted, runtime.configuration.snapshot)
   if (!role.ok) return role
   if (identity.spec.suspend) return rejected('forbidden', `the identity ${nameOf(identity)} is suspended`)
-  const principal: Principal = { identity: nameOf(identity), groups: proof.value.groups }
-  const subject: Subject = { chain: [principal], resource: nameOf(resource), role: role.value }
+  const subject: Subject = { chain, resource: nameOf(resource), role: role.value }
   return { ok: true, value: { subject, proof: proof.value } }
 }
 
-async function byLoopback(
+/** Who presents a token, or none. @param withoutToken what being here proves. */
+export async function prove(
+  token: string | undefined,
   candidates: readonly AgentIdentity[],
-  resource: ProtectedResource,
+  { identities, delegations }: Pick<Runtime, 'identities' | 'delegations'>,
+  withoutToken: () => Promise<Result<Proof, Rejection>>,
+): Promise<Result<Proof, Rejection>> {
+  if (token === undefined) return await withoutToken()
+  return isDelegationToken(token) ? await delegations.prove(token) : await identities.prove(token, candidates)
+}
+
+/** A client that says to be a child and shows the token of one before it has what was never meant for it. */
+function notTheOneNamed(
+  named: string | undefined,
+  proof: Proof,
+  { delegations }: Pick<Runtime, 'delegations'>,
+): { readonly ok: false; readonly error: Rejection } | undefined {
+  const { identity } = proof
+  const namespace = identity.slice(0, identity.indexOf('/'))
+  if (named === undefined || identity === `${namespace}/${named}`) return undefined
+  return delegations.isAncestor(identity, `${namespace}/${named}`)
+    ? misused('parentsToken', `${shown(named)} presents the token of ${identity}, which has delegated to it`)
+    : misused('subject', `the token is of ${identity}, not of ${shown(named)}`)
+}
+
+/** Who a client on this host is that shows nothing. @param what that it wants to use. */
+export async function byLoopback(
+  candidates: readonly AgentIdentity[],
+  what: string,
   identities: Identities,
   onlyIdentity: string | undefined,
 ): Promise<Result<Proof, Rejection>> {
@@ -70,7 +111,7 @@ async function byLoopback(
       isLoopbackIdentity(identity) && (onlyIdentity === undefined || identity.metadata.name === onlyIdentity),
   )
   const [identity, ...others] = trusted
-  if (!identity) return rejected('unauthenticated', `no identity may use ${nameOf(resource)} without a token`)
+  if (!identity) return rejected('unauthenticated', `no identity may use ${what} without a token`)
   if (others.length > 0) {
     const names = trusted.map((candidate) => candidate.metadata.name).join(', ')
     return rejected(
@@ -88,13 +129,19 @@ async function byLoopback(
 function roleFor(
   asked: string | undefined,
   identity: AgentIdentity,
+  chain: Chain,
   resource: ProtectedResource,
   granted: readonly string[],
+  snapshot: PolicySnapshot,
 ): Result<string, Rejection> {
-  const roles =
-    identity.spec.access?.find((access) => access.resource === resource.metadata.name)?.roles ?? []
+  const own = identity.spec.access?.find((access) => access.resource === resource.metadata.name)?.roles ?? []
+  // of several, a delegation may leave one
+  const left = own.filter(
+    (role) => snapshot.refusal({ chain, resource: nameOf(resource), role }) === undefined,
+  )
+  const roles = chain.length > 1 && left.length > 0 ? left : own
   const [only] = roles
-  if (asked !== undefined && [...roles, ...granted].includes(asked)) return { ok: true, value: asked }
+  if (asked !== undefined && [...own, ...granted].includes(asked)) return { ok: true, value: asked }
   if (only !== undefined && roles.length === 1) return { ok: true, value: only }
   return rejected(
     'forbidden',

@@ -8,7 +8,7 @@ import { LiveSession, nameOf } from '../decide/live-session.ts'
 import type { Rejection, TokenProblem } from '../identity/proof.ts'
 import type { Runtime } from '../runtime.ts'
 import type { Claim, Gateway, GuardedSession, Protocol, Refusal, Result } from '../session.ts'
-import { authenticate, identitiesFor, isLoopbackIdentity } from './authenticate.ts'
+import { authenticate, identitiesFor, isLoopbackIdentity, splitUser } from './authenticate.ts'
 import { isLoopback } from './loopback.ts'
 import { targetOf } from './target.ts'
 
@@ -103,7 +103,7 @@ function gatewayFor(name: string, runtime: Runtime, onlyIdentity: string | undef
     resource: nameOf(resource),
     target: target.ok ? target.value : { host: '', port: 0, tls: { mode: 'disable' } },
     ...(runtime.clientTls && { clientTls: runtime.clientTls }),
-    clientAuthentication: withToken ? 'token' : 'loopback',
+    asksForToken: (user) => withToken || splitUser(user, resource).identity !== undefined,
     async open(claim: Claim): Promise<Result<GuardedSession, Refusal>> {
       // a refusal too is only given when it can be recorded
       if (!(await canRecord(runtime, 'spool'))) return unrecorded()
@@ -171,7 +171,7 @@ function signalSecondPlace(
 }
 
 function refuse(
-  { misuse, ...error }: Rejection,
+  { misuse, chain, ...error }: Rejection,
   { remoteAddress, role }: Claim,
   resource: QualifiedName,
   { audit }: Runtime,
@@ -185,18 +185,27 @@ function refuse(
     role,
     reason,
     problem: misuse,
+    chain,
   })
   if (misuse !== undefined)
     audit.notice('signal', {
-      kind: 'tokenMisuse',
+      kind: misuse === 'parentsToken' ? 'childActsAsParent' : 'tokenMisuse',
       severity: ordinary.has(misuse) ? 'low' : 'high',
       reference,
       resource,
       remote: remoteAddress,
+      ...(chain && { chain }),
       explanation: `A client was refused: ${reason}.`,
     })
   return { ok: false, error: refusal }
 }
 
 /** What also happens to an honest agent whose clock or token is old. */
-const ordinary: ReadonlySet<TokenProblem> = new Set(['expired', 'notYetValid', 'tooOld', 'ambiguous'])
+const ordinary: ReadonlySet<TokenProblem> = new Set([
+  'expired',
+  'notYetValid',
+  'tooOld',
+  'ambiguous',
+  'otherSidecar',
+  'ended',
+])

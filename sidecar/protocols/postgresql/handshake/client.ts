@@ -53,8 +53,9 @@ export async function acceptClient(
       continue
     }
     const minor = negotiate(current, opening.minor, opening.parameters)
-    const token = gateway.clientAuthentication === 'token' ? await askForToken(current, signal) : undefined
-    if (gateway.clientAuthentication === 'token' && token === undefined) return { kind: 'closed' }
+    const asks = gateway.asksForToken(opening.parameters.get('user'))
+    const token = asks ? await askForToken(current, signal) : undefined
+    if (asks && token === undefined) return { kind: 'closed' }
     return {
       kind: 'started',
       socket: current,
