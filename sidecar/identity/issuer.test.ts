@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import fc from 'fast-check'
 import { IdentityProvider, makeKey } from '../../test/identity-provider.ts'
 import { ManualClock } from '../../test/manual-clock.ts'
 import type { Result } from '../session.ts'
-import { inspectToken } from './inspect.ts'
+import { inspectToken, isSignedToken } from './inspect.ts'
 import { Issuer } from './issuer.ts'
 import type { Rejection, VerifiedClaims } from './proof.ts'
 
@@ -42,6 +43,26 @@ describe('the keys of an issuer', function () {
     assert.equal(result.value.subject, 'support-bot')
     assert.deepEqual(result.value.audience, ['https://firebreak.example'])
     assert.equal(typeof result.value.tokenId, 'string')
+  })
+
+  it('verify nothing but what the issuer said, however a token is changed', async () => {
+    const token = await mint()
+    const original = await verify(token)
+    assert.ok(original.ok)
+    const change = fc.tuple(fc.nat(token.length - 1), fc.nat(3), fc.stringMatching(/^[\w.-]{0,4}$/))
+    await fc.assert(
+      fc.asyncProperty(fc.array(change, { minLength: 1, maxLength: 3 }), async (changes) => {
+        let changed = token
+        for (const [at, length, text] of changes)
+          changed = changed.slice(0, at) + text + changed.slice(at + length)
+        const inspected = isSignedToken(changed) && inspectToken(changed)
+        if (!inspected || !inspected.ok) return
+        const result = await issuer.verify(inspected.value)
+        // the last character of a signature has bits that mean nothing
+        if (result.ok) assert.deepEqual(result.value, original.value)
+      }),
+      { numRuns: 500 },
+    )
   })
 
   it('are fetched once for many tokens', async () => {
