@@ -105,9 +105,8 @@ export class Answers {
       return session.unexpected()
     if (run.analysis.copy?.direction !== 'in')
       return session.fail('08P01', 'the server asks for data that the analysis did not expect')
+    run.begun = true
     session.copyingIn = true
-    // the server ignores a Sync that was sent before it began to copy
-    session.operations.dropLeadingSyncs()
     return 'forward'
   }
 
@@ -170,24 +169,20 @@ export class Answers {
     return answer ? this.#results.instead(answer) : 'forward'
   }
 
-  /** A query's other commands don't run, and of a pipeline nothing up to its Sync does. */
+  /** A query's other commands don't run, and of a pipeline nothing up to its Sync does, whatever it is. */
   #failed(head: Operation): void {
     const session = this.#session
     const { operations } = session
     session.state.doubt()
     if (head.kind === 'sync') return
     if (head.kind !== 'query' && head.kind !== 'function') {
-      for (let next: Operation | undefined = head; next && !endsPipeline(next); next = operations.head) {
+      for (let next: Operation | undefined = head; next && next.kind !== 'sync'; next = operations.head) {
         for (const run of next.runs ?? [])
           run.finish({ code: '25P02', message: 'not run, because an earlier message of the pipeline failed' })
         session.answered()
       }
-      if (operations.head?.kind !== 'sync') session.discarding = session.groupOpen
+      session.discarding = operations.length === 0
     }
     session.prepared.failed(operations.changes(head))
   }
-}
-
-function endsPipeline({ kind }: Operation): boolean {
-  return kind === 'sync' || kind === 'query' || kind === 'function'
 }

@@ -91,9 +91,10 @@ export class ClientSide {
     const session = this.#session
     const { type } = session.toServer.reader
     if (type === fromClient.terminate) return session.end()
-    if (type === fromClient.copyData || type === fromClient.copyDone || type === fromClient.copyFail)
-      return this.#copy(type)
     if (session.copyingIn) return this.#duringCopy(type)
+    // what the server would take for data, or throw away, must not stand in the line of what it answers
+    if (session.copyIsDue) return 'wait'
+    if (isCopy(type)) return 'done'
     if (type === fromClient.sync) return this.#extended.sync()
     if (session.discarding) return 'done'
     switch (type) {
@@ -118,21 +119,20 @@ export class ClientSide {
     }
   }
 
-  /** Outside of COPY the server ignores its messages, and nothing is expected back. */
-  #copy(type: number): ClientVerdict {
-    const session = this.#session
-    if (!session.copyingIn) return 'done'
-    if (type !== fromClient.copyData) session.copyingIn = false
-    return 'forward'
-  }
-
-  /** During COPY the server ignores Flush and Sync, and fails on everything else. */
+  /** The server ignores Flush and Sync, and fails on everything that is no part of COPY. */
   #duringCopy(type: number): ClientVerdict {
+    const session = this.#session
+    if (type === fromClient.copyData) return 'forward'
     if (type === fromClient.flush || type === fromClient.sync) return 'done'
-    const { toServer } = this.#session
-    toServer.send(encode.copyFail('COPY was ended by another message'))
-    this.#session.copyingIn = false
-    toServer.reader.rewind()
+    session.copyingIn = false
+    if (isCopy(type)) return 'forward'
+    session.toServer.send(encode.copyFail('COPY was ended by another message'))
+    session.toServer.reader.rewind()
     return 'done'
   }
+}
+
+/** Outside of COPY the server ignores these, and nothing is expected back. */
+function isCopy(type: number): boolean {
+  return type === fromClient.copyData || type === fromClient.copyDone || type === fromClient.copyFail
 }

@@ -139,6 +139,47 @@ describe('A name means the same at the gateway and at the server when', function
     })
   }
 
+  it('messages that COPY swallows, or that an error skips, do not lend their meaning to the next', async () => {
+    const attempts: readonly (readonly Buffer[])[] = [
+      [query('COPY carts (note) FROM STDIN'), query(harmless), query(secret)],
+      [
+        query('COPY carts (note) FROM STDIN; COPY carts (note) FROM STDIN'),
+        encode.copyFail('x'),
+        query(harmless),
+        query(secret),
+      ],
+      [
+        parse('', 'COPY carts (note) FROM STDIN'),
+        bind('', ''),
+        execute(''),
+        query(harmless),
+        query(secret),
+        sync,
+        query(secret),
+      ],
+      [parse('', 'no SQL'), query(harmless), query(harmless), sync, query(secret)],
+      [
+        parse('', harmless),
+        bind('', 'nothing'),
+        query(harmless),
+        query(harmless),
+        sync,
+        query(secret),
+        query(secret),
+      ],
+    ]
+    for (const [index, messages] of attempts.entries()) {
+      const { client } = await RawClient.open(guard.address, { user: 'agent', database: 'shop' })
+      using session = client
+      session.send(...messages, encode.copyFail('x'), sync, query("SELECT 'the end'"))
+      let heard = ''
+      while (!session.closed && !heard.includes('the end'))
+        heard += (await session.until('Z')).map(({ bytes }) => bytes.toString('latin1')).join('')
+      assert.doesNotMatch(heard, /41[0-9]-22/, String(index))
+      assert.match(heard, /the end/, String(index))
+    }
+  })
+
   it('a Close right after an error begins a pipeline whose query is understood', async () => {
     const { client } = await RawClient.open(guard.address, { user: 'agent', database: 'shop' })
     using session = client

@@ -58,9 +58,11 @@ export class OperationQueue {
     return operation
   }
 
-  /** Takes out what follows the head as long as it is a Sync. */
-  dropLeadingSyncs(): void {
-    while (this.#items[this.#head + 1]?.kind === 'sync') this.#items.splice(this.#head + 1, 1)
+  /** Whether the answer to such a command is still to come. */
+  awaits(isMeant: (run: CommandRun) => boolean): boolean {
+    for (const { runs, done } of this)
+      if (runs?.slice(done).some((run) => !run.finished && isMeant(run))) return true
+    return false
   }
 
   /** Whether commands of the same pipeline were sent after its first message. */

@@ -53,6 +53,7 @@ export class Session {
   readonly #serverSide: ServerSide
   readonly #ended = Promise.withResolvers<void>()
   #closed = false
+  #copyMayBeDue = false
   readonly #notices: string[] = []
   #cancelling: Promise<void> | undefined
 
@@ -161,6 +162,13 @@ export class Session {
     if (operation.hasEffects) this.effectsInFlight++
     if (operation.change) this.prepared.sent(operation.change)
     this.operations.push(operation)
+    if (operation.runs?.some(copiesIn)) this.#copyMayBeDue = true
+  }
+
+  /** A COPY FROM STDIN is on its way, and the server has not said that it takes data or that it does not. */
+  get copyIsDue(): boolean {
+    this.#copyMayBeDue &&= this.operations.awaits(copiesIn)
+    return this.#copyMayBeDue
   }
 
   /** The head of the line has been answered. */
@@ -169,10 +177,10 @@ export class Session {
     if (operation?.hasEffects) this.effectsInFlight--
   }
 
-  /** The client side may be waiting for everything to be answered. */
+  /** The client side may be waiting for everything to be answered, or for COPY to begin. */
   idle(): void {
-    if (this.operations.length > 0) return
-    if (this.#notices.length > 0) this.#sayNotices()
+    if (this.operations.length > 0 && !this.copyingIn) return
+    if (this.#notices.length > 0 && !this.copyingIn) this.#sayNotices()
     this.#clientSide.resume()
   }
 
@@ -251,4 +259,8 @@ export class Session {
   get busy(): Promise<void> | undefined {
     return this.guarded.ready() ?? this.#cancelling
   }
+}
+
+function copiesIn({ analysis, begun }: CommandRun): boolean {
+  return analysis.copy?.direction === 'in' && !begun
 }
