@@ -108,4 +108,9 @@ CREATE TABLE public.badges (ssn text PRIMARY KEY);
 INSERT INTO public.badges SELECT ssn FROM public.customers;
 ALTER TABLE public.customers ADD CONSTRAINT badge FOREIGN KEY (ssn) REFERENCES public.badges (ssn)
   DEFERRABLE INITIALLY DEFERRED;
+
+CREATE TABLE public.mailbox (address text PRIMARY KEY, owner text);
+INSERT INTO public.mailbox VALUES (:email1, 'ada'), (:email2, 'ben');
+CREATE TABLE public.letters (id integer, address text REFERENCES public.mailbox (address));
+CREATE VIEW public.mailbox_view AS SELECT address, owner FROM public.mailbox;
 ANALYZE;

@@ -24,6 +24,7 @@ export class DraftCatalogue implements Catalogue {
       kind: 'table',
       temporary,
       columns: columns.map((column, index) => ({ name: column, number: index + 1, typeOid: 0 })),
+      keys: [],
       dependsOn: [],
       parents: [],
       children: [],

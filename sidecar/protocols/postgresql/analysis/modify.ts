@@ -17,6 +17,7 @@ import { functionBody } from './bodies.ts'
 import { expression, optional } from './expressions.ts'
 import type { Findings } from './findings.ts'
 import { addFrom } from './from.ts'
+import { tellOfKeys } from './keys.ts'
 import { findRelation } from './names.ts'
 import { commonTables, query, targetList } from './query.ts'
 import { isRestriction, type Target } from './restriction.ts'
@@ -79,20 +80,15 @@ function write(
     return
   }
   findings.touch(action, 'table', [relation.schema, relation.name], columns)
+  if (event !== 'delete') tellOfKeys(findings, relation, columns)
   if (relation.schema === 'pg_catalog') findings.effect({ kind: 'unknown' })
-  for (const other of relatedRelations(findings, relation))
+  for (const other of relatedRelations(findings, relation)) {
     findings.touch(action, 'table', [other.schema, other.name], columns, 'implied')
+    if (event !== 'delete') tellOfKeys(findings, other, columns)
+  }
   if (relation.rules.length > 0)
     findings.opaque(`rewrite rules of ${relation.schema}.${relation.name} run something else instead`)
-  if (relation.definition !== undefined) {
-    // an updatable view writes the tables below it
-    for (const source of relation.columns.length > 0
-      ? viewColumns(findings, relation, () => {}).flatMap((column) => column.value.sources)
-      : []) {
-      if (source.path.join('.') !== `${relation.schema}.${relation.name}`)
-        findings.touch(action, 'table', source.path, [source.part], 'implied')
-    }
-  }
+  if (relation.definition !== undefined) writeBelow(findings, relation, event, columns)
   for (const trigger of relation.triggers) {
     if (!trigger.events.includes(event)) continue
     const info = findings.catalogue.functionByOid(trigger.functionOid)
@@ -102,6 +98,24 @@ function write(
       functionBody(findings, info)
     })
   }
+}
+
+/** An updatable view writes the tables below it. */
+function writeBelow(
+  findings: Findings,
+  view: Relation,
+  event: Event,
+  columns: readonly string[] | undefined,
+): void {
+  for (const column of viewColumns(findings, view, () => {}))
+    for (const { path, part } of column.value.sources) {
+      const [schema = '', name = ''] = path
+      if (schema === view.schema && name === view.name) continue
+      findings.touch(`sql:${event}`, 'table', path, [part], 'implied')
+      const below = findings.catalogue.relation(schema, name)
+      const written = columns?.includes(column.name) ?? true
+      if (below && written && event !== 'delete') tellOfKeys(findings, below, [part])
+    }
 }
 
 /** A value that goes into a column: into its own it may, anywhere else it would get away from its mask. */

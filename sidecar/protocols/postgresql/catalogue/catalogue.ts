@@ -182,6 +182,7 @@ function relationBuilder(rows: CatalogueRows): (row: CatalogueRows['relations'][
   const columns = Map.groupBy(rows.columns, ([relation]) => relation)
   const parents = Map.groupBy(rows.inherits, ([child]) => child)
   const children = Map.groupBy(rows.inherits, ([, parent]) => parent)
+  const keys = Map.groupBy(rows.keys, ([relation]) => relation)
   const dependencies = Map.groupBy(rows.dependencies, ([view]) => view)
   const triggers = Map.groupBy(rows.triggers, ([relation]) => relation)
   const rules = Map.groupBy(rows.rules, ([relation]) => relation)
@@ -202,6 +203,10 @@ function relationBuilder(rows: CatalogueRows): (row: CatalogueRows['relations'][
       )
       .sort((a, b) => a.number - b.number),
     ...(definition !== null && { definition }),
+    keys: (keys.get(oid) ?? []).map(([, column, target, targetColumn]) => ({
+      column,
+      ...(target !== 0 && { refersTo: { relation: target, column: targetColumn } }),
+    })),
     dependsOn: [...new Set((dependencies.get(oid) ?? []).map(([, relation]) => relation))],
     parents: (parents.get(oid) ?? []).map(([, parent]) => parent),
     children: (children.get(oid) ?? []).map(([child]) => child),

@@ -26,6 +26,7 @@ export interface CatalogueRows {
     expression: string | null,
   ][]
   readonly inherits: readonly [child: number, parent: number][]
+  readonly keys: readonly [relation: number, column: number, target: number, targetColumn: number][]
   readonly dependencies: readonly [view: number, relation: number][]
   readonly triggers: readonly [relation: number, functionOid: number, type: number][]
   readonly rules: readonly [relation: number, definition: string][]
@@ -95,6 +96,17 @@ export function catalogueQuery(scope: Scope): string {
       'inherits',
       'i.inhrelid::pg_catalog.int8, i.inhparent::pg_catalog.int8',
       `${relations} JOIN pg_catalog.pg_inherits i ON i.inhrelid OPERATOR(pg_catalog.=) c.oid`,
+    ],
+    [
+      'keys',
+      'k.relation::pg_catalog.int8, k.number, k.target::pg_catalog.int8, k.target_number',
+      `${relations} JOIN (
+        SELECT i.indrelid AS relation, u.number, 0::pg_catalog.oid AS target, 0::pg_catalog.int2 AS target_number
+          FROM pg_catalog.pg_index i, LATERAL pg_catalog.unnest(i.indkey::pg_catalog.int2[]) u (number) WHERE i.indisunique OR i.indisexclusion
+        UNION ALL
+        SELECT f.conrelid, u.number, f.confrelid, u.target_number
+          FROM pg_catalog.pg_constraint f, LATERAL ROWS FROM (pg_catalog.unnest(f.conkey), pg_catalog.unnest(f.confkey)) u (number, target_number) WHERE f.contype OPERATOR(pg_catalog.=) 'f'::"char"
+      ) k ON k.relation OPERATOR(pg_catalog.=) c.oid WHERE ${scope === 'user'}`,
     ],
     [
       'dependencies',
@@ -168,6 +180,7 @@ export function parseCatalogueRows(json: string): CatalogueRows {
     'relations',
     'columns',
     'inherits',
+    'keys',
     'dependencies',
     'triggers',
     'rules',

@@ -33,6 +33,14 @@ export interface Relation {
   readonly definition?: string
   /** OIDs of the relations that the server itself holds the definition to be about (`pg_depend`), whatever its text looks like. */
   readonly dependsOn: readonly number[]
+  /**
+   * Columns of which the server says whether a value is there already, when it is written: those of unique indexes and of
+   * exclusion constraints, by number (0: any), and those of foreign keys, with what they refer to.
+   */
+  readonly keys: readonly {
+    readonly column: number
+    readonly refersTo?: { readonly relation: number; readonly column: number }
+  }[]
   /** Direct inheritance or partition parents and children. */
   readonly parents: readonly number[]
   readonly children: readonly number[]
