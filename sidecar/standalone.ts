@@ -1,7 +1,8 @@
 /** The sidecar without a cluster: a directory of manifests, loopback listeners, an audit file. */
 import { join } from 'node:path'
-import { closest, type ManifestProblem, type ProtectedResource } from '@firebreak/crds'
-import type { ResourceType } from '@firebreak/policy'
+import { type ApprovalRequest, closest, type ManifestProblem, type ProtectedResource } from '@firebreak/crds'
+import type { QualifiedName, ResourceType } from '@firebreak/policy'
+import { type AccessRequest, requestAccess } from './approvals/access.ts'
 import { FileStore } from './approvals/file-store.ts'
 import { Notifier } from './approvals/notifier.ts'
 import { ApprovalStation } from './approvals/station.ts'
@@ -16,7 +17,7 @@ import { type Address, Listener } from './listen/listener.ts'
 import { mayHoldSecret, normalizeSql } from './protocols/postgresql/analysis/normalize.ts'
 import { postgresql } from './protocols/postgresql/index.ts'
 import { Runtime } from './runtime.ts'
-import type { Protocol } from './session.ts'
+import type { Protocol, Result } from './session.ts'
 import { inWords } from './system-errors.ts'
 
 export interface StandaloneOptions {
@@ -134,6 +135,13 @@ export class Standalone implements AsyncDisposable {
     this.#watch = watchDirectory(options.directory, () => this.#reload())
     runtime.tick()
     this.#ticking = setInterval(() => runtime.tick(), 1_000).unref()
+  }
+
+  /** Asks for more rights in the name of an identity, as this process may: whoever starts it is trusted. @returns why not, in words. */
+  requestAccess(identity: QualifiedName, request: AccessRequest): Promise<Result<ApprovalRequest, string>> {
+    const { manifests } = this.#runtime.configuration
+    const groups = manifests.identities.find((candidate) => nameOf(candidate) === identity)?.spec.groups ?? []
+    return requestAccess(this.#runtime, [{ identity, groups }], request)
   }
 
   get listeners(): readonly Listener[] {

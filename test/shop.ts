@@ -140,7 +140,7 @@ export class Shop implements AsyncDisposable {
 export class Guard implements AsyncDisposable {
   readonly directory: string
   readonly address: Address
-  readonly #standalone: Standalone
+  readonly standalone: Standalone
 
   /** @param options that differ from a gateway on a free loopback port. */
   static async start(
@@ -166,7 +166,7 @@ export class Guard implements AsyncDisposable {
     if (!listener) throw new Error('the gateway does not listen')
     this.directory = directory
     this.address = listener.address
-    this.#standalone = standalone
+    this.standalone = standalone
   }
 
   /** The audit lines of commands so far. */
@@ -190,7 +190,7 @@ export class Guard implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#standalone[Symbol.asyncDispose]()
+    await this.standalone[Symbol.asyncDispose]()
     rmSync(this.directory, { recursive: true, force: true })
   }
 }
