@@ -1,5 +1,4 @@
 /** What comes from the client: a stream of messages, each of which goes on, is replaced, is dropped or waits. */
-import * as encode from '../codec/encode.ts'
 import { fromClient } from '../codec/types.ts'
 import { ExtendedQuery } from './extended-query.ts'
 import type { Session } from './session.ts'
@@ -119,16 +118,16 @@ export class ClientSide {
     }
   }
 
-  /** The server ignores Flush and Sync, and fails on everything that is no part of COPY. */
+  /** The server ignores Flush and Sync, and gives up on everything that is no part of COPY. */
   #duringCopy(type: number): ClientVerdict {
     const session = this.#session
     if (type === fromClient.copyData) return 'forward'
     if (type === fromClient.flush || type === fromClient.sync) return 'done'
-    session.copyingIn = false
-    if (isCopy(type)) return 'forward'
-    session.toServer.send(encode.copyFail('COPY was ended by another message'))
-    session.toServer.reader.rewind()
-    return 'done'
+    if (isCopy(type)) {
+      session.copyingIn = false
+      return 'forward'
+    }
+    return session.fail('08P01', `unexpected message ${String.fromCharCode(type)} during COPY FROM STDIN`)
   }
 }
 
