@@ -1,5 +1,5 @@
 /** `approvals`: what waits, once or as a live list to act on. */
-import { watch } from 'node:fs'
+import { existsSync, watch } from 'node:fs'
 import { emitKeypressEvents } from 'node:readline'
 import { parseArgs } from 'node:util'
 import type { ApprovalRequest } from '@firebreak/crds'
@@ -43,6 +43,10 @@ Exit code 0. 1: there is no such request, or the directory can't be read.`,
     if (more.length > 0 || (name !== undefined && values.watch))
       throw new UsageError('approvals takes one name at most, and none with --watch')
     const directory = requestDirectory(values)
+    if (!existsSync(directory))
+      throw new Error(
+        `there are no requests in ${directory}: it does not exist. The runner makes it once a policy asks people`,
+      )
     if (name !== undefined) return await showOne(directory, name, values.json === true)
     const list = async (): Promise<readonly ApprovalRequest[]> =>
       (await listRequests(directory)).filter((request) => values.all || !isFinished(request))
