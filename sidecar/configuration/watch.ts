@@ -1,26 +1,69 @@
 /** Watches a configuration directory. */
-import { watch } from 'node:fs'
+import { type FSWatcher, watch } from 'node:fs'
+import { stat } from 'node:fs/promises'
 
 /** Editors and ConfigMap updates make several changes in a row: they count as one. */
 const quietPeriod = 150
+/** How often it is looked whether the path still leads to the directory that is watched, in milliseconds. */
+const lookPeriod = 1_000
 
-/** Calls back after each burst of changes until it is disposed. */
-export function watchDirectory(directory: string, changed: () => void): Disposable {
-  let timer: NodeJS.Timeout | undefined
-  const watcher = watch(directory, { persistent: false }, (_event, name) => {
-    if (timer || !mayBeManifest(name)) return
-    timer = setTimeout(() => {
-      timer = undefined
+/**
+ * Calls back after each burst of changes until it is disposed. The system watches a directory, not a path: one that is
+ * put in the place of another, moved away or led to by another link is noticed by looking.
+ */
+export function watchDirectory(path: string, changed: () => void): Disposable {
+  let quiet: NodeJS.Timeout | undefined
+  const soon = (): void => {
+    quiet ??= setTimeout(() => {
+      quiet = undefined
       changed()
     }, quietPeriod)
+  }
+  let watcher = open(path, soon)
+  let watched: string | undefined
+  const looking = setInterval(async () => {
+    const found = await identityOf(path)
+    if (watched !== undefined && found !== watched) {
+      watcher?.close()
+      watcher = open(path, soon)
+      soon()
+    }
+    watched = found
+  }, lookPeriod)
+  looking.unref()
+  void identityOf(path).then((found) => {
+    watched ??= found
   })
-  // the directory itself may be replaced; what was loaded stays in force
-  watcher.on('error', () => {})
   return {
     [Symbol.dispose]() {
-      clearTimeout(timer)
-      watcher.close()
+      clearInterval(looking)
+      clearTimeout(quiet)
+      watcher?.close()
     },
+  }
+}
+
+function open(path: string, changed: () => void): FSWatcher | undefined {
+  try {
+    const watcher = watch(path, { persistent: false }, (_event, name) => {
+      if (mayBeManifest(name)) changed()
+    })
+    // what was loaded stays in force
+    watcher.on('error', () => {})
+    return watcher
+  } catch {
+    // it is gone; looking finds what comes in its place
+    return undefined
+  }
+}
+
+/** Tells apart directories at the same path; the empty text is none. */
+async function identityOf(path: string): Promise<string> {
+  try {
+    const { dev, ino } = await stat(path)
+    return `${dev}:${ino}`
+  } catch {
+    return ''
   }
 }
 
