@@ -6,9 +6,10 @@ import { relationItem } from './from.ts'
 import { modify } from './modify.ts'
 import { findRelation } from './names.ts'
 import { query } from './query.ts'
-import { Scope, type ScopeColumn } from './scope.ts'
+import { type RangeItem, Scope, type ScopeColumn } from './scope.ts'
 import { is, type Node, strings } from './tree.ts'
 import type { StatementAnalysis } from './types.ts'
+import { constant, typed } from './value.ts'
 
 export function copyStatement(findings: Findings, copy: CopyStmt, scope: Scope): readonly ScopeColumn[] {
   if (copy.is_program) findings.touch('sql:program', 'program', [copy.filename ?? ''])
@@ -39,8 +40,19 @@ function copyFrom(findings: Findings, copy: CopyStmt): void {
   if (copy.whereClause && copy.relation) {
     const relation = findRelation(findings, copy.relation.schemaname, copy.relation.relname ?? '')
     const scope = new Scope()
-    if (relation) scope.items.push(relationItem(findings, relation))
-    expression(findings, copy.whereClause, scope)
+    if (relation) scope.items.push(incomingRows(relationItem(findings, relation), names))
+    findings.indirect(expression(findings, copy.whereClause, scope), 'WHERE')
+  }
+}
+
+/** What the client sends is its own; other columns have their defaults, which may be anything. */
+function incomingRows(item: RangeItem, sent: readonly string[]): RangeItem {
+  const isSent = (name: string): boolean => sent.length === 0 || sent.includes(name)
+  return {
+    ...item,
+    columns: item.columns.map((column) =>
+      isSent(column.name) ? { ...column, value: typed(constant, column.value.typeOid) } : column,
+    ),
   }
 }
 
