@@ -5,6 +5,9 @@ import schemas from './generated/schemas.json' with { type: 'json' }
 import { closest } from './near-match.ts'
 import type { Definition, Schema } from './schema.ts'
 
+/** Of a request: the same form as in a CRD. */
+export type RequestSchema = Schema
+
 export interface Finding {
   readonly path: readonly (string | number)[]
   /** The field's name is what is wrong, not its value. */
@@ -41,6 +44,18 @@ export function validate(kind: string, manifest: unknown): Finding[] {
     return (validator.errors ?? []).filter((error) => error.keyword !== 'if').map(finding)
   }
   return runRules(definition.schema, manifest, [])
+}
+
+/** Makes a check of values that are no manifests, in the same words. @returns what is wrong, by field; empty when nothing is. */
+export function requestCheck(schema: RequestSchema): (value: unknown) => readonly string[] {
+  const validator = ajv.compile(closed(schema))
+  return (value) => {
+    if (validator(value)) return []
+    return (validator.errors ?? []).map(finding).map(({ path, message }) => {
+      const place = path.map((step) => (typeof step === 'number' ? `[${step}]` : `.${step}`)).join('')
+      return place === '' ? message : `${place.replace(/^\./, '')}: ${message}`
+    })
+  }
 }
 
 /** The API server prunes fields it does not know; we refuse them, since in a guardrail a typo is a hole. */

@@ -134,6 +134,14 @@ export interface Notices extends Readonly<Record<ApprovalEventName, ApprovalLine
     /** Of the delegation whose token it was. */
     readonly chain?: readonly QualifiedName[] | undefined
   }
+  /** Of the local API. */
+  readonly 'request.refused': {
+    readonly reference: string
+    readonly remote: string
+    readonly reason: string
+    readonly problem?: string | undefined
+    readonly chain?: readonly QualifiedName[] | undefined
+  }
   readonly 'delegation.issued': DelegationLine
   /** Asked for, and not given. */
   readonly 'delegation.refused': DelegationLine
@@ -153,6 +161,10 @@ export interface Notices extends Readonly<Record<ApprovalEventName, ApprovalLine
     readonly request?: string
     readonly chain?: readonly QualifiedName[]
   }
+  /** The sidecar got a token for an identity. */
+  readonly 'token.obtained': { readonly identity: QualifiedName; readonly proof: ProofLine }
+  /** The first failure of several in a row. */
+  readonly 'token.failed': { readonly identity: QualifiedName; readonly reason: string }
   /** Another password or account was given out for a role than before. */
   readonly 'credential.rotated': {
     readonly resource: QualifiedName

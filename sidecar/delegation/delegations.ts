@@ -43,6 +43,9 @@ export interface DelegationRefusal {
   readonly message: string
 }
 
+/** With the reference of its audit line. */
+export type ToldRefusal = DelegationRefusal & { readonly reference: string }
+
 export interface DelegationsOptions {
   /** The one in force. */
   readonly configuration: () => Configuration
@@ -82,19 +85,16 @@ export class Delegations {
     by: Delegator,
     ask: DelegationAsk,
     remote: string,
-  ): Promise<Result<IssuedDelegation, DelegationRefusal>> {
+  ): Promise<Result<IssuedDelegation, ToldRefusal>> {
     const made = this.#make(by, ask)
-    if (!made.ok) {
-      this.#refused(by, ask, made.error, remote)
-      return made
-    }
+    if (!made.ok) return this.#refused(by, ask, made.error, remote)
     const delegation = made.value
     const issued = await this.#sign(delegation)
-    if (issued.ok) this.#options.notice('delegation.issued', { ...lineOf(delegation), remote })
-    else {
+    if (!issued.ok) {
       this.#open.delete(delegation.id)
-      this.#refused(by, ask, issued.error, remote)
+      return this.#refused(by, ask, issued.error, remote)
     }
+    this.#options.notice('delegation.issued', { ...lineOf(delegation), remote })
     return issued
   }
 
@@ -319,24 +319,31 @@ export class Delegations {
     this.#options.notice('delegation.revoked', { ...lineOf(delegation), reason })
   }
 
-  #refused(by: Delegator, ask: DelegationAsk, { code, message }: DelegationRefusal, remote: string): void {
+  #refused(
+    by: Delegator,
+    ask: DelegationAsk,
+    refusal: DelegationRefusal,
+    remote: string,
+  ): { readonly ok: false; readonly error: ToldRefusal } {
+    const { code, message } = refusal
     const parents = identitiesOf(by)
     const [root = '/'] = parents
     const identity: QualifiedName = `${root.slice(0, root.indexOf('/'))}/${ask.to}`
     const chain = [...parents, identity]
     const reference = newReference()
     this.#options.notice('delegation.refused', { reference, identity, chain, remote, reason: message })
-    if (code !== 'beyond') return
-    this.#options.notice('signal', {
-      kind: 'delegationMisuse',
-      // who proved itself may have made a mistake; a child was told what it has
-      severity: by.kind === 'child' ? 'high' : 'low',
-      reference,
-      identity: parents.at(-1) ?? identity,
-      chain,
-      remote,
-      explanation: `${chainInWords(parents)} tried to pass on to ${ask.to} more than it may: ${message}.`,
-    })
+    if (code === 'beyond')
+      this.#options.notice('signal', {
+        kind: 'delegationMisuse',
+        // who proved itself may have made a mistake; a child was told what it has
+        severity: by.kind === 'child' ? 'high' : 'low',
+        reference,
+        identity: parents.at(-1) ?? identity,
+        chain,
+        remote,
+        explanation: `${chainInWords(parents)} tried to pass on to ${ask.to} more than it may: ${message}.`,
+      })
+    return { ok: false, error: { ...refusal, reference } }
   }
 }
 

@@ -5,7 +5,8 @@ import type { ProtectedResource } from '@firebreak/crds'
 import type { QualifiedName, SessionTerms } from '@firebreak/policy'
 import { newReference } from '../audit/reference.ts'
 import { LiveSession, nameOf } from '../decide/live-session.ts'
-import type { Rejection, TokenProblem } from '../identity/proof.ts'
+import type { Rejection } from '../identity/proof.ts'
+import { misuseSignal } from '../identity/signal.ts'
 import type { Runtime } from '../runtime.ts'
 import type { Claim, Gateway, GuardedSession, Protocol, Refusal, Result } from '../session.ts'
 import { authenticate, identitiesFor, isLoopbackIdentity, splitUser } from './authenticate.ts'
@@ -116,8 +117,12 @@ function gatewayFor(name: string, runtime: Runtime, onlyIdentity: string | undef
         return refuse({ code: 'unavailable', message: target.error }, claim, nameOf(resource), runtime)
       const { audit } = runtime.configuration.snapshot.termsFor(runtime.elevated(authenticated.value.subject))
       if (!(await canRecord(runtime, audit.onFailure))) return unrecorded()
-      // all that takes a moment, in which the identity may have been suspended
-      const refusal = runtime.configuration.snapshot.refusal(runtime.elevated(authenticated.value.subject))
+      // all that takes a moment, in which the identity may have been suspended, or a delegation revoked
+      const { subject, proof } = authenticated.value
+      const standing = runtime.renewed(proof)
+      const refusal = standing.ok
+        ? runtime.configuration.snapshot.refusal(runtime.elevated(subject))
+        : standing.error
       if (refusal !== undefined)
         return refuse({ code: 'forbidden', message: refusal }, claim, nameOf(resource), runtime)
       const session = new LiveSession(runtime, authenticated.value, claim.remoteAddress)
@@ -171,11 +176,12 @@ function signalSecondPlace(
 }
 
 function refuse(
-  { misuse, chain, ...error }: Rejection,
+  rejection: Rejection,
   { remoteAddress, role }: Claim,
   resource: QualifiedName,
   { audit }: Runtime,
 ): { readonly ok: false; readonly error: Refusal } {
+  const { misuse, chain, ...error } = rejection
   const refusal = { ...error, reference: newReference() }
   const { reference, message: reason } = refusal
   audit.notice('session.refused', {
@@ -187,25 +193,7 @@ function refuse(
     problem: misuse,
     chain,
   })
-  if (misuse !== undefined)
-    audit.notice('signal', {
-      kind: misuse === 'parentsToken' ? 'childActsAsParent' : 'tokenMisuse',
-      severity: ordinary.has(misuse) ? 'low' : 'high',
-      reference,
-      resource,
-      remote: remoteAddress,
-      ...(chain && { chain }),
-      explanation: `A client was refused: ${reason}.`,
-    })
+  const signal = misuseSignal(rejection, { reference, resource, remote: remoteAddress })
+  if (signal) audit.notice('signal', signal)
   return { ok: false, error: refusal }
 }
-
-/** What also happens to an honest agent whose clock or token is old. */
-const ordinary: ReadonlySet<TokenProblem> = new Set([
-  'expired',
-  'notYetValid',
-  'tooOld',
-  'ambiguous',
-  'otherSidecar',
-  'ended',
-])

@@ -1,0 +1,85 @@
+/** The local API of one sidecar: its routes, and who may ask. */
+import { join } from 'node:path'
+import { newReference } from '../audit/reference.ts'
+import type { Configuration } from '../configuration/configuration.ts'
+import { nameOf } from '../decide/live-session.ts'
+import { type Proof, type Rejection, rejected } from '../identity/proof.ts'
+import { misuseSignal } from '../identity/signal.ts'
+import { byLoopback, prove } from '../listen/authenticate.ts'
+import type { Address } from '../listen/listener.ts'
+import type { Runtime } from '../runtime.ts'
+import type { Result } from '../session.ts'
+import { delegationRoutes } from './delegations.ts'
+import { ApiServer } from './server.ts'
+
+export interface OpenApi {
+  readonly server: ApiServer
+  readonly address: Address
+  readonly socket: string
+}
+
+/** The first port that is tried where none is asked for. */
+export const apiPort = 4780
+
+/** Whether the manifests let agents ask for anything. */
+export function needsApi({ manifests }: Configuration): boolean {
+  return (
+    manifests.identities.some(({ spec }) => spec.delegation) ||
+    manifests.policies.some(({ spec }) => (spec.elevations ?? []).length > 0)
+  )
+}
+
+/**
+ * @param openTcp listens on the address that was asked for, or near the usual port.
+ * @param onlyIdentity whom clients without a token are, where several could be meant.
+ * @throws Error in words, when it can't listen.
+ */
+export async function openApi(
+  runtime: Runtime,
+  stateDirectory: string,
+  openTcp: (listen: (address: Address) => Promise<Address>) => Promise<Address>,
+  onlyIdentity: string | undefined,
+): Promise<OpenApi> {
+  const server = new ApiServer({
+    routes: [...delegationRoutes(runtime.delegations)],
+    prove: (token, remote) => proveCaller(token, remote, runtime, onlyIdentity),
+    unavailable: () =>
+      runtime.audit.blocks('block')
+        ? "the gateway can't write its audit trail, and does nothing without"
+        : undefined,
+  })
+  const socket = join(stateDirectory, 'api.sock')
+  try {
+    const address = await openTcp((wanted) => server.listen(wanted))
+    await server.listenOn(socket)
+    return { server, address, socket }
+  } catch (error) {
+    await server.close()
+    throw error
+  }
+}
+
+/** By the same rules as on a listener. */
+async function proveCaller(
+  token: string | undefined,
+  remote: string,
+  runtime: Runtime,
+  onlyIdentity: string | undefined,
+): Promise<Result<Proof, Rejection & { readonly reference: string }>> {
+  const { identities } = runtime.configuration.manifests
+  const proof = await prove(token, identities, runtime, () =>
+    byLoopback(identities, 'the local API', runtime.identities, onlyIdentity),
+  )
+  const suspended =
+    proof.ok &&
+    identities.some((identity) => identity.spec.suspend && nameOf(identity) === proof.value.identity) &&
+    rejected('forbidden', `the identity ${proof.value.identity} is suspended`)
+  const result = suspended || proof
+  if (result.ok) return result
+  const reference = newReference()
+  const { message: reason, misuse: problem, chain } = result.error
+  runtime.audit.notice('request.refused', { reference, remote, reason, problem, chain })
+  const signal = misuseSignal(result.error, { reference, remote })
+  if (signal) runtime.audit.notice('signal', signal)
+  return { ok: false, error: { ...result.error, reference } }
+}

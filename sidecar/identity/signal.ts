@@ -1,0 +1,28 @@
+/** What is worth an alert when somebody is not who it says to be. */
+import type { Notices } from '../audit/lines.ts'
+import type { Rejection, TokenProblem } from './proof.ts'
+
+/** What also happens to an honest agent whose clock or token is old. */
+const ordinary: ReadonlySet<TokenProblem> = new Set([
+  'expired',
+  'notYetValid',
+  'tooOld',
+  'ambiguous',
+  'otherSidecar',
+  'ended',
+])
+
+/** @param where what else is known of the client. */
+export function misuseSignal(
+  { misuse, chain, message }: Rejection,
+  where: Pick<Notices['signal'], 'reference' | 'resource' | 'remote'>,
+): Notices['signal'] | undefined {
+  if (misuse === undefined) return undefined
+  return {
+    kind: misuse === 'parentsToken' ? 'childActsAsParent' : 'tokenMisuse',
+    severity: ordinary.has(misuse) ? 'low' : 'high',
+    ...where,
+    ...(chain && { chain }),
+    explanation: `A client was refused: ${message}.`,
+  }
+}
