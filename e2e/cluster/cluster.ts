@@ -1,6 +1,7 @@
 /** A whole cluster on this machine: control plane, nodes that run pods, cluster DNS. Needs Linux and root. */
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { runCommand } from './command.ts'
 import {
   type ControlPlane,
@@ -21,7 +22,7 @@ import {
 import { bridgeCommands, isClusterInterface, network } from './node/network.ts'
 import { ClusterNode, type NodeRecord } from './node/node.ts'
 import { findNodePrograms } from './node/programs.ts'
-import { ComponentProcess } from './process.ts'
+import { ComponentProcess, processExists } from './process.ts'
 import { buildProgram } from './program/build.ts'
 import { type Progress, toStandardError } from './progress.ts'
 
@@ -41,6 +42,8 @@ export interface Cluster extends ControlPlane {
 
 /** All that has to be undone. Written before it is done, so that nothing is forgotten. */
 interface ClusterRecord {
+  /** Process that the cluster ends with, if it does. */
+  readonly owner?: number
   readonly kernelSettings: KernelSettings
   controlPlane?: ControlPlaneRecord
   readonly nodes: NodeRecord[]
@@ -58,12 +61,16 @@ export async function startCluster({
 }: ClusterOptions = {}): Promise<Cluster> {
   if (process.platform !== 'linux' || process.getuid?.() !== 0)
     throw new Error('A cluster with nodes needs Linux and root; startControlPlane() needs neither')
-  if (existsSync(recordFile())) throw new Error('There is a test cluster already: npm run cluster -- down')
   const program = await buildProgram(progress)
   const programs = await findNodePrograms(progress)
   const images = await imageStore(await standardImages(program, programs, progress), programs, progress)
-  const record: ClusterRecord = { kernelSettings: readKernelSettings(), nodes: [] }
-  save(record)
+  await untilFree(progress)
+  const record: ClusterRecord = {
+    ...(outlivesParent ? {} : { owner: process.pid }),
+    kernelSettings: readKernelSettings(),
+    nodes: [],
+  }
+  writeFileSync(recordFile(), JSON.stringify(record), { flag: 'wx', mode: 0o600 })
   try {
     for (const [command = '', ...args] of bridgeCommands) await runCommand(command, args)
     progress('Starting the control plane …')
@@ -115,6 +122,19 @@ export async function findCluster(): Promise<Cluster | undefined> {
     await findControlPlane(record.controlPlane),
     record.nodes.map((node) => new ClusterNode(node, programs)),
   )
+}
+
+/** Waits while another process has its cluster, and clears away one whose process was killed. */
+async function untilFree(progress: Progress): Promise<void> {
+  for (let told = false; ; told = true) {
+    const record = read()
+    if (record === undefined) return
+    if (record.owner === undefined)
+      throw new Error('There is a test cluster already: npm run cluster -- down')
+    if (!processExists(record.owner)) return stopCluster()
+    if (!told) progress(`Waiting for the test cluster of process ${record.owner} to end …`)
+    await delay(500)
+  }
 }
 
 /** Stops the cluster, if there is one, whoever started it, and removes all traces. */

@@ -1,0 +1,326 @@
+/** The test cluster itself: that it is a real one, that it enforces NetworkPolicies, and that it leaves nothing behind. */
+import assert from 'node:assert/strict'
+import { readdirSync, readFileSync } from 'node:fs'
+import { createServer, type Server } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
+import { parse, stringify } from 'yaml'
+import { type Cluster, startCluster } from '../cluster/cluster.ts'
+import { runCommand } from '../cluster/command.ts'
+import { network } from '../cluster/node/network.ts'
+
+interface Reachability {
+  readonly targets: readonly string[]
+  readonly cases: readonly {
+    readonly name: string
+    readonly policies: readonly object[]
+    readonly near: readonly string[]
+    readonly far: readonly string[]
+  }[]
+}
+
+const script = readFileSync(new URL('probe.py', import.meta.url), 'utf8')
+const reachability = parse(
+  readFileSync(new URL('reachability.yaml', import.meta.url), 'utf8'),
+) as Reachability
+const toolsImage = 'firebreak.test/tools:1'
+
+function pod(namespace: string, name: string, container: object = {}, spec: object = {}): string {
+  return stringify({
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { namespace, name, labels: { app: name } },
+    spec: {
+      terminationGracePeriodSeconds: 0,
+      ...spec,
+      containers: [{ name: 'main', image: toolsImage, ...container }],
+    },
+  })
+}
+
+// nodes need rights that not everyone who runs the tests has
+if (process.platform === 'linux' && process.getuid?.() === 0) {
+  describe('a cluster with nodes', function () {
+    this.timeout('2m')
+    let cluster: Cluster
+    let tracesBefore: Traces
+    const run = (...args: string[]): Promise<string> => cluster.kubectl.run(args)
+    const ready = (namespace: string, ...names: string[]): Promise<string> =>
+      run(
+        'wait',
+        ...names.map((name) => `pod/${name}`),
+        `--namespace=${namespace}`,
+        '--for=condition=Ready',
+        '--timeout=90s',
+      )
+    const execute = (namespace: string, name: string, ...command: string[]): Promise<string> =>
+      run('exec', `--namespace=${namespace}`, name, '--container=main', '--', ...command)
+
+    before(async function () {
+      // the first run on a machine compiles Kubernetes and makes the images
+      this.timeout('60m')
+      tracesBefore = await traces()
+      cluster = await startCluster()
+      await run('create', 'namespace', 'app')
+      await run('create', 'namespace', 'tools')
+      await run('label', 'namespace', 'tools', 'team=tools')
+    })
+
+    after(async () => {
+      await cluster?.[Symbol.asyncDispose]()
+    })
+
+    it('runs a pod with a native sidecar that is ready before the pod’s own containers start', async () => {
+      const sidecar = {
+        name: 'sidecar',
+        image: toolsImage,
+        restartPolicy: 'Always',
+        command: ['python3', '-c', script, 'serve'],
+        startupProbe: { tcpSocket: { port: 8080 }, periodSeconds: 1 },
+      }
+      const command = ['sh', '-c', 'nc -zv 127.0.0.1 8080 && sleep infinity']
+      await cluster.kubectl.apply(pod('default', 'with-sidecar', { command }, { initContainers: [sidecar] }))
+      await ready('default', 'with-sidecar')
+      const log = await run('logs', 'with-sidecar', '--container=main')
+      assert.match(log, /127\.0\.0\.1 8080 port .* succeeded/)
+      assert.match(await execute('default', 'with-sidecar', 'id'), /uid=0\(root\)/)
+    })
+
+    it('resolves names of services and of nothing else', async () => {
+      const dig = (name: string): Promise<string> =>
+        execute('default', 'with-sidecar', 'dig', '+short', '+search', name)
+      assert.equal(await dig('kubernetes.default'), `${network.apiServerService}\n`)
+      assert.equal(await dig('nobody.default'), '')
+    })
+
+    it('gives pods addresses of both families, and a service account whose token the API server accepts', async () => {
+      const addresses = (
+        await run('get', 'pod', 'with-sidecar', '-o', 'jsonpath={.status.podIPs[*].ip}')
+      ).split(' ')
+      assert.deepEqual(
+        addresses.map((address) => address.includes(':')),
+        [false, true],
+      )
+      const request =
+        'curl --silent --show-error --cacert $D/ca.crt --header "Authorization: Bearer $(cat $D/token)" https://kubernetes.default.svc/apis/authentication.k8s.io/v1/selfsubjectreviews -X POST -H content-type:application/json -d "{}"'
+      const whoAmI = JSON.parse(
+        await execute(
+          'default',
+          'with-sidecar',
+          'env',
+          'D=/var/run/secrets/kubernetes.io/serviceaccount',
+          'sh',
+          '-c',
+          request,
+        ),
+      ) as { status: { userInfo: { username: string } } }
+      assert.equal(whoAmI.status.userInfo.username, 'system:serviceaccount:default:default')
+    })
+
+    it('refuses pods by their namespace’s security level', async () => {
+      await run('create', 'namespace', 'restricted')
+      await run('label', 'namespace', 'restricted', 'pod-security.kubernetes.io/enforce=restricted')
+      const { stderr } = await cluster.kubectl.attempt(['apply', '-f', '-'], {
+        input: pod('restricted', 'plain'),
+      })
+      assert.match(stderr, /pods "plain" is forbidden: violates PodSecurity "restricted:latest"/)
+    })
+
+    it('a node may read what its pods need, and nothing else', async () => {
+      const node = await cluster.user({ name: 'system:node:node-1', groups: ['system:nodes'] })
+      await run('create', 'secret', 'generic', 'not-mounted', '--namespace=app', '--from-literal=a=b')
+      const { stderr } = await node.kubectl.attempt(['get', 'secret', 'not-mounted', '--namespace=app'])
+      assert.match(stderr, /no relationship found between node 'node-1' and this object/)
+    })
+
+    it('runs a job with a sidecar to its completion', async () => {
+      const sidecar = { name: 'sidecar', image: toolsImage, restartPolicy: 'Always' }
+      const template = parse(
+        pod('default', 'job', { command: ['true'] }, { restartPolicy: 'Never', initContainers: [sidecar] }),
+      ) as { spec: object }
+      const metadata = { name: 'job', namespace: 'default' }
+      await cluster.kubectl.apply(
+        stringify({
+          apiVersion: 'batch/v1',
+          kind: 'Job',
+          metadata,
+          spec: { template: { spec: template.spec } },
+        }),
+      )
+      await run('wait', 'job/job', '--for=condition=Complete', '--timeout=60s')
+    })
+
+    describe('NetworkPolicies', () => {
+      let outside: Server
+      let targets: Readonly<Record<string, string>>
+
+      before(async () => {
+        outside = createServer((connection) => connection.on('error', () => {}).end('here'))
+        await new Promise<void>((resolve) => outside.listen(0, network.machine.ipv4, resolve))
+        const container = {
+          command: ['python3', '-c', script, 'serve'],
+          ports: [{ name: 'web', containerPort: 8080 }],
+          readinessProbe: { tcpSocket: { port: 8080 }, periodSeconds: 1 },
+        }
+        const service = { selector: { app: 'server' }, ports: [{ port: 80, targetPort: 'web' }] }
+        await cluster.kubectl.apply(
+          [
+            pod('app', 'server', container),
+            pod('app', 'near'),
+            pod('tools', 'far'),
+            stringify({
+              apiVersion: 'v1',
+              kind: 'Service',
+              metadata: { namespace: 'app', name: 'server' },
+              spec: service,
+            }),
+          ].join('---\n'),
+        )
+        await ready('app', 'server', 'near')
+        await ready('tools', 'far')
+        const read = (kind: string, path: string): Promise<string> =>
+          run('get', kind, 'server', '--namespace=app', '-o', `jsonpath={${path}}`)
+        const [ipv4 = '', ipv6 = ''] = (await read('pod', '.status.podIPs[*].ip')).split(' ')
+        const address = outside.address()
+        targets = {
+          'tcp/8080': `tcp,${ipv4},8080`,
+          'tcp/8081': `tcp,${ipv4},8081`,
+          'udp/9090': `udp,${ipv4},9090`,
+          'ipv6/8080': `tcp,${ipv6},8080`,
+          'ipv6/8081': `tcp,${ipv6},8081`,
+          'service/80': `tcp,${await read('service', '.spec.clusterIP')},80`,
+          outside: `tcp,${network.machine.ipv4},${typeof address === 'object' ? address?.port : ''}`,
+        }
+        assert.deepEqual(Object.keys(targets), reachability.targets)
+      })
+
+      after(() => outside?.close())
+
+      afterEach(() => run('delete', 'networkpolicy', '--all', '--namespace=app'))
+
+      for (const { name, policies, near, far } of reachability.cases) {
+        it(name, async () => {
+          const manifests = policies.map((spec, index) =>
+            stringify({
+              apiVersion: 'networking.k8s.io/v1',
+              kind: 'NetworkPolicy',
+              metadata: { namespace: 'app', name: `policy-${index}` },
+              spec,
+            }),
+          )
+          if (manifests.length > 0) await cluster.kubectl.apply(manifests.join('---\n'))
+          await delay(500)
+          const reached = async (namespace: string, client: string): Promise<string[]> => {
+            const all = Object.entries(targets).map(([target, where]) => `${target}=${where}`)
+            return (await execute(namespace, client, 'python3', '-c', script, ...all))
+              .trim()
+              .split(' ')
+              .filter(Boolean)
+          }
+          assert.deepEqual(
+            { near: await reached('app', 'near'), far: await reached('tools', 'far') },
+            { near, far },
+          )
+        })
+      }
+
+      it('hold from a pod’s first packet on', async () => {
+        const closed = { podSelector: { matchLabels: { app: 'early' } }, policyTypes: ['Egress'] }
+        const metadata = { namespace: 'app', name: 'closed' }
+        await cluster.kubectl.apply(
+          stringify({ apiVersion: 'networking.k8s.io/v1', kind: 'NetworkPolicy', metadata, spec: closed }),
+        )
+        const where = targets['tcp/8080']
+        const command = ['python3', '-c', script, `server=${where}`]
+        await cluster.kubectl.apply(pod('app', 'early', { command }, { restartPolicy: 'Never' }))
+        await run(
+          'wait',
+          'pod/early',
+          '--namespace=app',
+          '--for=jsonpath={.status.phase}=Succeeded',
+          '--timeout=60s',
+        )
+        assert.equal(await run('logs', 'early', '--namespace=app'), '\n')
+      })
+
+      it('leave established connections alone', async () => {
+        const hold = 'exec 3<>/dev/tcp/$0/$1; sleep 3; cat <&3'
+        const address = network.machine.ipv4
+        const patient = createServer((connection) => void setTimeout(() => connection.end('late'), 2500))
+        await new Promise<void>((resolve) => patient.listen(0, address, resolve))
+        try {
+          const listening = patient.address()
+          const open = execute(
+            'app',
+            'near',
+            'bash',
+            '-c',
+            hold,
+            address,
+            `${typeof listening === 'object' && listening?.port}`,
+          )
+          await delay(1000)
+          const closed = { podSelector: {}, policyTypes: ['Egress', 'Ingress'] }
+          const metadata = { namespace: 'app', name: 'closed' }
+          await cluster.kubectl.apply(
+            stringify({ apiVersion: 'networking.k8s.io/v1', kind: 'NetworkPolicy', metadata, spec: closed }),
+          )
+          assert.equal(await open, 'late')
+        } finally {
+          patient.close()
+        }
+      })
+    })
+
+    describe('when it has ended', () => {
+      before(() => cluster[Symbol.asyncDispose]())
+
+      it('nothing of it is left on the machine', async () => {
+        assert.deepEqual(await traces(), tracesBefore)
+      })
+    })
+  })
+}
+
+interface Traces {
+  readonly processes: readonly string[]
+  readonly mounts: readonly string[]
+  readonly interfaces: readonly string[]
+  readonly routes: string
+  readonly controlGroups: readonly string[]
+  readonly kernelSettings: string
+}
+
+/** What a cluster makes or changes on the machine outside its own files. */
+async function traces(): Promise<Traces> {
+  const links = JSON.parse(await runCommand('ip', ['-json', 'link', 'show'])) as { ifname: string }[]
+  return {
+    processes: clusterProcesses(),
+    mounts: readFileSync('/proc/self/mounts', 'utf8')
+      .split('\n')
+      .filter((line) => /firebreak|containerd|kubelet/.test(line)),
+    interfaces: links.map(({ ifname }) => ifname),
+    routes: (await runCommand('ip', ['route', 'show'])) + (await runCommand('ip', ['-6', 'route', 'show'])),
+    controlGroups: readdirSync('/sys/fs/cgroup', { recursive: true, encoding: 'utf8' }).filter((name) =>
+      /firebreak-test/.test(name),
+    ),
+    kernelSettings: await runCommand('sysctl', [
+      'vm.overcommit_memory',
+      'vm.panic_on_oom',
+      'kernel.panic',
+      'kernel.panic_on_oops',
+    ]),
+  }
+}
+
+function clusterProcesses(): string[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .flatMap((pid) => {
+      try {
+        return [readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ')]
+      } catch {
+        return []
+      }
+    })
+    .filter((command) => /containerd|kubelet|10\.245\.0\.1|network-policies\/main/.test(command))
+}
