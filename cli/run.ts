@@ -173,6 +173,11 @@ function report(event: StandaloneEvent): void {
         `${styleError('red', 'approvals')}: nobody can be asked, so commands that need approval are refused: ${event.message}`,
       )
       break
+    case 'tokenFailed':
+      console.error(
+        `${styleError('red', 'identity')}: there is no token for ${event.identity}, whose clients are refused: ${event.message}`,
+      )
+      break
     case 'auditFailed':
       console.error(
         `${styleError('red', 'audit')}: ${event.message}; commands wait until it can be written, or use its spool where the policy says so`,

@@ -11,7 +11,7 @@ import type { Role } from './credentials/provider.ts'
 import { type LiveSession, nameOf } from './decide/live-session.ts'
 import { Delegations } from './delegation/delegations.ts'
 import { Identities } from './identity/identities.ts'
-import type { Proof } from './identity/proof.ts'
+import { describeProof, type Proof, type Rejection } from './identity/proof.ts'
 import { Usage } from './limits/usage.ts'
 import type { Credential, Gateway, Result } from './session.ts'
 
@@ -38,13 +38,32 @@ export class Runtime {
   constructor(
     configuration: Configuration,
     audit: Audit,
-    { clientTls, clock = systemClock }: { clientTls?: Gateway['clientTls']; clock?: Clock | undefined } = {},
+    {
+      clientTls,
+      clock = systemClock,
+      tokenFailed = () => {},
+    }: {
+      clientTls?: Gateway['clientTls']
+      clock?: Clock | undefined
+      /** Told where an identity's token can't be obtained; it is in the audit trail already. */
+      tokenFailed?: (identity: QualifiedName, rejection: Rejection) => void
+    } = {},
   ) {
     this.configuration = configuration
     this.audit = audit
     this.clientTls = clientTls
     this.clock = clock
-    this.identities = new Identities(() => this.configuration, clock)
+    this.identities = new Identities(
+      () => this.configuration,
+      clock,
+      (identity, outcome) => {
+        if (outcome.ok) audit.notice('token.obtained', { identity, proof: describeProof(outcome.value) })
+        else {
+          audit.notice('token.failed', { identity, reason: outcome.error.message })
+          tokenFailed(identity, outcome.error)
+        }
+      },
+    )
     this.delegations = new Delegations({
       configuration: () => this.configuration,
       identities: this.identities,

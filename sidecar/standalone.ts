@@ -61,6 +61,8 @@ export type StandaloneEvent =
   /** Lines wait, in memory or in the spool; sessions wait where the policy says so. */
   | { readonly kind: 'auditFailed'; readonly message: string }
   | { readonly kind: 'auditRecovered' }
+  /** For an identity whose tokens the sidecar gets itself; of several failures in a row the first. */
+  | { readonly kind: 'tokenFailed'; readonly identity: string; readonly message: string }
   /** At the end. */
   | { readonly kind: 'auditLost'; readonly lines: number }
 
@@ -105,7 +107,13 @@ export class Standalone implements AsyncDisposable {
     ).catch((error: unknown) => {
       throw new Error(`the audit trail can't be written to ${options.auditPath}: ${inWords(error)}`)
     })
-    const standalone = new Standalone(options, new Runtime(configuration, audit, options))
+    const standalone = new Standalone(
+      options,
+      new Runtime(configuration, audit, {
+        ...options,
+        tokenFailed: (identity, { message }) => options.onEvent({ kind: 'tokenFailed', identity, message }),
+      }),
+    )
     options.onEvent({ kind: 'applied', revision: configuration.snapshot.revision, problems })
     audit.notice('configuration.applied', { revision: configuration.snapshot.revision })
     try {

@@ -1,7 +1,7 @@
 /** The station that proves identities, with what it remembers of issuers. */
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { AgentIdentity } from '@firebreak/crds'
-import { seconds } from '@firebreak/policy'
+import { type QualifiedName, seconds } from '@firebreak/policy'
 import type { Clock } from '../clock.ts'
 import type { Configuration } from '../configuration/configuration.ts'
 import { readValue } from '../configuration/values.ts'
@@ -9,7 +9,7 @@ import { nameOf } from '../decide/live-session.ts'
 import type { RootProof } from '../delegation/delegation.ts'
 import type { Result } from '../session.ts'
 import { inspectToken, isSignedToken, type UnverifiedToken } from './inspect.ts'
-import { defaultIssuerTimes, Issuer, type IssuerTimes, issuerKey } from './issuer.ts'
+import { Issuer, issuerKey } from './issuer.ts'
 import { clockTolerance, matchIdentity, tokenRules } from './match.ts'
 import { ObtainedToken, requestToken } from './obtain.ts'
 import {
@@ -23,20 +23,23 @@ import {
 } from './proof.ts'
 import { TokenUses } from './token-uses.ts'
 
+/** Told of every token that was obtained, and of the first failure of several in a row. */
+export type TokenListener = (identity: QualifiedName, outcome: Result<RootProof, Rejection>) => void
+
 export class Identities {
   readonly #configuration: () => Configuration
   readonly #clock: Clock
-  readonly #times: IssuerTimes
+  readonly #told: TokenListener
   readonly #uses = new TokenUses()
   readonly #issuers = new Map<string, Issuer>()
   /** By identity and what it says of obtaining: a change makes a new one. */
   readonly #obtained = new Map<string, ObtainedToken>()
 
-  /** @param configuration the one in force. */
-  constructor(configuration: () => Configuration, clock: Clock, times: IssuerTimes = defaultIssuerTimes) {
+  /** @param configuration the one in force. @param told what comes of obtaining tokens. */
+  constructor(configuration: () => Configuration, clock: Clock, told: TokenListener) {
     this.#configuration = configuration
     this.#clock = clock
-    this.#times = times
+    this.#told = told
   }
 
   /** Which of the candidates a presented token proves. */
@@ -155,7 +158,7 @@ export class Identities {
     const key = issuerKey(url, ca?.value)
     let issuer = this.#issuers.get(key)
     if (!issuer) {
-      issuer = new Issuer(url, ca?.value, this.#clock, this.#times)
+      issuer = new Issuer(url, ca?.value, this.#clock)
       this.#issuers.set(key, issuer)
     }
     return { ok: true, value: issuer }
@@ -166,7 +169,11 @@ export class Identities {
     let token = this.#obtained.get(key)
     if (!token) {
       // secrets and the projected token are read each time: they change by themselves
-      token = new ObtainedToken(() => this.#obtain(identity), this.#clock)
+      token = new ObtainedToken(
+        () => this.#obtain(identity),
+        this.#clock,
+        (outcome) => this.#told(nameOf(identity), outcome),
+      )
       this.#obtained.set(key, token)
     }
     return token

@@ -85,6 +85,7 @@ describe('keeping a token fresh', () => {
   const clock = new ManualClock()
   let answers: Result<RootProof, Rejection>[]
   let asked: number
+  let told: string[]
   let token: ObtainedToken
   const good = (name: string, seconds: number): Result<RootProof, Rejection> => ({
     ok: true,
@@ -104,10 +105,15 @@ describe('keeping a token fresh', () => {
   beforeEach(() => {
     answers = []
     asked = 0
-    token = new ObtainedToken(async () => {
-      asked++
-      return answers.shift() ?? away
-    }, clock)
+    told = []
+    token = new ObtainedToken(
+      async () => {
+        asked++
+        return answers.shift() ?? away
+      },
+      clock,
+      (outcome) => told.push(outcome.ok ? outcome.value.identity : outcome.error.message),
+    )
   })
 
   it('asks once for many sessions', async () => {
@@ -147,5 +153,10 @@ describe('keeping a token fresh', () => {
       clock.pass(1_000)
     }
     assert.ok(asked >= 10 && asked <= 25, `asked ${asked} times`)
+    assert.deepEqual(told, ['away'])
+    answers = [good('first', 100)]
+    clock.pass(90_000)
+    await token.refreshWhenDue()
+    assert.deepEqual(told, ['away', 'agents/first'])
   })
 })

@@ -115,14 +115,21 @@ const longestRetry = 60_000
 export class ObtainedToken {
   readonly #obtain: () => Promise<Result<RootProof, Rejection>>
   readonly #clock: Clock
+  readonly #told: (outcome: Result<RootProof, Rejection>) => void
   #proof: RootProof | undefined
   #failure: Rejection | undefined
   #due: Deadline
   #retry = firstRetry
   #obtaining: Promise<void> | undefined
 
-  constructor(obtain: () => Promise<Result<RootProof, Rejection>>, clock: Clock) {
+  /** @param told of every token, and of the first failure of several in a row. */
+  constructor(
+    obtain: () => Promise<Result<RootProof, Rejection>>,
+    clock: Clock,
+    told: (outcome: Result<RootProof, Rejection>) => void,
+  ) {
     this.#obtain = obtain
+    this.#told = told
     this.#clock = clock
     this.#due = new Deadline(clock, 0)
   }
@@ -155,6 +162,7 @@ export class ObtainedToken {
 
   async #refresh(): Promise<void> {
     const obtained = await this.#obtain()
+    if (obtained.ok || !this.#failure) this.#told(obtained)
     if (obtained.ok) {
       this.#proof = obtained.value
       this.#failure = undefined
