@@ -9,6 +9,7 @@ import { byLoopback, prove } from '../listen/authenticate.ts'
 import type { Address } from '../listen/listener.ts'
 import type { Runtime } from '../runtime.ts'
 import type { Result } from '../session.ts'
+import { accessRoutes } from './access.ts'
 import { delegationRoutes } from './delegations.ts'
 import { ApiServer } from './server.ts'
 
@@ -41,7 +42,7 @@ export async function openApi(
   onlyIdentity: string | undefined,
 ): Promise<OpenApi> {
   const server = new ApiServer({
-    routes: [...delegationRoutes(runtime.delegations)],
+    routes: [...delegationRoutes(runtime.delegations), ...accessRoutes(runtime)],
     prove: (token, remote) => proveCaller(token, remote, runtime, onlyIdentity),
     unavailable: () =>
       runtime.audit.blocks('block')

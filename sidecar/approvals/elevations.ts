@@ -74,11 +74,18 @@ export class Elevations {
 
   /** What is granted to the one who acts in a session, now. */
   grantedTo({ chain, resource, role }: Subject): readonly GrantedElevation[] {
-    const asked = chain.map(({ identity }) => identity).join(' ')
+    const asked = namesOf(chain)
     return [...this.#open(resource)]
-      .filter(({ request: { spec } }) => spec.chain.map(({ identity }) => identity).join(' ') === asked)
+      .filter(({ request: { spec } }) => namesOf(spec.chain) === asked)
       .filter(({ request: { spec } }) => role === spec.role || role === spec.elevation?.role)
       .flatMap((entry) => toElevation(entry))
+  }
+
+  of(chain: Subject['chain']): readonly ApprovalRequest[] {
+    const asked = namesOf(chain)
+    return [...this.#registry.open].flatMap(({ request }) =>
+      request.spec.elevation && namesOf(request.spec.chain) === asked ? [request] : [],
+    )
   }
 
   /** Roles of a resource that an identity may take for now. */
@@ -118,6 +125,10 @@ export class Elevations {
       if (`${metadata.namespace}/${spec.resource}` === resource) yield entry
     }
   }
+}
+
+function namesOf(chain: readonly { readonly identity: string }[]): string {
+  return chain.map(({ identity }) => identity).join(' ')
 }
 
 function toElevation({ request, name, window }: Entry): GrantedElevation[] {

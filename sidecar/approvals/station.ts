@@ -71,6 +71,11 @@ export class ApprovalStation implements AsyncDisposable {
     return this.#elevations.grantedTo(subject)
   }
 
+  /** Elevations that are asked for or granted, of exactly this chain. */
+  elevationsOf(chain: Subject['chain']): readonly ApprovalRequest[] {
+    return this.#elevations.of(chain)
+  }
+
   /** Roles of a resource that an identity may take for now, beside its own. */
   rolesOf(identity: QualifiedName, resource: QualifiedName): readonly string[] {
     return this.#elevations.rolesOf(identity, resource)
