@@ -63,10 +63,8 @@ async function conversation(client: RawClient, parts: readonly (readonly Buffer[
   const frames: ReceivedFrame[] = []
   while (!session.closed && !frames.some(({ bytes }) => bytes.includes(theEnd)))
     frames.push(...(await session.until('Z')))
-  const all = seen(frames)
-  // after that there is nothing but the end, which each puts in its own words
-  const lost = all.findIndex((line) => line.startsWith('E 08P01'))
-  return lost < 0 ? all : [...all.slice(0, lost), 'E 08P01']
+  // a server that hangs up while more is sent takes back what it has said before
+  return session.closed ? ['the connection was ended'] : seen(frames)
 }
 
 describe('PostgreSQL sessions, whatever is sent', function () {
@@ -77,6 +75,8 @@ describe('PostgreSQL sessions, whatever is sent', function () {
   before(async () => {
     shop = await Shop.start()
     await shop.create('direct')
+    // nothing that is copied fails: whether a Sync came before or after that is for the server alone to know
+    await shop.admin('direct', 'CREATE TABLE sink (line text)')
     guard = await Guard.start(
       { 'firebreak.yaml': manifests({ address: `127.0.0.1:${shop.postgres.port}`, database: 'direct' }) },
       shop.postgres.password,
