@@ -6,17 +6,30 @@ import { approve, deny, revoke } from './approvals/decide.ts'
 import { check } from './check.ts'
 import { type CliCommand, UsageError } from './command.ts'
 import { completion } from './completion.ts'
+import { delegate, delegations, revokeDelegation } from './delegation/delegate.ts'
 import { demo } from './demo/demo.ts'
 import { explain } from './explain.ts'
 import { styleError } from './output.ts'
 import { run } from './run.ts'
 
 const version = '0.1.0'
-const commands: readonly CliCommand[] = [run, check, explain, approvals, approve, deny, revoke, demo]
+const commands: readonly CliCommand[] = [
+  run,
+  check,
+  explain,
+  approvals,
+  approve,
+  deny,
+  revoke,
+  delegate,
+  delegations,
+  revokeDelegation,
+  demo,
+]
 const all: readonly CliCommand[] = [...commands, completion(commands)]
 
 function overview(): string {
-  const lines = all.map(({ name, summary }) => `  ${name.padEnd(12)}${summary}`)
+  const lines = all.map(({ name, summary }) => `  ${name.padEnd(19)}${summary}`)
   return `Firebreak limits what an AI agent can break.
 
 Usage: firebreak COMMAND [OPTIONS]

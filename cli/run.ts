@@ -16,6 +16,7 @@ export const run: CliCommand = {
     'tls-certificate',
     'tls-key',
     'state',
+    'api',
     'agent-user',
     'notify',
     'notify-secret-file',
@@ -32,6 +33,8 @@ Usage: firebreak run --config DIR [--identity NAME] [--listen RESOURCE=HOST:PORT
   --tls-certificate FILE, --tls-key FILE
                     let clients connect with TLS (PEM); needed for tokens from other hosts
   --state DIR       where approval requests are kept and decided (default: approvals in the --config directory)
+  --api HOST:PORT   where agents ask for delegations, on loopback (default: 127.0.0.1:4780, or the next free port)
+                    and on the socket api.sock in the --state directory
   --agent-user USER a user of the system that agents run as: what it decides counts for nothing; may be repeated
   --notify URL --notify-secret-file FILE
                     POST what happens to approval requests to URL, signed with the secret in FILE
@@ -48,6 +51,7 @@ Exit code 0: stopped by SIGTERM, SIGINT or SIGHUP. 1: the configuration is not v
         'tls-certificate': { type: 'string' },
         'tls-key': { type: 'string' },
         state: { type: 'string' },
+        api: { type: 'string' },
         'agent-user': { type: 'string', multiple: true },
         notify: { type: 'string' },
         'notify-secret-file': { type: 'string' },
@@ -64,6 +68,7 @@ Exit code 0: stopped by SIGTERM, SIGINT or SIGHUP. 1: the configuration is not v
         listen: parseListen(values.listen ?? []),
         clientTls,
         stateDirectory: values.state,
+        api: parseApi(values.api),
         agentUsers: values['agent-user'],
         notify: readNotify(values.notify, values['notify-secret-file']),
         onEvent: report,
@@ -89,6 +94,13 @@ function parseListen(items: readonly string[]): Map<string, Address> {
       return [parts[1] ?? '', { host: (parts[2] ?? '').replace(/^\[|\]$/g, ''), port }]
     }),
   )
+}
+
+function parseApi(text: string | undefined): Address | undefined {
+  const parts = /^(.+):([0-9]+)$/.exec(text ?? '')
+  if (text === undefined) return undefined
+  if (!parts || Number(parts[2]) > 65_535) throw new UsageError(`--api takes HOST:PORT, not ${text}`)
+  return { host: (parts[1] ?? '').replace(/^\[|\]$/g, ''), port: Number(parts[2]) }
 }
 
 /** @throws UsageError when one is missing, or the two are not a certificate and its key. */
@@ -177,6 +189,14 @@ function report(event: StandaloneEvent): void {
       console.error(
         `${styleError('red', 'identity')}: there is no token for ${event.identity}, whose clients are refused: ${event.message}`,
       )
+      break
+    case 'api':
+      console.error(
+        `agents can delegate at http://${event.address.host}:${event.address.port} and ${event.socket}: firebreak delegate --help`,
+      )
+      break
+    case 'apiFailed':
+      console.error(`${styleError('red', 'api')}: agents can't delegate: ${event.message}`)
       break
     case 'auditFailed':
       console.error(

@@ -2,6 +2,7 @@
 import { join } from 'node:path'
 import { type ApprovalRequest, closest, type ManifestProblem, type ProtectedResource } from '@firebreak/crds'
 import type { QualifiedName, ResourceType } from '@firebreak/policy'
+import { apiPort, needsApi, type OpenApi, openApi } from './api/open.ts'
 import { type AccessRequest, requestAccess } from './approvals/access.ts'
 import { FileStore } from './approvals/file-store.ts'
 import { Notifier } from './approvals/notifier.ts'
@@ -30,7 +31,9 @@ export interface StandaloneOptions {
   readonly identity?: string | undefined
   /** Certificate and key (PEM) for clients that ask for TLS. */
   readonly clientTls?: { readonly certificate: string; readonly key: string } | undefined
-  /** Where approval requests are kept. Absent: `approvals` in the directory. */
+  /** Where agents ask the sidecar itself, on loopback. Absent: port 4780, or the next free one. */
+  readonly api?: Address | undefined
+  /** Where approval requests are kept, and the socket of the local API. Absent: `approvals` in the directory. */
   readonly stateDirectory?: string | undefined
   /** Users of the system that agents run as: they can't approve. */
   readonly agentUsers?: readonly string[] | undefined
@@ -58,6 +61,9 @@ export type StandaloneEvent =
   | { readonly kind: 'approvals'; readonly directory: string; readonly anybody: boolean }
   /** Commands that need approval are refused until it is put right. */
   | { readonly kind: 'approvalsFailed'; readonly message: string }
+  /** Agents may ask the sidecar itself, here. */
+  | { readonly kind: 'api'; readonly address: Address; readonly socket: string }
+  | { readonly kind: 'apiFailed'; readonly message: string }
   /** Lines wait, in memory or in the spool; sessions wait where the policy says so. */
   | { readonly kind: 'auditFailed'; readonly message: string }
   | { readonly kind: 'auditRecovered' }
@@ -88,6 +94,7 @@ export class Standalone implements AsyncDisposable {
   readonly #ticking: NodeJS.Timeout
   readonly #notifier: Notifier | undefined
   #openingApprovals = false
+  #api: Promise<OpenApi | undefined> | undefined
 
   /**
    * @throws ConfigurationError; and Error in words when there is nothing to guard, an option names what is not there, or
@@ -118,6 +125,7 @@ export class Standalone implements AsyncDisposable {
     audit.notice('configuration.applied', { revision: configuration.snapshot.revision })
     try {
       await standalone.#openApprovals()
+      await standalone.#openApi()
       for (const resource of configuration.manifests.resources) await standalone.#listenFor(resource)
       if (standalone.#listeners.length === 0)
         throw new Error(
@@ -161,6 +169,7 @@ export class Standalone implements AsyncDisposable {
     this.#watch[Symbol.dispose]()
     clearInterval(this.#ticking)
     this.#runtime.approvals?.stop()
+    await (await this.#api)?.server.close()
     for (const session of this.#runtime.sessions) session.shutDown()
     await Promise.all(this.#listeners.map((listener) => listener.close()))
     // those that never came to be served: each start has its end
@@ -204,7 +213,7 @@ export class Standalone implements AsyncDisposable {
     const runtime = this.#runtime
     if (runtime.approvals || this.#openingApprovals || !asksPeople(runtime.configuration)) return
     this.#openingApprovals = true
-    const directory = this.#options.stateDirectory ?? join(this.#options.directory, 'approvals')
+    const directory = this.#stateDirectory
     const { agentUsers = [] } = this.#options
     try {
       runtime.approvals = await ApprovalStation.open({
@@ -227,6 +236,28 @@ export class Standalone implements AsyncDisposable {
     this.#openingApprovals = false
   }
 
+  /** Once agents may ask for something. One that can't be opened is tried again with the next configuration. */
+  async #openApi(): Promise<void> {
+    if (this.#api || !needsApi(this.#runtime.configuration)) return
+    const { api: asked, identity, onEvent } = this.#options
+    this.#api = openApi(
+      this.#runtime,
+      this.#stateDirectory,
+      (listen) => (asked ? listen(asked) : openNear(apiPort, listen)),
+      identity,
+    ).catch((error: unknown) => {
+      this.#api = undefined
+      onEvent({ kind: 'apiFailed', message: inWords(error) })
+      return undefined
+    })
+    const api = await this.#api
+    if (api) onEvent({ kind: 'api', address: api.address, socket: api.socket })
+  }
+
+  get #stateDirectory(): string {
+    return this.#options.stateDirectory ?? join(this.#options.directory, 'approvals')
+  }
+
   #reload(): void {
     const before = this.#runtime.configuration.snapshot.revision
     const { configuration, problems } = loadConfiguration(this.#options.directory)
@@ -240,6 +271,7 @@ export class Standalone implements AsyncDisposable {
     }
     this.#runtime.apply(configuration)
     void this.#openApprovals()
+    void this.#openApi()
     const { revision } = configuration.snapshot
     if (revision === before) return
     this.#runtime.audit.notice('configuration.applied', { revision, before })
@@ -274,7 +306,7 @@ function inOneLine({ location, object, field, message }: ManifestProblem): strin
 }
 
 /** The protocol's own port if it is free, or else one of the next few, or else any. */
-async function openNear(port: number, open: (address: Address) => Promise<Listener>): Promise<Listener> {
+async function openNear<Open>(port: number, open: (address: Address) => Promise<Open>): Promise<Open> {
   for (let offset = 0; offset < 10; offset++) {
     try {
       return await open({ host: '127.0.0.1', port: port + offset })
