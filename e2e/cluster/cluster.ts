@@ -35,6 +35,8 @@ export interface ClusterOptions {
 }
 
 export interface Cluster extends ControlPlane {
+  /** Whether it goes on when the process that started it ends. */
+  readonly lasting: boolean
   readonly nodes: readonly ClusterNode[]
   /** Makes the images of an archive (OCI layout or docker save) available to all pods. */
   loadImage(archive: string): Promise<void>
@@ -100,7 +102,7 @@ export async function startCluster({
       save(record)
     }
     for (const node of nodes) await node.ready()
-    const cluster = clusterOf(controlPlane, nodes)
+    const cluster = clusterOf(controlPlane, nodes, outlivesParent)
     const names = nodes.map(({ name }) => `node/${name}`)
     for (const condition of ['create', 'condition=Ready'])
       await cluster.kubectl.run(['wait', ...names, `--for=${condition}`, '--timeout=120s'])
@@ -121,6 +123,7 @@ export async function findCluster(): Promise<Cluster | undefined> {
   return clusterOf(
     await findControlPlane(record.controlPlane),
     record.nodes.map((node) => new ClusterNode(node, programs)),
+    record.owner === undefined,
   )
 }
 
@@ -160,9 +163,14 @@ async function removeInterfaces(): Promise<void> {
   }
 }
 
-function clusterOf(controlPlane: LaunchedControlPlane, nodes: readonly ClusterNode[]): Cluster {
+function clusterOf(
+  controlPlane: LaunchedControlPlane,
+  nodes: readonly ClusterNode[],
+  lasting: boolean,
+): Cluster {
   return {
     ...controlPlane,
+    lasting,
     nodes,
     loadImage: async (archive) => {
       for (const node of nodes) await node.loadImage(archive)

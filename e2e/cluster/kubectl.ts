@@ -18,10 +18,13 @@ export interface RunOptions {
 export class Kubectl {
   readonly program: string
   readonly kubeconfig: string
+  readonly #home: string
 
-  constructor(program: string, kubeconfig: string) {
+  /** The home directory matters for credentials that a program of its user's gives; it is otherwise kept out of it. */
+  constructor(program: string, kubeconfig: string, home = dirname(kubeconfig)) {
     this.program = program
     this.kubeconfig = kubeconfig
+    this.#home = home
   }
 
   /** @returns what it prints. @throws with what it says when it fails. */
@@ -32,11 +35,11 @@ export class Kubectl {
   }
 
   async attempt(args: readonly string[], { input = '', signal }: RunOptions = {}): Promise<Output> {
-    const cache = join(dirname(this.kubeconfig), 'kubectl-cache')
-    const child = spawn(this.program, ['--kubeconfig', this.kubeconfig, '--cache-dir', cache, ...args], {
+    const cache = `--cache-dir=${join(dirname(this.kubeconfig), 'kubectl-cache')}`
+    const child = spawn(this.program, [`--kubeconfig=${this.kubeconfig}`, cache, ...args], {
       stdio: 'pipe',
       // settings of whoever runs the tests, such as an editor or a plugin, are not part of the test
-      env: { PATH: process.env.PATH, HOME: dirname(this.kubeconfig), TZ: 'UTC' },
+      env: { PATH: process.env.PATH, HOME: this.#home, TZ: 'UTC' },
       ...(signal === undefined ? {} : { signal }),
     })
     const closed = new Promise<number | null>((resolve, reject) => {

@@ -7,6 +7,7 @@ import { parse, stringify } from 'yaml'
 import { type Cluster, startCluster } from '../cluster/cluster.ts'
 import { runCommand } from '../cluster/command.ts'
 import { network } from '../cluster/node/network.ts'
+import { endSharedCluster } from '../suite.ts'
 
 interface Reachability {
   readonly targets: readonly string[]
@@ -58,6 +59,7 @@ if (process.platform === 'linux' && process.getuid?.() === 0) {
     before(async function () {
       // the first run on a machine compiles Kubernetes and makes the images
       this.timeout('60m')
+      await endSharedCluster()
       tracesBefore = await traces()
       cluster = await startCluster()
       await run('create', 'namespace', 'app')
