@@ -17,22 +17,12 @@ import { algorithms, type UnverifiedToken } from './inspect.ts'
 import { clockTolerance } from './match.ts'
 import { misused, type Rejection, rejected, type VerifiedClaims } from './proof.ts'
 
-/** In milliseconds. */
-export interface IssuerTimes {
-  /** Keys are asked for again after that, so that a removed one is forgotten. */
-  readonly refreshAfter: number
-  /** While the issuer is away its last keys are good for that long, and no longer. */
-  readonly keepFor: number
-  /** The issuer is asked no more often than that, whatever clients present. */
-  readonly retryAfter: number
-}
-
-export const defaultIssuerTimes: IssuerTimes = {
-  refreshAfter: 5 * 60_000,
-  keepFor: 60 * 60_000,
-  retryAfter: 10_000,
-}
-
+/** Keys are asked for again after that, so that a removed one is forgotten. In milliseconds, as the others. */
+const refreshAfter = 5 * 60_000
+/** While the issuer is away its last keys are good for that long, and no longer. */
+const keepFor = 60 * 60_000
+/** The issuer is asked no more often than that, whatever clients present. */
+const retryAfter = 10_000
 const requestTimeout = 3_000
 const maximumAnswer = 256 * 1024
 const maximumKeys = 64
@@ -48,7 +38,6 @@ interface Keys {
 export class Issuer {
   readonly url: string
   readonly #clock: Clock
-  readonly #times: IssuerTimes
   readonly #fetch: BoundedFetch
   #keys: Keys | undefined
   #askedAt = Number.NEGATIVE_INFINITY
@@ -56,10 +45,9 @@ export class Issuer {
   #problem = ''
 
   /** @param ca PEM; undefined is the system's authorities. */
-  constructor(url: string, ca: string | undefined, clock: Clock, times: IssuerTimes = defaultIssuerTimes) {
+  constructor(url: string, ca: string | undefined, clock: Clock) {
     this.url = url
     this.#clock = clock
-    this.#times = times
     this.#fetch = boundedFetch({ ca, milliseconds: requestTimeout, bytes: maximumAnswer })
   }
 
@@ -114,7 +102,7 @@ export class Issuer {
     const now = this.#clock.monotonic()
     const before = this.#keys
     if (!this.#asking) {
-      if (now - this.#askedAt < this.#times.retryAfter) return false
+      if (now - this.#askedAt < retryAfter) return false
       this.#askedAt = now
       this.#asking = this.#ask().finally(() => {
         this.#asking = undefined
@@ -133,8 +121,8 @@ export class Issuer {
       const set = publicKeys(await answer.json())
       this.#keys = {
         find: createLocalJWKSet(set),
-        fresh: new Deadline(this.#clock, this.#times.refreshAfter),
-        usable: new Deadline(this.#clock, this.#times.keepFor),
+        fresh: new Deadline(this.#clock, refreshAfter),
+        usable: new Deadline(this.#clock, keepFor),
       }
     } catch (error) {
       this.#problem = deepestMessage(error)
