@@ -3,6 +3,7 @@
 import { closest } from '@firebreak/crds'
 import { approvals } from './approvals/approvals.ts'
 import { approve, deny, revoke } from './approvals/decide.ts'
+import { requestAccess } from './approvals/request-access.ts'
 import { check } from './check.ts'
 import { type CliCommand, UsageError } from './command.ts'
 import { completion } from './completion.ts'
@@ -21,6 +22,7 @@ const commands: readonly CliCommand[] = [
   approve,
   deny,
   revoke,
+  requestAccess,
   delegate,
   delegations,
   revokeDelegation,

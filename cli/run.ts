@@ -196,7 +196,7 @@ function report(event: StandaloneEvent): void {
       )
       break
     case 'apiFailed':
-      console.error(`${styleError('red', 'api')}: agents can't delegate: ${event.message}`)
+      console.error(`${styleError('red', 'api')}: agents can't ask for anything: ${event.message}`)
       break
     case 'auditFailed':
       console.error(
