@@ -176,7 +176,7 @@ describe('A name means the same at the gateway and at the server when', function
       while (!session.closed && !heard.includes('the end'))
         heard += (await session.until('Z')).map(({ bytes }) => bytes.toString('latin1')).join('')
       assert.doesNotMatch(heard, /41[0-9]-22/, String(index))
-      assert.match(heard, /the end/, String(index))
+      assert.match(heard, /the end|08P01/, String(index))
     }
   })
 
