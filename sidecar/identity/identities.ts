@@ -1,5 +1,4 @@
 /** The station that proves identities, with what it remembers of issuers. */
-import { createHash, timingSafeEqual } from 'node:crypto'
 import type { AgentIdentity } from '@firebreak/crds'
 import { type QualifiedName, seconds } from '@firebreak/policy'
 import type { Clock } from '../clock.ts'
@@ -8,6 +7,7 @@ import { readValue } from '../configuration/values.ts'
 import { nameOf } from '../decide/live-session.ts'
 import type { RootProof } from '../delegation/delegation.ts'
 import type { Result } from '../session.ts'
+import { isFixedToken, matchFixedToken } from './fixed-token.ts'
 import { inspectToken, isSignedToken, type UnverifiedToken } from './inspect.ts'
 import { Issuer, issuerKey } from './issuer.ts'
 import { clockTolerance, matchIdentity, tokenRules } from './match.ts'
@@ -76,12 +76,10 @@ export class Identities {
     switch (proof.kind) {
       case 'loopback':
         return loopback ? { ok: true, value: loopbackProof(identity) } : needsToken
-      case 'fixedToken': {
-        const expected = fixedTokenDigest(identity, configuration)
-        return expected && timingSafeEqual(expected, proof.digest)
+      case 'fixedToken':
+        return isFixedToken(proof.digest, identity, configuration)
           ? { ok: true, value: { ...proof, groups: identity.spec.groups ?? [] } }
           : { ok: false, error: `the token of ${proof.identity} is not valid any more` }
-      }
       case 'obtainedToken':
         if (!oidc?.obtain) return needsToken
         return this.#stillProven(this.#obtainedToken(identity).held ?? proof, identity)
@@ -217,38 +215,6 @@ function obtainedKey(identity: AgentIdentity): string {
 
 export function loopbackProof(identity: AgentIdentity): RootProof {
   return { kind: 'loopback', identity: nameOf(identity), groups: identity.spec.groups ?? [] }
-}
-
-/** Every token is compared, in constant time, so that neither which nor how much of one fits can be measured. */
-function matchFixedToken(
-  token: string,
-  candidates: readonly AgentIdentity[],
-  configuration: Configuration,
-): RootProof | undefined {
-  const presented = digest(token)
-  let found: AgentIdentity | undefined
-  for (const identity of candidates) {
-    const expected = fixedTokenDigest(identity, configuration)
-    if (expected && timingSafeEqual(expected, presented)) found ??= identity
-  }
-  return (
-    found && {
-      kind: 'fixedToken',
-      identity: nameOf(found),
-      groups: found.spec.groups ?? [],
-      digest: presented,
-    }
-  )
-}
-
-function fixedTokenDigest(identity: AgentIdentity, configuration: Configuration): Buffer | undefined {
-  const source = identity.spec.authentication.token
-  const expected = source && readValue(source, identity.metadata.namespace, configuration)
-  return expected?.ok && expected.value !== '' ? digest(expected.value) : undefined
-}
-
-function digest(text: string): Buffer {
-  return createHash('sha256').update(text).digest()
 }
 
 function unknownIssuer(
