@@ -28,7 +28,7 @@ switch (positionals.join(' ')) {
 
 async function print(cluster: Cluster | undefined): Promise<void> {
   if (cluster === undefined) process.exitCode = 1
-  const status = cluster === undefined ? { running: false } : await statusOf(cluster)
+  const status = cluster === undefined ? ({ running: false } as const) : await statusOf(cluster)
   console.log(values.json ? JSON.stringify(status, null, 2) : describe(status))
 }
 

@@ -1,8 +1,9 @@
 /** Clusters for end-to-end tests, wherever they come from. */
+
+import type { Subject } from '../../operator/certificates/authority.ts'
 import type { Cluster } from '../cluster/cluster.ts'
 import type { User } from '../cluster/control-plane/start.ts'
 import type { Kubectl } from '../cluster/kubectl.ts'
-import type { Subject } from '../cluster/pki.ts'
 import type { Progress } from '../cluster/progress.ts'
 
 export interface TestCluster extends AsyncDisposable {

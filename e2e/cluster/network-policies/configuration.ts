@@ -1,5 +1,5 @@
+import type { KeyAndCertificate } from '../../../operator/certificates/authority.ts'
 import type { Server } from '../kubeconfig.ts'
-import type { KeyAndCertificate } from '../pki.ts'
 
 export interface EnforcerConfiguration {
   readonly server: Server
