@@ -1,7 +1,13 @@
 /** Delegations over the local API. */
 import type { RequestSchema } from '@firebreak/crds'
 import { seconds } from '@firebreak/policy'
-import { chainInWords, type Delegation, type Delegator, identitiesOf } from '../delegation/delegation.ts'
+import {
+  chainInWords,
+  chainOf,
+  type Delegation,
+  type Delegator,
+  identitiesOf,
+} from '../delegation/delegation.ts'
 import type { DelegationAsk, Delegations, IssuedDelegation } from '../delegation/delegations.ts'
 import type { Proof } from '../identity/proof.ts'
 import { type ApiAnswer, type ApiRequest, failure, type Route } from './route.ts'
@@ -110,7 +116,7 @@ function shown(delegation: Delegation): Readonly<Record<string, unknown>> {
   const { id, scope, expiresAt } = delegation
   return {
     id,
-    chain: identitiesOf({ kind: 'child', delegation }),
+    chain: chainOf(delegation),
     scope,
     expiresAt: new Date(expiresAt).toISOString(),
   }

@@ -26,6 +26,8 @@ export interface Delegation {
   readonly window: Deadline
   /** All that was used by it, and by those below it. */
   readonly usage: Usage
+  /** Why it is over, once it is. */
+  ended?: string
 }
 
 /** Who asks for a delegation: somebody who proved itself, or the child of one. */
@@ -38,9 +40,13 @@ export function path(delegation: Delegation): readonly Delegation[] {
   return delegation.parent ? [...path(delegation.parent), delegation] : [delegation]
 }
 
+/** Who stands behind a delegation, the child last. */
+export function chainOf(delegation: Delegation): readonly QualifiedName[] {
+  return [delegation.root.identity, ...path(delegation).map(({ identity }) => identity)]
+}
+
 export function identitiesOf(delegator: Delegator): readonly QualifiedName[] {
-  if (delegator.kind === 'root') return [delegator.proof.identity]
-  return [delegator.delegation.root.identity, ...path(delegator.delegation).map(({ identity }) => identity)]
+  return delegator.kind === 'root' ? [delegator.proof.identity] : chainOf(delegator.delegation)
 }
 
 /** `orchestrator → planner → sql-worker`. */

@@ -16,10 +16,12 @@ import type { Result } from '../session.ts'
 import {
   type Chain,
   chainInWords,
+  chainOf,
   type Delegation,
   type Delegator,
   identitiesOf,
   path,
+  type RootProof,
 } from './delegation.ts'
 import { type Holder, narrow, type ScopeAsk } from './narrow.ts'
 import { DelegationTokens } from './token.ts'
@@ -91,7 +93,7 @@ export class Delegations {
     const delegation = made.value
     const issued = await this.#sign(delegation)
     if (!issued.ok) {
-      this.#open.delete(delegation.id)
+      this.#forget(delegation)
       return this.#refused(by, ask, issued.error, remote)
     }
     this.#options.notice('delegation.issued', { ...lineOf(delegation), remote })
@@ -109,7 +111,7 @@ export class Delegations {
     if (proof.ok) return proof
     return {
       ok: false,
-      error: { ...misused('ended', proof.error).error, chain: lineOf(delegation).chain },
+      error: { ...misused('ended', proof.error).error, chain: chainOf(delegation) },
     }
   }
 
@@ -127,29 +129,28 @@ export class Delegations {
 
   /** The chain as the manifests and the first link's proof have it now, or why it doesn't hold any more. */
   standing(delegation: Delegation): Result<Chain, string> {
-    const name = `the delegation ${chainInWords(lineOf(delegation).chain)}`
-    if (this.#open.get(delegation.id) !== delegation)
-      return { ok: false, error: `${name} was revoked or has ended` }
-    if (delegation.window.passed) return { ok: false, error: `${name} has expired` }
     const root = this.#options.identities.renewed(delegation.root)
-    if (!root.ok) return { ok: false, error: `${name} has ended: ${root.error}` }
-    const links = [delegation.root.identity, ...path(delegation).map(({ identity }) => identity)]
-    const objection = this.#objection(links)
-    if (objection) return { ok: false, error: `${name} has ended: ${objection.message}` }
+    const fault = this.#fault(delegation, root)
+    if (!root.ok || fault !== undefined)
+      return {
+        ok: false,
+        error: `the delegation ${chainInWords(chainOf(delegation))} has ended: ${fault}`,
+      }
     const first: Principal = { identity: root.value.identity, groups: root.value.groups }
-    return {
-      ok: true,
-      value: [
-        first,
-        ...path(delegation).map(
-          ({ identity, scope }): Principal => ({
-            identity,
-            groups: this.#identity(identity)?.spec.groups ?? [],
-            ...(Object.keys(scope).length > 0 && { scope }),
-          }),
-        ),
-      ],
-    }
+    const rest = path(delegation).map(
+      ({ identity, scope }): Principal => ({
+        identity,
+        groups: this.#identity(identity)?.spec.groups ?? [],
+        ...(Object.keys(scope).length > 0 && { scope }),
+      }),
+    )
+    return { ok: true, value: [first, ...rest] }
+  }
+
+  #fault(delegation: Delegation, root: Result<RootProof, string>): string | undefined {
+    if (delegation.ended !== undefined) return delegation.ended
+    if (delegation.window.passed) return 'its time is over'
+    return root.ok ? this.#objection(chainOf(delegation))?.message : root.error
   }
 
   /** Those that were issued by somebody or below, the youngest last. */
@@ -173,7 +174,7 @@ export class Delegations {
         !delegation.window.passed &&
         delegation.identity === child &&
         ancestor !== child &&
-        lineOf(delegation).chain.includes(ancestor),
+        chainOf(delegation).includes(ancestor),
     )
   }
 
@@ -183,9 +184,9 @@ export class Delegations {
     let ended = false
     for (const delegation of [...this.#open.values()]) {
       if (!this.#open.has(delegation.id) || delegation.window.passed) continue
-      const standing = this.standing(delegation)
-      if (standing.ok) continue
-      this.#end(delegation, standing.error)
+      const fault = this.#fault(delegation, this.#options.identities.renewed(delegation.root))
+      if (fault === undefined) continue
+      this.#end(delegation, fault)
       ended = true
     }
     if (ended) this.#options.ended()
@@ -193,8 +194,7 @@ export class Delegations {
 
   /** Called every second. */
   tick(): void {
-    for (const delegation of this.#open.values())
-      if (delegation.window.passed) this.#open.delete(delegation.id)
+    for (const delegation of this.#open.values()) if (delegation.window.passed) this.#forget(delegation)
     if (this.#proveAgain.passed) this.configurationChanged()
   }
 
@@ -208,7 +208,7 @@ export class Delegations {
     if (!chain.ok) return unfit(chain.error)
     const token = await this.#tokens.sign(delegation, chain.value)
     // signing takes a moment, in which the parent may lose its right
-    if (!this.#open.has(delegation.id)) return unfit('the parent has lost its right meanwhile')
+    if (delegation.ended !== undefined) return unfit(delegation.ended)
     if (token.length <= maximumTokenLength)
       return { ok: true, value: { delegation, chain: chain.value, token } }
     return unfit(
@@ -313,9 +313,17 @@ export class Delegations {
     return this.#options.configuration().manifests.identities.find((identity) => nameOf(identity) === name)
   }
 
+  #forget(delegation: Delegation): void {
+    delegation.ended ??= 'its time is over'
+    this.#open.delete(delegation.id)
+  }
+
   #end(delegation: Delegation, reason: string): void {
     for (const other of [...this.#open.values()])
-      if (path(other).includes(delegation)) this.#open.delete(other.id)
+      if (path(other).includes(delegation)) {
+        other.ended = reason
+        this.#open.delete(other.id)
+      }
     this.#options.notice('delegation.revoked', { ...lineOf(delegation), reason })
   }
 
@@ -357,7 +365,7 @@ export function lineOf(delegation: Delegation): DelegationLine & { readonly dele
   return {
     delegation: delegation.id,
     identity: delegation.identity,
-    chain: identitiesOf({ kind: 'child', delegation }),
+    chain: chainOf(delegation),
     scope: delegation.scope,
     expiresAt: new Date(delegation.expiresAt).toISOString(),
   }
