@@ -76,7 +76,7 @@ async function guarded(
   })
   if (!address) throw new Error('the gateway does not listen')
   console.log(`Guarding it on ${address.host}:${address.port}, by the policy in examples/standalone.\n`)
-  const failed = await tell(address)
+  const failed = await tell(address, join(directory, 'approvals'))
   await showAudit(auditPath)
   if (failed.length > 0) {
     console.log(style('red', `\nNot as it should be: ${failed.map((step) => step.title).join('; ')}`))
@@ -93,10 +93,10 @@ async function guarded(
 }
 
 /** @returns the steps that did not go as they should. */
-async function tell(address: Address): Promise<Step[]> {
+async function tell(address: Address, requests: string): Promise<Step[]> {
   const agent = await connect(address, 'orders', { user: 'reader' })
   const failed: Step[] = []
-  for (const step of steps) if (!(await takeStep(agent, step))) failed.push(step)
+  for (const step of steps) if (!(await takeStep(agent, step, requests))) failed.push(step)
   await agent.end()
   return failed
 }

@@ -1,12 +1,15 @@
 /** What the agent of the demo tries, and how it is shown. */
 import { readFile } from 'node:fs/promises'
-import type { Address } from '@firebreak/sidecar'
+import { setTimeout as delay } from 'node:timers/promises'
+import { type Address, decideRequest, listRequests } from '@firebreak/sidecar'
 import pg from 'pg'
 import { style } from '../output.ts'
 
 export interface Step {
   readonly title: string
   readonly sql: string
+  /** A person approves it, with this reason. */
+  readonly approval?: string
   /** Whether what came of it is what the guard is for. */
   readonly holds: (result: StepResult) => boolean
 }
@@ -16,7 +19,7 @@ interface StepResult {
   readonly error?: string
 }
 
-const denied = ({ error }: StepResult): boolean => error?.startsWith('denied by policy') ?? false
+const denied = ({ error }: StepResult): boolean => error?.startsWith('denied') ?? false
 
 export const steps: readonly Step[] = [
   {
@@ -43,7 +46,7 @@ export const steps: readonly Step[] = [
   },
   {
     title: 'It hides the delete in a query',
-    sql: 'WITH x AS MATERIALIZED (DELETE FROM carts RETURNING *) SELECT count(*) FROM x',
+    sql: 'WITH x AS MATERIALIZED (DELETE FROM orders RETURNING *) SELECT count(*) FROM x',
     holds: denied,
   },
   {
@@ -56,6 +59,12 @@ export const steps: readonly Step[] = [
     sql: 'UPDATE carts SET items = items || \'["stapler"]\' WHERE id = 1 RETURNING items',
     holds: ({ rows }) => rows.length === 1,
   },
+  {
+    title: 'It empties the carts, all of them: that waits until a person has agreed',
+    sql: 'DELETE FROM carts',
+    approval: 'spring cleaning',
+    holds: ({ error }) => error === undefined,
+  },
 ]
 
 export async function connect(
@@ -65,23 +74,42 @@ export async function connect(
 ): Promise<pg.Client> {
   const client = new pg.Client({ host, port, database, ...who })
   client.on('error', () => {})
+  client.on('notice', ({ message }) => console.log(`  ${style('yellow', `NOTICE: ${message}`)}`))
   await client.connect()
   return client
 }
 
 /** @returns whether it went as it should. */
-export async function takeStep(agent: pg.Client, step: Step): Promise<boolean> {
+export async function takeStep(agent: pg.Client, step: Step, requests: string): Promise<boolean> {
   console.log(style('bold', step.title))
   console.log(`  ${style('cyan', step.sql)}`)
+  const approved = step.approval === undefined ? undefined : approveNext(requests, step.approval)
   const result = await attempt(agent, step.sql)
+  await approved
   const holds = step.holds(result)
   console.log(holds ? '' : style('red', '  ^ this is not what should have happened\n'))
   return holds
 }
 
+/** What the person does who is asked. @param requests the directory of the approval requests. */
+async function approveNext(requests: string, reason: string): Promise<void> {
+  for (let turn = 0; turn < 500; turn++) {
+    await delay(20)
+    const [request] = (await listRequests(requests)).filter(({ status }) => status?.state === 'Pending')
+    if (!request) continue
+    // the agent waits: long enough to be seen
+    await delay(1_500)
+    const { name } = request.metadata
+    console.log(`  ${style('green', `$ firebreak approve ${name} --reason '${reason}'`)}`)
+    await decideRequest(requests, name, { decision: 'Approved', reason })
+    return
+  }
+}
+
 async function attempt(agent: pg.Client, sql: string): Promise<StepResult> {
   try {
-    const { rows } = await agent.query<Record<string, unknown>>(sql)
+    const { rows, fields, command, rowCount } = await agent.query<Record<string, unknown>>(sql)
+    if (fields.length === 0) console.log(`    ${command} ${rowCount}`)
     for (const row of rows) console.log(`    ${Object.values(row).map(show).join('  ')}`.trimEnd())
     return { rows }
   } catch (error) {
@@ -105,6 +133,7 @@ interface AuditLine {
   readonly rows?: number
   readonly masked?: readonly string[]
   readonly rule?: string
+  readonly approval?: string
 }
 
 /** The trail is written in the background; it has everything once the last command is in it. */
@@ -120,14 +149,13 @@ export async function showAudit(path: string): Promise<void> {
     await new Promise((resolve) => setTimeout(resolve, 20))
   }
   console.log(style('bold', 'The audit trail has a line for every command:'))
-  for (const { decision = '', identity, actions = [], rows, masked, rule } of lines.filter(
+  for (const { decision = '', identity, actions = [], rows, masked, rule, approval } of lines.filter(
     (line) => line.event === 'command',
   )) {
-    const colour = decision === 'allow' ? 'green' : 'red'
+    const colour = decision === 'allow' ? 'green' : decision === 'hold' ? 'yellow' : 'red'
+    const after = `${masked ? `, masked ${masked.join(', ')}` : ''}${approval ? `, approved as ${approval}` : ''}`
     const outcome =
-      decision === 'allow'
-        ? `${rows} ${rows === 1 ? 'row' : 'rows'}${masked ? `, masked ${masked.join(', ')}` : ''}`
-        : `rule ${rule ?? '-'}`
+      decision === 'deny' ? `rule ${rule ?? '-'}` : `${rows} ${rows === 1 ? 'row' : 'rows'}${after}`
     console.log(
       `  ${style(colour, decision.padEnd(6))} ${identity}  ${actions
         .filter((action) => action !== 'sql:session')
