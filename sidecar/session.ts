@@ -180,6 +180,8 @@ export interface GuardedSession extends Disposable {
   hold(held: HeldCommand): Promise<HoldOutcome>
   /** Set by the protocol: says something to the client that is no answer to a command. */
   onNotice: ((message: string) => void) | undefined
+  /** Set by the protocol: whether the target is doing something for the client, who is not idle then. */
+  busy: (() => boolean) | undefined
   /** Resolves when the stations can take more; a protocol awaits it before reading on when it is not undefined. */
   ready(): Promise<void> | undefined
 }

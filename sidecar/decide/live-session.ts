@@ -39,6 +39,7 @@ const proveAgainEvery = 10_000
 export class LiveSession implements GuardedSession {
   readonly id = newReference()
   readonly signal: AbortSignal
+  busy: GuardedSession['busy']
   readonly #runtime: Runtime
   readonly #who: SessionIdentity
   #budget: Budget
@@ -212,10 +213,10 @@ export class LiveSession implements GuardedSession {
   /** Ends what may not go on, whichever clock says so. Called every second. */
   tick(): void {
     const { maxDuration, idleTimeout } = this.#bounds
+    if (this.#held > 0 || this.busy?.()) this.#idle.restart()
     if (this.#lifetime.passed)
       this.#end('expired', `the session has reached its maximum duration of ${maxDuration}`)
-    else if (this.#idle.passed && this.#held === 0)
-      this.#end('expired', `the session was idle for ${idleTimeout}`)
+    else if (this.#idle.passed) this.#end('expired', `the session was idle for ${idleTimeout}`)
     else if (this.#expiry?.passed || this.#proveAgain.passed) this.#holdProof()
   }
 

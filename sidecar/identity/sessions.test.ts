@@ -214,12 +214,16 @@ spec:
   })
 
   it('end when they were idle, and not while there are commands', async () => {
-    await start({ authentication: oidc(), identity: 'session: {idleTimeout: 5m}' })
+    await start({ authentication: oidc(), identity: 'session: {idleTimeout: 5m}\n  groups: [dba]' })
     const agent = await connect(await mint({}, { expiresIn: 3_600 }))
     for (let turn = 0; turn < 3; turn++) {
       clock.pass(4 * 60_000)
       await going(agent)
     }
+    const slow = agent.query('SELECT pg_sleep(2)')
+    await new Promise((resolve) => setTimeout(resolve, 200))
+    clock.pass(10 * 60_000)
+    await slow
     const ended = ending(agent)
     clock.pass(5 * 60_000)
     assert.equal(await ended, '57P01 the session was idle for 5m')

@@ -98,6 +98,7 @@ export class Session {
       await this.askState()
       if (this.#closed) return
       guarded.onNotice = (message) => this.notify(message)
+      guarded.busy = () => this.operations.length > 0
       client.write(encode.readyForQuery('I'))
       client.on('data', (chunk: Buffer) => this.#clientSide.receive(chunk))
       await this.#ended.promise
