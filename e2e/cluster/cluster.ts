@@ -103,9 +103,8 @@ export async function startCluster({
     }
     for (const node of nodes) await node.ready()
     const cluster = clusterOf(controlPlane, nodes, outlivesParent)
-    const names = nodes.map(({ name }) => `node/${name}`)
-    for (const condition of ['create', 'condition=Ready'])
-      await cluster.kubectl.run(['wait', ...names, `--for=${condition}`, '--timeout=120s'])
+    await untilRegistered(cluster)
+    await cluster.kubectl.run(['wait', 'node', '--all', '--for=condition=Ready', '--timeout=120s'])
     const dns = ['deployment/coredns', '--namespace=kube-system']
     await cluster.kubectl.run(['rollout', 'status', ...dns, '--timeout=120s'])
     return cluster
@@ -177,6 +176,18 @@ function clusterOf(
     },
     [Symbol.asyncDispose]: stopCluster,
   }
+}
+
+/** Kubelets make their node's object themselves. */
+async function untilRegistered({ kubectl, nodes }: Cluster): Promise<void> {
+  for (let attempt = 0; attempt < 300; attempt++) {
+    const registered = (await kubectl.run(['get', 'nodes', '--output=name'])).match(/^node\//gm) ?? []
+    if (registered.length === nodes.length) return
+    const ended = nodes.find(({ running }) => !running)
+    if (ended !== undefined) throw new Error(`${ended.name} ended:\n${ended.logTail()}`)
+    await delay(200)
+  }
+  throw new Error(nodes.map((node) => `${node.name}'s kubelet:\n${node.logTail('kubelet')}`).join('\n'))
 }
 
 function schedulerSettings(kubeconfig: string): Readonly<Record<string, string>> {

@@ -61,7 +61,7 @@ if (process.platform === 'linux' && process.getuid?.() === 0) {
       this.timeout('60m')
       await endSharedCluster()
       tracesBefore = await traces()
-      cluster = await startCluster()
+      cluster = await startCluster({ nodes: 2 })
       await run('create', 'namespace', 'app')
       await run('create', 'namespace', 'tools')
       await run('label', 'namespace', 'tools', 'team=tools')
@@ -166,9 +166,9 @@ if (process.platform === 'linux' && process.getuid?.() === 0) {
         const service = { selector: { app: 'server' }, ports: [{ port: 80, targetPort: 'web' }] }
         await cluster.kubectl.apply(
           [
-            pod('app', 'server', container),
+            pod('app', 'server', container, { nodeName: 'node-1' }),
             pod('app', 'near'),
-            pod('tools', 'far'),
+            pod('tools', 'far', {}, { nodeName: 'node-2' }),
             stringify({
               apiVersion: 'v1',
               kind: 'Service',

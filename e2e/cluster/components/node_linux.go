@@ -33,7 +33,7 @@ func init() {
 // endWithParent makes the kernel end this process when the test that started it is gone, even if it was killed.
 func endWithParent() {
 	parent := os.Getppid()
-	must(unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(syscall.SIGTERM), 0, 0, 0))
+	must(unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(syscall.SIGKILL), 0, 0, 0))
 	if os.Getppid() != parent {
 		os.Exit(1)
 	}
