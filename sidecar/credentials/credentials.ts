@@ -19,7 +19,6 @@ const leasePart = 0.8
 
 interface Known {
   readonly credential: Credential
-  readonly expiresAt: number | undefined
   /** Until then it is not asked for again. */
   readonly fresh: Deadline
   /** Until then it may be used at all. */
@@ -57,7 +56,6 @@ class Account {
         ok: true,
         value: {
           credential,
-          expiresAt,
           fresh: new Deadline(clock, fresh),
           usable: new Deadline(clock, life ?? (provider.remote ? keptFor : 0)),
         },

@@ -111,6 +111,11 @@ describe('a vault', () => {
     assert.equal(heard.authorization, undefined)
   })
 
+  it('may have a URL that is none', async () => {
+    const result = await askVault(vault({ url: 'https://vault example' }), read, 0)
+    assert.deepEqual(result, { ok: false, error: 'the URL of the vault is not valid' })
+  })
+
   it('may be away', async () => {
     const result = await askVault(vault({ url: 'http://127.0.0.1:1/' }), read, 0)
     assert.ok(!result.ok)

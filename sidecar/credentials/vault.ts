@@ -19,6 +19,7 @@ export async function askVault(
   if (ca && !ca.ok) return ca
   const token = vault.token && read(vault.token)
   if (token && !token.ok) return token
+  if (!URL.canParse(vault.url)) return { ok: false, error: 'the URL of the vault is not valid' }
   const { origin } = new URL(vault.url)
   const failed = (reason: string): Result<never, string> => ({
     ok: false,

@@ -89,9 +89,16 @@ function authenticationFor(methods: readonly string[] | undefined, secret: strin
 
 /** What the provider says of its refusal helps, unless it repeats a secret. */
 function reasonOf(error: unknown, { clientSecret, subjectToken }: TokenRequest): string {
-  const said = saidByProvider(error)
-  const secrets = [clientSecret, subjectToken].filter((secret) => secret !== undefined && secret !== '')
-  return secrets.some((secret) => said.includes(secret ?? '')) ? 'it refused' : shown(said)
+  const said = shown(saidByProvider(error))
+  return [clientSecret, subjectToken].some((secret) => secret && repeats(said, secret)) ? 'it refused' : said
+}
+
+/** Whether a text has a secret in it, or a piece of one that would be worth something. */
+function repeats(text: string, secret: string): boolean {
+  const length = Math.min(secret.length, 12)
+  for (let at = 0; at + length <= text.length; at++)
+    if (secret.includes(text.slice(at, at + length))) return true
+  return false
 }
 
 /** https://www.rfc-editor.org/rfc/rfc6749#section-5.2 */
