@@ -1,9 +1,12 @@
 /** Elevations on live sessions, between real clients and a real PostgreSQL. */
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
 import type { ApprovalRequest } from '@firebreak/crds'
 import type pg from 'pg'
 import { manifests } from '../../test/policies.ts'
@@ -244,6 +247,57 @@ describe('elevations', function () {
     )
     const twice = [await ask({ actions: ['sql:delete'] }), await ask({ actions: ['sql:delete'] })]
     assert.equal(twice[0]?.metadata.name, twice[1]?.metadata.name)
+  })
+
+  it('are asked for from the command line, and shown with the time that is left', async () => {
+    const main = fileURLToPath(new URL('../../cli/main.ts', import.meta.url))
+    const run = async (...words: string[]): Promise<{ readonly code: number; readonly out: string }> => {
+      const child = spawn(process.execPath, [main, ...words, '--config', guard.directory])
+      let out = ''
+      for (const stream of [child.stdout, child.stderr]) stream.on('data', (text: Buffer) => (out += text))
+      const [code] = (await once(child, 'close')) as [number]
+      return { code, out }
+    }
+    const asking = [
+      'request-access',
+      '--resource',
+      'shop',
+      '--actions',
+      'sql:delete',
+      '--for',
+      '30m',
+      '--reason',
+      'stuck',
+    ]
+    const asked = await run(...asking)
+    assert.match(
+      asked.out,
+      /^asked: sql:delete on public\.carts, public\.customers, as approvalrequest\/tester-\w{5} \(expires in 15m\)\n$/,
+    )
+    const name = /approvalrequest\/(\S+)/.exec(asked.out)?.[1] ?? ''
+    const approved = await run('approve', name, '--reason', 'CHG-3')
+    assert.deepEqual(approved, { code: 0, out: `approved: ${name}, for 30m\n` })
+    const agent = await connect()
+    await deleting(agent)
+    assert.match((await run('approvals')).out, new RegExp(`^${name} .* Approved +(29|30)m$`, 'm'))
+    const again = await run(...asking)
+    assert.match(again.out, /^granted: .*, for (29|30)m, as approvalrequest/)
+    const refused = await run(
+      'request-access',
+      '--resource',
+      'shop',
+      '--actions',
+      'sql:drop',
+      '--for',
+      '1m',
+      '--reason',
+      'x',
+    )
+    assert.equal(refused.code, 1)
+    assert.match(refused.out, /It may ask for: cleanup: sql:delete/)
+    assert.deepEqual(await run('revoke', name, '--reason', 'done'), { code: 0, out: `denied: ${name}\n` })
+    await assert.rejects(deleting(agent), { code: '42501' })
+    await agent.end()
   })
 
   it('need all the people that the policy names', async () => {

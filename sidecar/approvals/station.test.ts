@@ -7,7 +7,7 @@ import fc from 'fast-check'
 import type { HeldParameter } from '../session.ts'
 import { decideRequest } from './desk.ts'
 import { canonical, formatRequest, parseRequest } from './request-file.ts'
-import { Agent, Ask, Desk, drop, holding, until } from './testdata/station.ts'
+import { Agent, Ask, Desk, drop, holding, Memory, until } from './testdata/station.ts'
 
 const me = userInfo().username
 
@@ -357,6 +357,70 @@ describe('held commands', function () {
     const [approved, deniedResult] = results
     assert.equal(outcome.kind === 'approved', approved.kind === 'decided')
     assert.notEqual(approved.kind === 'decided', deniedResult.kind === 'decided')
+  })
+})
+
+describe('people', () => {
+  it('of every rule have to agree, so many different ones, and never the one who asks', async () => {
+    await using desk = new Desk()
+    const store = new Memory()
+    const station = await desk.open({ store })
+    const agent = new Agent('S1')
+    agent.decision = holding({
+      requirements: [
+        { rule: { policy: 'agents/guard', rule: 'ask' }, groups: ['dba'], quorum: 2 },
+        { rule: { policy: 'agents/guard', rule: 'ask-too' }, groups: ['security'], quorum: 1 },
+      ],
+    })
+    const ask = new Ask(station, agent, 'X')
+    const name = await ask.name()
+    assert.match(ask.told[0] ?? '', /approvers: 2 of dba; security/)
+    const stateAfter = (user: string, groups: readonly string[]): readonly [unknown, unknown] => {
+      store.decide(name, user, groups, 'Approved')
+      const { spec, status } = store.requests.get(name) ?? assert.fail()
+      return [status?.approvals?.map((vote) => vote.user), spec.decision]
+    }
+    assert.deepEqual(stateAfter('worker', ['dba']), [undefined, undefined])
+    assert.deepEqual(stateAfter('alice', ['dba']), [['alice'], undefined])
+    assert.deepEqual(stateAfter('alice', ['dba', 'security']), [['alice'], undefined])
+    assert.deepEqual(stateAfter('mallory', ['staff']), [['alice'], undefined])
+    assert.deepEqual(stateAfter('bob', ['dba']), [['alice', 'bob'], undefined])
+    assert.deepEqual(stateAfter('carol', ['security']), [['alice', 'bob', 'carol'], 'Approved'])
+    assert.equal((await ask.outcome).kind, 'approved')
+    const refusals = desk.lines.filter(({ event }) => event === 'approval.refused').map(({ by }) => by)
+    assert.deepEqual(refusals, ['worker', 'alice', 'mallory'])
+  })
+
+  it('end it with one denial, whoever has agreed', async () => {
+    await using desk = new Desk()
+    const store = new Memory()
+    const station = await desk.open({ store })
+    const agent = new Agent('S1')
+    agent.decision = holding({
+      requirements: [{ rule: { policy: 'agents/guard', rule: 'ask' }, groups: [], quorum: 3 }],
+    })
+    const ask = new Ask(station, agent, 'X')
+    const name = await ask.name()
+    for (const user of ['alice', 'bob']) store.decide(name, user, [], 'Approved')
+    store.decide(name, 'carol', [], 'Denied')
+    store.decide(name, 'dana', [], 'Approved')
+    const outcome = await ask.outcome
+    assert.ok(outcome.kind === 'refused' && outcome.message === `approvalrequest/${name} was denied by carol`)
+  })
+
+  it('that race are taken in turn: the first one counts', async () => {
+    await using desk = new Desk()
+    const store = new Memory()
+    const station = await desk.open({ store })
+    const ask = new Ask(station, new Agent('S1'), 'X')
+    const name = await ask.name()
+    store.decide(name, 'alice', [], 'Approved')
+    store.decide(name, 'bob', [], 'Approved')
+    assert.equal((await ask.outcome).kind, 'approved')
+    assert.deepEqual(
+      store.requests.get(name)?.status?.approvals?.map(({ user }) => user),
+      ['alice'],
+    )
   })
 })
 

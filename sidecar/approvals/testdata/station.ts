@@ -11,6 +11,7 @@ import { FileStore } from '../file-store.ts'
 import type { HoldingSession } from '../holds.ts'
 import { formatRequest, parseRequest } from '../request-file.ts'
 import { ApprovalStation, type StationOptions } from '../station.ts'
+import type { ApprovalStore, Attempt } from '../store.ts'
 
 export class SettableClock implements Clock {
   wallOffset = 0
@@ -86,6 +87,32 @@ export class Desk implements AsyncDisposable {
     await this.close()
     rmSync(this.directory, { recursive: true, force: true })
   }
+}
+
+/** A store in memory, whose requests people of any name write to. */
+export class Memory implements ApprovalStore {
+  readonly requests = new Map<string, ApprovalRequest>()
+  #listener: (attempt: Attempt) => void = () => {}
+
+  async load(): Promise<readonly ApprovalRequest[]> {
+    return []
+  }
+
+  subscribe(listener: (attempt: Attempt) => void): void {
+    this.#listener = listener
+  }
+
+  async write(request: ApprovalRequest): Promise<void> {
+    this.requests.set(request.metadata.name, request)
+  }
+
+  decide(name: string, user: string, groups: readonly string[], decision: 'Approved' | 'Denied'): void {
+    const request = this.requests.get(name)
+    const after = request && { ...request, spec: { ...request.spec, decision } }
+    this.#listener({ name, by: { user, groups }, after })
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {}
 }
 
 export async function until<T>(what: () => T | undefined | false, message = 'it never happened'): Promise<T> {
