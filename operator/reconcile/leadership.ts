@@ -138,7 +138,7 @@ class Election {
         acquireTime: mine ? (lease.spec?.acquireTime ?? now) : now,
         leaseTransitions: (lease?.spec?.leaseTransitions ?? 0) + (mine || !lease ? 0 : 1),
       },
-    } as Lease
+    } as unknown as Lease
   }
 }
 

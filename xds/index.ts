@@ -1,0 +1,23 @@
+export { AggregatedDiscoveryService } from './generated/envoy/service/discovery/v3/ads_pb.js'
+export {
+  type DeltaDiscoveryRequest,
+  DeltaDiscoveryRequestSchema,
+  type DeltaDiscoveryResponse,
+  type DiscoveryRequest,
+  DiscoveryRequestSchema,
+  type DiscoveryResponse,
+} from './generated/envoy/service/discovery/v3/discovery_pb.js'
+export { places } from './places.ts'
+export {
+  byName,
+  cluster,
+  listener,
+  type PackedResource,
+  type Resources,
+  typeUrls,
+  type VersionedResource,
+  versionOf,
+} from './resources.ts'
+export { type Admit, discoveryService, type Peer } from './service.ts'
+export { DeltaSubscription, StateOfTheWorldSubscription, type Verdict } from './subscription.ts'
+export { Wake } from './wake.ts'
