@@ -131,6 +131,14 @@ function readNotify(
   if (url === undefined || secretFile === undefined)
     throw new UsageError('--notify and --notify-secret-file go together')
   if (!URL.canParse(url)) throw new UsageError(`--notify takes a URL, not ${url}`)
+  const { protocol, hostname } = new URL(url)
+  if (
+    protocol !== 'https:' &&
+    !(protocol === 'http:' && ['localhost', '127.0.0.1', '[::1]'].includes(hostname))
+  )
+    throw new UsageError(
+      `--notify takes an https URL, or a plain one of this host: ${url} would send commands in the clear`,
+    )
   const secret = readFileSync(secretFile, 'utf8').trim()
   if (secret.length < 16) throw new UsageError(`the secret in ${secretFile} is shorter than 16 characters`)
   return { url, secret }
@@ -190,6 +198,14 @@ function report(event: StandaloneEvent): void {
         `${styleError('red', 'identity')}: there is no token for ${event.identity}, whose clients are refused: ${event.message}`,
       )
       break
+    case 'classifiesNothing': {
+      const { resource, classified, place, suggestion } = event.doubt
+      const meant = suggestion === undefined ? '' : `; did you mean ${suggestion}?`
+      console.error(
+        `${styleError('yellow', 'no such column')}: ${place}: ${resource} classifies ${classified}, which it does not have${meant}`,
+      )
+      break
+    }
     case 'api':
       console.error(
         `agents can delegate at http://${event.address.host}:${event.address.port} and ${event.socket}: firebreak delegate --help`,
