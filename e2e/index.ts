@@ -6,6 +6,7 @@ export {
   startControlPlane,
   type User,
 } from './cluster/control-plane/start.ts'
+export { buildDebianImage, type DebianImage } from './cluster/images/build.ts'
 export { type ImageDescription, packLayer, writeImage } from './cluster/images/layout.ts'
 export { debianImage, toolsImage } from './cluster/images/standard.ts'
 export { Kubectl } from './cluster/kubectl.ts'

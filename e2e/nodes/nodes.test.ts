@@ -1,11 +1,14 @@
 /** The test cluster itself: that it is a real one, that it enforces NetworkPolicies, and that it leaves nothing behind. */
 import assert from 'node:assert/strict'
-import { readdirSync, readFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { parse, stringify } from 'yaml'
 import { type Cluster, startCluster } from '../cluster/cluster.ts'
 import { runCommand } from '../cluster/command.ts'
+import { buildDebianImage } from '../cluster/images/build.ts'
 import { network } from '../cluster/node/network.ts'
 import { endSharedCluster } from '../suite.ts'
 
@@ -149,6 +152,24 @@ if (process.platform === 'linux' && process.getuid?.() === 0) {
         }),
       )
       await run('wait', 'job/job', '--for=condition=Complete', '--timeout=60s')
+    })
+
+    it('runs images that a test has built', async () => {
+      const directory = mkdtempSync(join(tmpdir(), 'firebreak-image-'))
+      try {
+        const contents = join(directory, 'contents')
+        mkdirSync(contents)
+        writeFileSync(join(contents, 'greeting'), 'hello\n')
+        const archive = join(directory, 'image.tar')
+        const name = 'firebreak.test/greeting:1'
+        await buildDebianImage(archive, { name, contents, command: ['cat', '/greeting'], user: '1000:1000' })
+        await cluster.loadImage(archive)
+        await cluster.kubectl.apply(pod('default', 'greeting', { image: name }, { restartPolicy: 'Never' }))
+        await run('wait', 'pod/greeting', '--for=jsonpath={.status.phase}=Succeeded', '--timeout=60s')
+        assert.equal(await run('logs', 'greeting'), 'hello\n')
+      } finally {
+        rmSync(directory, { recursive: true })
+      }
     })
 
     describe('NetworkPolicies', () => {

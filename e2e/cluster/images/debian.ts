@@ -1,6 +1,6 @@
 /** The images that pods of the tests run: a minimal Debian, and one with the tools of an agent and of an attacker. */
 import { createHash } from 'node:crypto'
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { runCommand } from '../command.ts'
 import { cacheDirectory } from '../directories.ts'
@@ -33,9 +33,8 @@ export async function debianLayer(programs: NodePrograms, progress: Progress): P
   await runCommand('debootstrap', ['--variant=minbase', suite, root.path, mirror], {
     environment: programs.environment,
   })
-  chmodSync(root.path, 0o755)
   await removeCaches(root.path)
-  await packLayer(root.path, layer)
+  await packLayer(root.path, layer, { keepOwners: true })
   return layer
 }
 
@@ -67,7 +66,7 @@ export async function packagesLayer(
     },
   })
   await removeCaches(`${upper}`)
-  await packLayer(`${upper}`, layer)
+  await packLayer(`${upper}`, layer, { keepOwners: true })
   return layer
 }
 

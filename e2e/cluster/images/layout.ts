@@ -5,6 +5,7 @@ import {
   linkSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   renameSync,
   rmSync,
   statSync,
@@ -28,6 +29,8 @@ export interface ImageDescription extends ImageSettings {
   readonly name: string
   /** Paths of tar archives, the lowest first. */
   readonly layers: readonly string[]
+  /** How many of the lowest are left out of the archive: whoever reads it must have them already. */
+  readonly omittedLayers?: number
 }
 
 interface Descriptor {
@@ -38,18 +41,20 @@ interface Descriptor {
 
 const architecture = process.arch === 'x64' ? 'amd64' : process.arch
 
-/** Packs the contents of a directory as a layer. */
-export async function packLayer(directory: string, path: string): Promise<void> {
+/** Packs the contents of a directory as a layer; all of it is root's unless it keeps its owners. */
+export async function packLayer(directory: string, path: string, { keepOwners = false } = {}): Promise<void> {
   const draft = `${path}.${process.pid}`
+  const owners = keepOwners ? [] : ['--owner=0', '--group=0']
+  // not the directory itself: its mode would become that of the image's root
+  const names = readdirSync(directory).map((name) => `./${name}`)
   await runCommand('tar', [
     '--create',
-    '--file',
-    draft,
+    `--file=${draft}`,
     '--numeric-owner',
+    ...owners,
     '--sort=name',
-    '--directory',
-    directory,
-    '.',
+    `--directory=${directory}`,
+    ...names,
   ])
   renameSync(draft, path)
 }
@@ -60,7 +65,11 @@ export async function writeImage(path: string, image: ImageDescription): Promise
   try {
     mkdirSync(join(draft, 'blobs/sha256'), { recursive: true })
     const layers: Descriptor[] = []
-    for (const layer of image.layers) layers.push(await linkBlob(draft, layer))
+    for (const [index, layer] of image.layers.entries()) {
+      const descriptor = await describeLayer(layer)
+      if (index >= (image.omittedLayers ?? 0)) linkSync(layer, blobPath(draft, descriptor.digest))
+      layers.push(descriptor)
+    }
     const config = writeBlob(draft, 'application/vnd.oci.image.config.v1+json', {
       architecture,
       os: 'linux',
@@ -97,21 +106,23 @@ export async function writeImage(path: string, image: ImageDescription): Promise
 
 const defaultPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
-async function linkBlob(layout: string, layer: string): Promise<Descriptor> {
+async function describeLayer(layer: string): Promise<Descriptor> {
   const hash = createHash('sha256')
   await pipeline(createReadStream(layer), hash)
-  const digest = hash.digest('hex')
-  linkSync(layer, join(layout, 'blobs/sha256', digest))
   return {
     mediaType: 'application/vnd.oci.image.layer.v1.tar',
-    digest: `sha256:${digest}`,
+    digest: `sha256:${hash.digest('hex')}`,
     size: statSync(layer).size,
   }
 }
 
+function blobPath(layout: string, digest: string): string {
+  return join(layout, 'blobs', digest.replace(':', '/'))
+}
+
 function writeBlob(layout: string, mediaType: string, value: object): Descriptor {
   const contents = JSON.stringify(value)
-  const digest = createHash('sha256').update(contents).digest('hex')
-  writeFileSync(join(layout, 'blobs/sha256', digest), contents)
-  return { mediaType, digest: `sha256:${digest}`, size: Buffer.byteLength(contents) }
+  const digest = `sha256:${createHash('sha256').update(contents).digest('hex')}`
+  writeFileSync(blobPath(layout, digest), contents)
+  return { mediaType, digest, size: Buffer.byteLength(contents) }
 }

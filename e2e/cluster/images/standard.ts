@@ -1,6 +1,6 @@
 /** The images that every test cluster has. */
 import { createHash } from 'node:crypto'
-import { chmodSync, copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { cacheDirectory } from '../directories.ts'
 import { pauseImage } from '../node/files.ts'
@@ -46,7 +46,6 @@ async function pauseLayer(program: Program): Promise<string> {
   if (existsSync(layer)) return layer
   const root = mkdtempSync(join(cacheDirectory(), 'root-'))
   try {
-    chmodSync(root, 0o755)
     copyFileSync(program.pause, join(root, 'pause'))
     await packLayer(root, layer)
   } finally {
