@@ -17,6 +17,13 @@ export function compileName(pattern: string): NamePattern {
   return { kind, segments: segments.map(compileGlob) }
 }
 
+/** @returns the segments of a pattern that names one thing; undefined where it has wildcards. */
+export function exactName(pattern: string): readonly string[] | undefined {
+  const { kind, segments } = splitName(pattern)
+  const exact = kind === undefined && segments.length > 0 && !pattern.includes('*')
+  return exact ? segments : undefined
+}
+
 function splitName(pattern: string): { readonly kind: string | undefined; readonly segments: string[] } {
   const space = /^([a-z]+) +(.+)$/.exec(pattern)
   const name = space?.[2] ?? pattern

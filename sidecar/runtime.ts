@@ -5,6 +5,7 @@ import { elevate } from './approvals/elevate.ts'
 import type { ApprovalStation } from './approvals/station.ts'
 import type { Audit } from './audit/audit.ts'
 import { type Clock, systemClock } from './clock.ts'
+import { type ClassificationDoubt, ClassifiedNames } from './configuration/classified.ts'
 import type { Configuration } from './configuration/configuration.ts'
 import { Credentials } from './credentials/credentials.ts'
 import type { Role } from './credentials/provider.ts'
@@ -30,6 +31,7 @@ export class Runtime {
   readonly identities: Identities
   readonly delegations: Delegations
   readonly credentials: Credentials
+  readonly classified: ClassifiedNames
   /** Where people are asked; absent while no policy asks them. */
   approvals: ApprovalStation | undefined
   /** Why nobody can be asked although a policy asks. */
@@ -42,11 +44,14 @@ export class Runtime {
       clientTls,
       clock = systemClock,
       tokenFailed = () => {},
+      classifiesNothing = () => {},
     }: {
       clientTls?: Gateway['clientTls']
       clock?: Clock | undefined
       /** Told where an identity's token can't be obtained; it is in the audit trail already. */
       tokenFailed?: (identity: QualifiedName, rejection: Rejection) => void
+      /** Told where a resource classifies what it doesn't have; it is in the audit trail already. */
+      classifiesNothing?: (doubt: ClassificationDoubt) => void
     } = {},
   ) {
     this.configuration = configuration
@@ -73,6 +78,13 @@ export class Runtime {
         for (const session of this.sessions) session.delegationEnded()
       },
     })
+    this.classified = new ClassifiedNames(
+      () => this.configuration,
+      (doubt) => {
+        audit.notice('classification.unmatched', { ...doubt })
+        classifiesNothing(doubt)
+      },
+    )
     this.credentials = new Credentials(
       () => this.configuration,
       clock,
@@ -96,6 +108,7 @@ export class Runtime {
     this.configuration = configuration
     this.approvals?.policyChanged(configuration.snapshot)
     this.delegations.configurationChanged()
+    this.classified.configurationChanged()
     for (const session of this.sessions) session.configurationChanged()
   }
 

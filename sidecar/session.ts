@@ -69,6 +69,12 @@ export interface Claim {
   readonly token?: string
 }
 
+/** What there is in a protected system that may be classified. Never changes; what is read anew is another one. */
+export interface Inventory {
+  /** Full names from the outside in, of columns or fields. Asked only when they are compared with a classification. */
+  names(): Iterable<readonly string[]>
+}
+
 /** The stations, as seen by one listener for one protected resource. */
 export interface Gateway {
   readonly resource: QualifiedName
@@ -77,6 +83,13 @@ export interface Gateway {
   readonly clientTls?: { readonly certificate: string; readonly key: string }
   /** Whether a client of this user name has to send a token; otherwise being on this listener proves who it is. */
   asksForToken(user: string | undefined): boolean
+  /**
+   * A protocol that can tell what there is says so when a session begins, and whenever it changes. Names that are
+   * classified and that are not there are told to whom runs the gateway.
+   *
+   * @param part of the system that it is about, where there are several: a database.
+   */
+  takeInventory(part: string, inventory: Inventory): void
   /** Proves the identity and opens a session; refusals are audited by the gateway. */
   open(claim: Claim): Promise<Result<GuardedSession, Refusal>>
 }

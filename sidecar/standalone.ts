@@ -9,6 +9,7 @@ import { Notifier } from './approvals/notifier.ts'
 import { ApprovalStation } from './approvals/station.ts'
 import { Audit } from './audit/audit.ts'
 import type { Clock } from './clock.ts'
+import type { ClassificationDoubt } from './configuration/classified.ts'
 import { type Configuration, loadConfiguration } from './configuration/configuration.ts'
 import { watchDirectory } from './configuration/watch.ts'
 import { nameOf } from './decide/live-session.ts'
@@ -69,6 +70,8 @@ export type StandaloneEvent =
   | { readonly kind: 'auditRecovered' }
   /** For an identity whose tokens the sidecar gets itself; of several failures in a row the first. */
   | { readonly kind: 'tokenFailed'; readonly identity: string; readonly message: string }
+  /** What a resource classifies and does not have: what is meant passes unmasked, or will, once it is there. */
+  | { readonly kind: 'classifiesNothing'; readonly doubt: ClassificationDoubt }
   /** At the end. */
   | { readonly kind: 'auditLost'; readonly lines: number }
 
@@ -119,6 +122,7 @@ export class Standalone implements AsyncDisposable {
       new Runtime(configuration, audit, {
         ...options,
         tokenFailed: (identity, { message }) => options.onEvent({ kind: 'tokenFailed', identity, message }),
+        classifiesNothing: (doubt) => options.onEvent({ kind: 'classifiesNothing', doubt }),
       }),
     )
     options.onEvent({ kind: 'applied', revision: configuration.snapshot.revision, problems })

@@ -170,6 +170,12 @@ const notices: { readonly [Event in keyof Notices]: Required<Notices[Event]> } =
   'account.dropped': account,
   'account.left': { ...account, reason: 'it owns a subscription' },
   'notification.lost': { notification: 'approval.requested', request: 'worker-bcdfg', reason: 'no answer' },
+  'classification.unmatched': {
+    resource: 'agents/orders',
+    classified: 'public.orders.emial',
+    place: 'a.yaml:12',
+    suggestion: 'public.orders.email',
+  },
   'configuration.applied': { revision: 'abc', before: 'abd' },
   'configuration.refused': { revision: 'abc', problems: ['a.yaml:1: wrong'] },
 }

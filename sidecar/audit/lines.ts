@@ -181,6 +181,16 @@ export interface Notices extends Readonly<Record<ApprovalEventName, ApprovalLine
     readonly request?: string | undefined
     readonly reason: string
   }
+  /** A resource classifies what it doesn't have, which is known once it was reached. */
+  readonly 'classification.unmatched': {
+    readonly resource: QualifiedName
+    /** The name, as it is classified. */
+    readonly classified: string
+    /** `file:line` of it. */
+    readonly place: string
+    /** What may have been meant. */
+    readonly suggestion?: string | undefined
+  }
   readonly 'configuration.applied': {
     readonly revision: string
     /** The revision that it replaces. */

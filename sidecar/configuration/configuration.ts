@@ -11,6 +11,8 @@ export interface Configuration {
   /** Relative paths in manifests start here. */
   readonly directory: string
   readonly manifests: ManifestSet
+  /** Finds the place of a field of an object, for what is found wrong later. */
+  readonly locate: LoadedManifests['locate']
   readonly snapshot: PolicySnapshot
 }
 
@@ -35,7 +37,12 @@ export function loadConfiguration(path: string): LoadedConfiguration {
       problems: [...problems, ...compiled.problems.map((problem) => conditionProblem(loaded, problem))],
     }
   return {
-    configuration: { directory, manifests: loaded.manifests, snapshot: compiled.snapshot },
+    configuration: {
+      directory,
+      manifests: loaded.manifests,
+      locate: loaded.locate,
+      snapshot: compiled.snapshot,
+    },
     problems,
   }
 }

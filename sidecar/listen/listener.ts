@@ -105,6 +105,7 @@ function gatewayFor(name: string, runtime: Runtime, onlyIdentity: string | undef
     target: target.ok ? target.value : { host: '', port: 0, tls: { mode: 'disable' } },
     ...(runtime.clientTls && { clientTls: runtime.clientTls }),
     asksForToken: (user) => withToken || splitUser(user, resource).identity !== undefined,
+    takeInventory: (part, inventory) => runtime.classified.take(nameOf(resource), part, inventory),
     async open(claim: Claim): Promise<Result<GuardedSession, Refusal>> {
       // a refusal too is only given when it can be recorded
       if (!(await canRecord(runtime, 'spool'))) return unrecorded()

@@ -4,7 +4,7 @@ import type { ConnectFailure } from '../handshake/server.ts'
 import { buildCatalogue } from './catalogue.ts'
 import { ControlConnection } from './control-connection.ts'
 import { catalogueQuery, fingerprintQuery } from './query.ts'
-import type { Catalogue } from './types.ts'
+import type { Catalogue, ReadCatalogue } from './types.ts'
 
 /** How often a server in use is asked whether somebody else changed definitions. */
 const pollInterval = 5_000
@@ -12,13 +12,14 @@ const pollInterval = 5_000
 export class CatalogueCache {
   readonly #open: (signal: AbortSignal) => Promise<Result<ControlConnection, ConnectFailure>>
   #connection: ControlConnection | undefined
-  #catalogue: Catalogue | undefined
+  #catalogue: ReadCatalogue | undefined
   #system = ''
   #fingerprint = ''
   #users = 0
   /** Sessions whose definitions may be committed at any moment. */
   #doubts = 0
   #poll: NodeJS.Timeout | undefined
+  readonly #watchers = new Set<(catalogue: ReadCatalogue) => void>()
   /** The one reader; asks made meanwhile wait for it. */
   #reading: Promise<void> = Promise.resolve()
 
@@ -56,6 +57,13 @@ export class CatalogueCache {
       if (open) this.#doubts--
       open = false
     }
+  }
+
+  /** Tells of what is known now, and of each change, until it is disposed. */
+  watch(watcher: (catalogue: ReadCatalogue) => void): Disposable {
+    this.#watchers.add(watcher)
+    if (this.#catalogue) watcher(this.#catalogue)
+    return { [Symbol.dispose]: () => void this.#watchers.delete(watcher) }
   }
 
   /** Keeps the catalogue fresh until {@link release}. */
@@ -107,6 +115,7 @@ export class CatalogueCache {
         this.#system ||= await this.#connection.value(catalogueQuery('system'))
         this.#catalogue = buildCatalogue(this.#system, await this.#connection.value(catalogueQuery('user')))
         this.#fingerprint = fingerprint
+        for (const watcher of this.#watchers) watcher(this.#catalogue)
       }
       return { ok: true, value: undefined }
     } catch (error) {

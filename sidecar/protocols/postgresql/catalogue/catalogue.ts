@@ -2,10 +2,10 @@
 import { createHash } from 'node:crypto'
 import { type CatalogueRows, parseCatalogueRows } from './query.ts'
 import type {
-  Catalogue,
   Column,
   FunctionInfo,
   OperatorInfo,
+  ReadCatalogue,
   Relation,
   RelationKind,
   TypeInfo,
@@ -15,7 +15,7 @@ import type {
  * @param system and user: answers to `catalogueQuery` of that scope.
  * @param searchPath in force in the session that answered `user`, about itself; undefined when everybody is to share it.
  */
-export function buildCatalogue(system: string, user: string, searchPath?: readonly string[]): Catalogue {
+export function buildCatalogue(system: string, user: string, searchPath?: readonly string[]): ReadCatalogue {
   const parts = [parseSystem(system), index(parseCatalogueRows(user))]
   const path = searchPath?.join() ?? ''
   const version = createHash('sha256').update(user).update(path).digest('base64url').slice(0, 16)
@@ -49,7 +49,7 @@ function parseSystem(text: string): Part {
   return part
 }
 
-class IndexedCatalogue implements Catalogue {
+class IndexedCatalogue implements ReadCatalogue {
   readonly version: string
   readonly serverVersion: number
   readonly reader: string
@@ -68,6 +68,12 @@ class IndexedCatalogue implements Catalogue {
 
   hasSchema(name: string): boolean {
     return this.#parts.some((part) => part.schemas.has(name))
+  }
+
+  *names(): Iterable<readonly string[]> {
+    for (const { relations } of this.#parts)
+      for (const { schema, name, columns } of relations.values())
+        for (const column of columns) yield [schema, name, column.name]
   }
 
   relation(schema: string, name: string): Relation | undefined {

@@ -3,6 +3,8 @@
  * follow a value back to the table it comes from. Plain immutable data with indexed lookups.
  */
 
+import type { Inventory } from '../../../session.ts'
+
 export type RelationKind =
   | 'table'
   | 'partitioned'
@@ -124,3 +126,6 @@ export interface Catalogue {
   /** User-defined casts that run a function, by that function. */
   castFunctions(): readonly number[]
 }
+
+/** As the server has told it. */
+export interface ReadCatalogue extends Catalogue, Inventory {}
