@@ -42,6 +42,8 @@ interface OpenFile {
 export class FileStore implements ApprovalStore {
   readonly directory: string
   readonly #own: string
+  /** Whoever can write to the directory can put another folder there; what is written into that holds nothing. */
+  readonly #ownInode: number
   /** For files that approvers read: a directory that a group may enter has approvers in it. */
   readonly #mode: number
   readonly #lock: ProcessLock
@@ -72,12 +74,14 @@ export class FileStore implements ApprovalStore {
     const shared = statSync(directory)
     if ((shared.mode & 0o002) !== 0)
       throw new Error(`everybody can write to ${directory}: take that right away`)
-    return new FileStore(directory, own, (shared.mode & 0o050) !== 0 ? 0o640 : 0o600, ProcessLock.take(own))
+    const mode = (shared.mode & 0o050) !== 0 ? 0o640 : 0o600
+    return new FileStore(directory, own, stats.ino, mode, ProcessLock.take(own))
   }
 
-  private constructor(directory: string, own: string, mode: number, lock: ProcessLock) {
+  private constructor(directory: string, own: string, inode: number, mode: number, lock: ProcessLock) {
     this.directory = directory
     this.#own = own
+    this.#ownInode = inode
     this.#mode = mode
     this.#lock = lock
     this.#watcher = watchQuietly(directory, () => this.#lookSoon(10))
@@ -134,6 +138,8 @@ export class FileStore implements ApprovalStore {
 
   async #write(request: ApprovalRequest): Promise<void> {
     const { name } = request.metadata
+    if (lstatSync(this.#own).ino !== this.#ownInode)
+      throw new Error(`${this.#own} is not the folder that it was; nothing is approved until a restart`)
     await replaceFile(join(this.#own, `${name}.yaml`), formatRequest(request), 0o600)
     if (isFinished(request)) await this.#finish(request)
     else await this.#show(request)

@@ -1,5 +1,14 @@
 import assert from 'node:assert/strict'
-import { chmodSync, linkSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  linkSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { userInfo } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -522,6 +531,16 @@ describe('the file of a request', function () {
     await tampered()
     rmSync(join(desk.directory, '.second'))
     await restored()
+  })
+
+  it('is no proof once the folder of the runner was replaced', async () => {
+    renameSync(join(desk.directory, '.runner'), join(desk.directory, '.aside'))
+    mkdirSync(join(desk.directory, '.runner'), { mode: 0o700 })
+    desk.decide(name, 'Approved')
+    const outcome = await ask.outcome
+    assert.ok(outcome.kind === 'refused' && /is not the folder that it was/.test(outcome.message))
+    rmSync(join(desk.directory, '.runner'), { recursive: true })
+    renameSync(join(desk.directory, '.aside'), join(desk.directory, '.runner'))
   })
 
   it('of a request that the runner has not made is removed', async () => {

@@ -445,6 +445,48 @@ describe('held commands in PostgreSQL sessions', function () {
     await agent.end()
   })
 
+  it('hold back what is sent behind them, however much, and lose none of it', async () => {
+    const { client: raw } = await RawClient.open(guard.address, { user: 'agent', database: 'shop' })
+    using session = raw
+    const filler = encode.query(`SELECT 1 /* ${'x'.repeat(10_000)} */`)
+    session.send(encode.query('DELETE FROM carts WHERE id = 1'))
+    const request = await theRequest()
+    for (let count = 0; count < 500; count++) session.send(filler)
+    await delay(500)
+    await decide(request, 'Approved')
+    for (let count = 0; count < 501; count++) assert.equal(errorIn(await session.until('Z')), undefined)
+    assert.equal(await rowsIn('carts'), 2)
+  })
+
+  it('are no idleness', async () => {
+    await using brief = await Guard.start(
+      {
+        'firebreak.yaml': manifests({
+          address: `127.0.0.1:${shop.postgres.port}`,
+          database: 'shop',
+          rules: rules(),
+          session: '{maxDuration: 1h, idleTimeout: 1s}',
+        }),
+      },
+      shop.postgres.password,
+    )
+    const own = guard
+    guard = brief
+    try {
+      const agent = await client(brief)
+      const dropping = agent.query('DROP TABLE carts')
+      const request = await theRequest()
+      await delay(3_500)
+      await decide(request, 'Approved')
+      await dropping
+      assert.ok(!(await exists('carts')))
+      agent.on('error', () => {})
+      await agent.end()
+    } finally {
+      guard = own
+    }
+  })
+
   it('may be 200 at once, in little memory', async () => {
     const before = process.memoryUsage().rss
     const clients = await Promise.all(Array.from({ length: 50 }, () => client()))
