@@ -174,6 +174,19 @@ export interface Notices extends Readonly<Record<ApprovalEventName, ApprovalLine
   readonly 'account.dropped': AccountLine
   /** A session's own account could not be dropped. */
   readonly 'account.left': AccountLine & { readonly reason: string }
+  /** Something that left the agent's pod without being allowed to, or tried. */
+  readonly 'egress.refused': {
+    /** The agent's. */
+    readonly identity: QualifiedName
+    readonly kind: 'connection' | 'name' | 'datagrams'
+    /** `address:port` that was asked for. */
+    readonly destination?: string
+    /** Name and type that were asked for, as `example.com A`. */
+    readonly name?: string
+    readonly reason: string
+    /** How many, where one line stands for several. */
+    readonly count?: number
+  }
   /** A webhook could not be told. */
   readonly 'notification.lost': {
     /** The event. */

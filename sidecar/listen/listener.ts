@@ -94,7 +94,11 @@ const notFromHere = {
 } as const
 
 /** The stations as they are now; undefined when the resource is gone. */
-function gatewayFor(name: string, runtime: Runtime, onlyIdentity: string | undefined): Gateway | undefined {
+export function gatewayFor(
+  name: string,
+  runtime: Runtime,
+  onlyIdentity: string | undefined,
+): Gateway | undefined {
   const { configuration } = runtime
   const resource = configuration.manifests.resources.find((candidate) => nameOf(candidate) === name)
   if (!resource) return undefined

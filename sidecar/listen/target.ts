@@ -3,16 +3,20 @@ import type { Configuration } from '../configuration/configuration.ts'
 import { readValue } from '../configuration/values.ts'
 import type { Result, Target } from '../session.ts'
 
-/** The way to a resource, as its manifest says. */
-export function targetOf(
-  { spec, metadata }: ProtectedResource,
-  configuration: Configuration,
-): Result<Target, string> {
+/** Host, without the brackets of IPv6, and port of a resource. */
+export function addressOf({ spec }: ProtectedResource): Pick<Target, 'host' | 'port'> {
   const colon = spec.address.lastIndexOf(':')
-  const host = spec.address.slice(0, colon).replace(/^\[|\]$/g, '')
-  const base = {
-    host,
+  return {
+    host: spec.address.slice(0, colon).replace(/^\[|\]$/g, ''),
     port: Number(spec.address.slice(colon + 1)),
+  }
+}
+
+/** The way to a resource, as its manifest says. */
+export function targetOf(resource: ProtectedResource, configuration: Configuration): Result<Target, string> {
+  const { spec, metadata } = resource
+  const base = {
+    ...addressOf(resource),
     ...(spec.database !== undefined && { database: spec.database }),
   }
   const { mode, ca, serverName } = spec.tls
