@@ -4,12 +4,17 @@ import { existing } from './providers/existing.ts'
 import { local } from './providers/local.ts'
 import type { ClusterProvider, TestCluster } from './providers/provider.ts'
 
-const providers: Readonly<Record<string, ClusterProvider>> = { local, existing }
+const providers: Readonly<Record<string, ClusterProvider>> = {
+  local,
+  existing,
+  // its library takes a second to load
+  k3s: { provide: async (progress) => (await import('./providers/k3s.ts')).k3s.provide(progress) },
+}
 
 let shared: Promise<TestCluster> | undefined
 
 /**
- * A describe() whose tests run on a cluster: the one that FIREBREAK_CLUSTER says (local or existing), or the machine's
+ * A describe() whose tests run on a cluster: the one that FIREBREAK_CLUSTER says (local, existing or k3s), or the machine's
  * own when it isn't set. Where the machine can't carry one, there are no such tests.
  */
 export function describeOnCluster(title: string, define: (cluster: () => TestCluster) => void): void {
