@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util'
 import { type Decision, describeRule, describeSource, describeTouch, type Subject } from '@firebreak/policy'
-import { type Explanation, explainSql, loadConfiguration } from '@firebreak/sidecar'
+import { type Explanation, explainSql, inWords, loadConfiguration } from '@firebreak/sidecar'
 import { type CliCommand, UsageError } from './command.ts'
 import { showProblem, style } from './output.ts'
 
@@ -85,6 +85,7 @@ function show({ command, decision }: Explanation): string {
   const lines = [`${style(colours[decision.effect], decision.effect.padEnd(6))} ${by}`]
   if (decision.effect !== 'allow') lines.push(`       ${decision.reason}`)
   if (decision.hint) lines.push(`       "${decision.hint}"`)
+  if (decision.effect === 'hold') lines.push(`       approvers: ${inWords(decision.approval.requirements)}`)
   for (const reason of command.opaque) lines.push(`       opaque: ${reason}`)
   for (const touch of command.touches)
     lines.push(`       ${describeTouch(touch)}${touch.origin === 'direct' ? '' : ` (${touch.origin})`}`)

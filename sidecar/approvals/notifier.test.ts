@@ -4,6 +4,11 @@ import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { createServer, type IncomingHttpHeaders, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import type { ApprovalRequest } from '@firebreak/crds'
+import { manifests } from '../../test/policies.ts'
+import { Guard, Shop } from '../../test/shop.ts'
+import { decideRequest } from './desk.ts'
 import type { ApprovalEvent } from './events.ts'
 import { Notifier, type NotifierOptions } from './notifier.ts'
 import { until } from './testdata/station.ts'
@@ -146,6 +151,35 @@ describe('notifications', function () {
     plain.notify(event)
     await until(() => lost.length === 2)
     assert.match(lost[1] ?? '', /is not reached by https/)
+  })
+
+  it('tell of a held command while it waits, and of what became of it', async () => {
+    await using shop = await Shop.start()
+    await shop.create('shop')
+    const rules =
+      '    - {name: ask, match: {actions: ["sql:drop"]}, effect: requireApproval}\n    - {name: all, match: {}, effect: allow}\n'
+    const address = `127.0.0.1:${shop.postgres.port}`
+    await using guard = await Guard.start(
+      { 'firebreak.yaml': manifests({ address, database: 'shop', rules }) },
+      shop.postgres.password,
+      { notify: { url: receiver.url, secret } },
+    )
+    const agent = await shop.connect(guard.address, 'shop')
+    const dropping = agent.query('DROP TABLE carts')
+    const sent = (index: number): Promise<Received> => until(() => receiver.received[index])
+    const asked = await sent(0)
+    assert.ok(verifier()(asked.headers, asked.body, Date.now()))
+    const { event: name, request } = JSON.parse(asked.body) as { event: string; request: ApprovalRequest }
+    assert.equal(name, 'approval.requested')
+    assert.equal(request.spec.command?.text, 'DROP TABLE carts')
+    await decideRequest(join(guard.directory, 'approvals'), request.metadata.name, { decision: 'Approved' })
+    await dropping
+    await sent(2)
+    assert.deepEqual(
+      receiver.received.map(({ body }) => (JSON.parse(body) as { event: string }).event),
+      ['approval.requested', 'approval.decided', 'approval.used'],
+    )
+    await agent.end()
   })
 
   it('never hold anything up, and have a bound', async () => {
