@@ -1,5 +1,5 @@
 /** The CEL expression of a rule. */
-import { Environment } from '@marcbachmann/cel-js'
+import { type ASTNode, Environment } from '@marcbachmann/cel-js'
 import type { Command } from './command.ts'
 import type { Principal, Subject } from './decision.ts'
 
@@ -52,6 +52,39 @@ export function compileCondition(expression: string): Condition {
       return onError
     }
   }
+}
+
+/**
+ * What a condition looks up, each from the outside in: `['command', 'sql', 'kind']`. A key that is computed ends a path.
+ *
+ * @throws Error when the expression is not valid.
+ */
+export function lookupsOf(expression: string): readonly (readonly string[])[] {
+  const lookups: (readonly string[])[] = []
+  collectLookups(environment.parse(expression).ast, lookups)
+  return lookups
+}
+
+function collectLookups(value: unknown, lookups: (readonly string[])[]): void {
+  if (Array.isArray(value)) for (const inner of value) collectLookups(inner, lookups)
+  else if (isNode(value)) {
+    const lookup = lookupOf(value)
+    if (lookup) lookups.push(lookup)
+    else collectLookups(value.args, lookups)
+  }
+}
+
+function lookupOf(node: ASTNode): readonly string[] | undefined {
+  if (node.op === 'id') return [node.args]
+  if (node.op !== '.' && node.op !== '.?' && node.op !== '[]' && node.op !== '[?]') return undefined
+  const [object, name] = node.args
+  const key = typeof name === 'string' ? name : name.op === 'value' ? name.args : undefined
+  const outer = lookupOf(object)
+  return outer && typeof key === 'string' ? [...outer, key] : undefined
+}
+
+function isNode(value: unknown): value is ASTNode {
+  return typeof value === 'object' && value !== null && 'op' in value && 'args' in value
 }
 
 /** CEL tells whole numbers from others, so a count has to be an integer to be compared with one. */

@@ -1,4 +1,5 @@
 export * from './command.ts'
+export { lookupsOf } from './condition.ts'
 export type * from './decision.ts'
 export * from './describe.ts'
 export { detect, maskDetected } from './detection/detect.ts'

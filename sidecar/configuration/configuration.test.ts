@@ -33,6 +33,30 @@ describe('A directory of manifests', () => {
     assert.deepEqual(problemsOf({ rules: rule('{actions: ["*", "sql:*", "sql:alter*", "k8s:create"]}') }), [])
   })
 
+  it('is refused for a fact that no command has: a condition on it is never what it says', () => {
+    const condition = (text: string): string[] =>
+      problemsOf({ rules: rule(`{actions: ["sql:delete"], condition: '${text}'}`) })
+    const refused = '22 error spec.rules[0].match.condition: there is no'
+    assert.deepEqual(condition('!command.sql.restrcted'), [
+      `${refused} command.sql.restrcted; did you mean command.sql.restricted?`,
+    ])
+    assert.deepEqual(condition('command["sql"].tabels.exists(t, t.startsWith("x")) && role == "r"'), [
+      `${refused} command.sql.tabels; did you mean command.sql.tables?`,
+    ])
+    assert.deepEqual(condition('has(command.sq.kind) || identity.group == ["a"]'), [
+      `${refused} command.sq; did you mean command.sql?`,
+      `${refused} identity.group; did you mean identity.groups?`,
+    ])
+    for (const right of [
+      'command.sql.kind == "delete" && !command.sql.restricted',
+      'command.sql.tables.exists(t, t == "public.x") && command.sql.joins < 2 && command.sql.functions.size() > 0',
+      'has(command.sql.limit) && command.sql.limit <= 10 && command.sql.limited',
+      '"support" in identity.groups && identity.name == "bot" && resource == "shop" && command.actions.size() > 1',
+      'command.k8s.verb == "get" || command.objects[0] == "a" || command.sql.schemas == []',
+    ])
+      assert.deepEqual(condition(right), [], right)
+  })
+
   it('has warnings for tags and groups that nobody carries', () => {
     assert.deepEqual(problemsOf({ classification, rules: rule('{tags: ["pii/ssm", "pii/*"]}') }), [
       '23 warning spec.rules[0].match.tags[0]: nothing is classified as pii/ssm; did you mean pii/ssn?',

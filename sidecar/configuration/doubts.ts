@@ -6,16 +6,17 @@ import {
   type ManifestProblem,
   type ManifestSet,
 } from '@firebreak/crds'
-import { compileGlob } from '@firebreak/policy'
+import { actionFamilies, compileGlob, lookupsOf } from '@firebreak/policy'
+import type { Vocabulary } from '../protocols/vocabulary.ts'
 
 /**
- * @param vocabulary the actions of the protocols that are spoken; others' are not judged
- * @returns errors for actions that don't exist, since a deny rule for one would deny nothing; warnings for tags and
- * groups that nobody carries, which others may bring later.
+ * @param vocabulary of the protocols that are spoken; others' words are not judged
+ * @returns errors for actions and facts that don't exist, since a deny rule for such an action would deny nothing, and one
+ * with such a condition everything; warnings for tags and groups that nobody carries, which others may bring later.
  */
 export function doubts(
   { manifests, locate }: LoadedManifests,
-  vocabulary: readonly string[],
+  vocabulary: Vocabulary,
 ): readonly ManifestProblem[] {
   const problems: ManifestProblem[] = []
   for (const policy of manifests.policies) {
@@ -35,13 +36,15 @@ export function doubts(
     })
     policy.spec.rules?.forEach(({ match }, rule) => {
       match.actions?.forEach((action, index) => {
-        if (isStrange(action, vocabulary))
+        if (isStrange(action, vocabulary.actions))
           report(
             `spec.rules[${rule}].match.actions[${index}]`,
-            unknown('there is no action', action, vocabulary),
+            unknown('there is no action', action, vocabulary.actions),
             'error',
           )
       })
+      for (const message of match.condition === undefined ? [] : strangeLookups(match.condition, vocabulary))
+        report(`spec.rules[${rule}].match.condition`, message, 'error')
       match.tags?.forEach((tag, index) => {
         if (!tags.some(compileGlob(tag)))
           report(
@@ -79,4 +82,29 @@ function isStrange(action: string, vocabulary: readonly string[]): boolean {
 function unknown(what: string, word: string, known: readonly string[]): string {
   const near = closest(word, known)
   return `${what} ${word}${near ? `; did you mean ${near}?` : ''}`
+}
+
+/** What a condition asks for and no command has. One that is not valid is refused elsewhere. */
+function strangeLookups(condition: string, { facts }: Vocabulary): readonly string[] {
+  let lookups: ReturnType<typeof lookupsOf>
+  try {
+    lookups = lookupsOf(condition)
+  } catch {
+    return []
+  }
+  const families = Object.values(actionFamilies)
+  const known = new Map([
+    ['command', ['actions', 'objects', ...families]],
+    ['identity', ['namespace', 'name', 'groups']],
+    ...Object.entries(facts).map(([family, names]) => [`command.${family}`, names] as const),
+  ])
+  const messages = lookups.flatMap((path) =>
+    path.flatMap((word, index) => {
+      const outer = path.slice(0, index).join('.')
+      const words = known.get(outer)
+      const full = (name: string): string => `${outer}.${name}`
+      return words && !words.includes(word) ? [unknown('there is no', full(word), words.map(full))] : []
+    }),
+  )
+  return [...new Set(messages)]
 }

@@ -1,4 +1,14 @@
-/** Every action of the protocols that are spoken: what the rules of policies can be about. */
+/** The words of the protocols that are spoken: what the rules of policies can be about. */
 import { sqlActions } from './postgresql/analysis/actions.ts'
+import { sqlFacts } from './postgresql/analysis/facts.ts'
 
-export const vocabulary: readonly string[] = Object.keys(sqlActions)
+export interface Vocabulary {
+  readonly actions: readonly string[]
+  /** What conditions may ask of a command, by protocol family. */
+  readonly facts: Readonly<Record<string, readonly string[]>>
+}
+
+export const vocabulary: Vocabulary = {
+  actions: Object.keys(sqlActions),
+  facts: { sql: Object.keys(sqlFacts) },
+}

@@ -2,6 +2,7 @@
 import type { Command, Field, IndirectUse, ObjectName, Source, Touch } from '@firebreak/policy'
 import type { Catalogue } from '../catalogue/types.ts'
 import type { SqlAction } from './actions.ts'
+import type { SqlFacts } from './facts.ts'
 import type { SessionContext, SessionEffect, StatementAnalysis } from './types.ts'
 import { isTraced, sourceKey, type Value } from './value.ts'
 
@@ -195,7 +196,7 @@ export class Findings {
           joins: this.joins,
           limited: this.limit !== undefined,
           ...(this.limit !== undefined && { limit: this.limit }),
-        },
+        } satisfies SqlFacts,
       },
     }
   }
