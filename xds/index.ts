@@ -1,3 +1,4 @@
+export type { JsonObject } from '@bufbuild/protobuf'
 export { AggregatedDiscoveryService } from './generated/envoy/service/discovery/v3/ads_pb.js'
 export {
   type DeltaDiscoveryRequest,
@@ -18,6 +19,6 @@ export {
   type VersionedResource,
   versionOf,
 } from './resources.ts'
-export { type Admit, discoveryService, type Peer } from './service.ts'
+export { type Admit, connectedAtHeader, discoveryService, type Peer } from './service.ts'
 export { DeltaSubscription, StateOfTheWorldSubscription, type Verdict } from './subscription.ts'
 export { Wake } from './wake.ts'

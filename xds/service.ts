@@ -10,6 +10,9 @@ import {
 } from './subscription.ts'
 import { Wake } from './wake.ts'
 
+/** When a sidecar opened its stream, in milliseconds since 1970 by its own clock. */
+export const connectedAtHeader = 'firebreak-connected-at'
+
 /** One client's side of what is given; disposed of when its stream ends. */
 export interface Peer extends Disposable {
   /** Aborted when the stream may not go on; the reason is what the client is told, a ConnectError. */

@@ -19,12 +19,13 @@ export type AgentCompilation =
   | { readonly kind: 'withheld'; readonly reason: string }
 
 export function compileAgent(identity: AgentIdentity, namespace: CompiledNamespace): AgentCompilation {
-  const identities = withDelegates(identity, namespace.objects.identities)
-  const missing = namespace.missing.find((policy) => mayApply(policy, identities))
+  const all = withDelegates(identity, namespace.objects.identities)
+  const missing = namespace.missing.find((policy) => mayApply(policy, all))
   if (missing)
     return { kind: 'withheld', reason: `GuardrailPolicy ${missing.metadata.name} is not valid and never was` }
   // a chain never has a right that its first link has not, so no credential of a delegate is needed
   const resources = namespace.objects.resources.flatMap((resource) => usablePart(resource, identity))
+  const identities = all.map((each) => narrowed(each, resources))
   const names = new Set(resources.map(({ metadata }) => metadata.name))
   const policies = namespace.objects.policies.filter(
     (policy) =>
@@ -74,6 +75,16 @@ function usablePart(resource: ProtectedResource, { spec: { access } }: AgentIden
   const usable = access?.find((candidate) => candidate.resource === resource.metadata.name)?.roles ?? []
   const roles = resource.spec.roles.filter(({ name }) => usable.includes(name))
   return roles.length === 0 ? [] : [{ ...resource, spec: { ...resource.spec, roles } }]
+}
+
+/** An identity with only the access that leads to something that is there: the sidecar refuses names that lead nowhere. */
+function narrowed(identity: AgentIdentity, resources: readonly ProtectedResource[]): AgentIdentity {
+  const access = identity.spec.access?.flatMap(({ resource, roles, ...rest }) => {
+    const there = resources.find(({ metadata }) => metadata.name === resource)?.spec.roles ?? []
+    const usable = roles.filter((role) => there.some(({ name }) => name === role))
+    return usable.length === 0 ? [] : [{ ...rest, resource, roles: usable }]
+  })
+  return access ? { ...identity, spec: { ...identity.spec, access } } : identity
 }
 
 /** Only the keys that are referred to, of only the Secrets that are referred to. */

@@ -22,6 +22,8 @@ export interface CompiledNamespace {
 export class NamespaceCompiler {
   /** By `namespace/name`. */
   readonly #lastGood = new Map<string, GuardrailPolicy>()
+  /** Of policies that haven't changed since: a namespace is compiled with every change of anything in it. */
+  readonly #problems = new WeakMap<GuardrailPolicy, readonly PolicyProblem[]>()
 
   compile(objects: Objects): CompiledNamespace {
     const problems = new Map<string, readonly PolicyProblem[]>()
@@ -29,24 +31,33 @@ export class NamespaceCompiler {
     const missing: GuardrailPolicy[] = []
     for (const policy of objects.policies) {
       const key = `${policy.metadata.namespace}/${policy.metadata.name}`
-      const compiled = compilePolicy({
-        identities: [],
-        resources: [],
-        policies: [policy],
-        approvals: [],
-        secrets: [],
-      })
-      if (compiled.ok) {
+      const found = this.#problemsOf(policy)
+      if (found.length === 0) {
         this.#lastGood.set(key, policy)
         policies.push(policy)
         continue
       }
-      problems.set(policy.metadata.name, compiled.problems)
+      problems.set(policy.metadata.name, found)
       const good = this.#lastGood.get(key)
       if (good) policies.push(good)
       else missing.push(policy)
     }
     return { objects: { ...objects, policies }, problems, missing }
+  }
+
+  #problemsOf(policy: GuardrailPolicy): readonly PolicyProblem[] {
+    const known = this.#problems.get(policy)
+    if (known) return known
+    const compiled = compilePolicy({
+      identities: [],
+      resources: [],
+      policies: [policy],
+      approvals: [],
+      secrets: [],
+    })
+    const found = compiled.ok ? [] : compiled.problems
+    this.#problems.set(policy, found)
+    return found
   }
 
   forget(namespace: string, name: string): void {

@@ -1,6 +1,7 @@
 /** The kinds that the operator works with, and where the API server has them. */
 import type { AgentIdentity, ApprovalRequest, GuardrailPolicy, ProtectedResource } from '@firebreak/crds'
 import type {
+  V1ConfigMap,
   V1Lease,
   V1MutatingWebhookConfiguration,
   V1Namespace,
@@ -12,6 +13,7 @@ import type {
   V1Pod,
   V1Secret,
   V1SubjectAccessReview,
+  V1TokenReview,
   V1ValidatingWebhookConfiguration,
 } from '@kubernetes/client-node'
 
@@ -94,6 +96,7 @@ export const approvalRequests = new Resource<ApprovalRequest & KubernetesObject>
 )
 export const pods = new Resource<Plain<V1Pod>>('v1', 'Pod', 'pods')
 export const secrets = new Resource<Plain<V1Secret>>('v1', 'Secret', 'secrets')
+export const configMaps = new Resource<Plain<V1ConfigMap>>('v1', 'ConfigMap', 'configmaps')
 export const leases = new Resource<Plain<V1Lease>>('coordination.k8s.io/v1', 'Lease', 'leases')
 /** The generated type has `_from`, which is not what stands in JSON. */
 type IngressRule = Omit<V1NetworkPolicyIngressRule, '_from'> & { from?: V1NetworkPolicyPeer[] }
@@ -115,6 +118,11 @@ export const subjectAccessReviews = new Resource<Plain<V1SubjectAccessReview>>(
   'authorization.k8s.io/v1',
   'SubjectAccessReview',
   'subjectaccessreviews',
+)
+export const tokenReviews = new Resource<Plain<V1TokenReview>>(
+  'authentication.k8s.io/v1',
+  'TokenReview',
+  'tokenreviews',
 )
 export const validatingWebhooks = new Resource<Plain<V1ValidatingWebhookConfiguration>>(
   'admissionregistration.k8s.io/v1',

@@ -1,0 +1,80 @@
+/** One agent's configuration as resources of the stream. */
+import type { Secret } from '@firebreak/crds'
+import { byName, type Resources, typeUrls, type VersionedResource } from '@firebreak/xds'
+import type { AgentConfiguration } from '../compile/agent.ts'
+import { layout } from '../injection/layout.ts'
+import { envoyResources } from './envoy.ts'
+
+/** What stands in the resource, as JSON. */
+export interface SentConfiguration {
+  readonly namespace: string
+  readonly name: string
+  readonly revision: string
+  /** Each as it could stand in a directory of manifests. */
+  readonly manifests: readonly object[]
+}
+
+/** Everything that an agent's sidecar gets, by type. */
+export function agentResources(configuration: AgentConfiguration): ReadonlyMap<string, Resources> {
+  const { identities, resources } = configuration.objects
+  const identity = identities.find(({ metadata }) => metadata.name === configuration.name)
+  return new Map([
+    [typeUrls.agentConfiguration, byName([sent(configuration)])],
+    ...(identity ? envoyResources(identity, resources, layout.runDirectory) : []),
+  ])
+}
+
+/** For an agent that isn't one any more. */
+export const nothing: ReadonlyMap<string, Resources> = new Map(
+  Object.values(typeUrls).map((typeUrl) => [typeUrl, byName([])]),
+)
+
+function sent(configuration: AgentConfiguration): VersionedResource {
+  const { namespace, name, revision, objects } = configuration
+  const body: SentConfiguration = {
+    namespace,
+    name,
+    revision,
+    manifests: [
+      ...objects.identities.map((identity) =>
+        manifest(identity.metadata.name === name ? inPod(identity) : identity),
+      ),
+      ...objects.resources.map(manifest),
+      ...objects.policies.map(manifest),
+      ...objects.secrets.map(secretManifest),
+    ],
+  }
+  return {
+    name: `${namespace}/${name}`,
+    version: revision,
+    packed: { typeUrl: typeUrls.agentConfiguration, value: Buffer.from(JSON.stringify(body)) },
+  }
+}
+
+/** The pod has proved by its service account token whose it is: its agent need not do so again. */
+function inPod<T extends { readonly spec: { readonly authentication: { readonly kubernetes?: object } } }>(
+  identity: T,
+): T {
+  if (!identity.spec.authentication.kubernetes) return identity
+  return { ...identity, spec: { ...identity.spec, authentication: { loopback: {} } } }
+}
+
+interface Described {
+  readonly apiVersion: string
+  readonly kind: string
+  readonly metadata: { readonly name: string; readonly namespace: string }
+}
+
+/** Without what the API server keeps books of. */
+function manifest({
+  apiVersion,
+  kind,
+  metadata: { name, namespace },
+  ...rest
+}: Described & { spec: object }) {
+  return { apiVersion, kind, metadata: { name, namespace }, spec: rest.spec }
+}
+
+function secretManifest({ apiVersion, kind, metadata: { name, namespace }, data }: Secret) {
+  return { apiVersion, kind, metadata: { name, namespace }, stringData: data }
+}

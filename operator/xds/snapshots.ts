@@ -1,0 +1,109 @@
+/** What each agent's sidecars are to have, made anew when something in the agent's namespace changes. */
+import type { Resources } from '@firebreak/xds'
+import { compileAgent } from '../compile/agent.ts'
+import type { NamespaceCompiler } from '../compile/namespace.ts'
+import type { Key } from '../watch/informer.ts'
+import type { World } from '../watch/world.ts'
+import { agentResources, nothing } from './agent-resources.ts'
+
+/** Changes that come together (kubectl apply of a directory) are taken together. In milliseconds. */
+const settleFor = 20
+
+interface Followed {
+  /** Undefined: what it is to have can't be told, and its sidecars keep what they have. */
+  resources: ReadonlyMap<string, Resources> | undefined
+  revision: string | undefined
+  readonly listeners: Set<() => void>
+}
+
+/** @param failed told of a bug: an agent whose resources can't be made keeps what it has. */
+export class AgentSnapshots implements Disposable {
+  readonly #world: World
+  readonly #compiler: NamespaceCompiler
+  readonly #failed: (agent: Key, error: Error) => void
+  readonly #followed = new Map<Key, Followed>()
+  readonly #timers = new Map<string, NodeJS.Timeout>()
+
+  constructor(world: World, compiler: NamespaceCompiler, failed: (agent: Key, error: Error) => void) {
+    this.#world = world
+    this.#compiler = compiler
+    this.#failed = failed
+    const changed = (key: Key): void => this.#changed(namespaceOf(key))
+    world.identities.onChange(changed)
+    world.resources.onChange(changed)
+    world.policies.onChange(changed)
+    world.secrets.onChange(changed)
+  }
+
+  /** Follows one agent until what is returned is disposed of. */
+  follow(agent: Key, listener: () => void): Disposable {
+    const followed = this.#followed.get(agent) ?? this.#begin(agent)
+    followed.listeners.add(listener)
+    return {
+      [Symbol.dispose]: () => {
+        followed.listeners.delete(listener)
+        if (followed.listeners.size === 0) this.#followed.delete(agent)
+      },
+    }
+  }
+
+  /** Of an agent that is followed. */
+  resourcesOf(agent: Key, typeUrl: string): Resources | undefined {
+    return this.#followed.get(agent)?.resources?.get(typeUrl)
+  }
+
+  [Symbol.dispose](): void {
+    for (const timer of this.#timers.values()) clearTimeout(timer)
+    this.#followed.clear()
+  }
+
+  #begin(agent: Key): Followed {
+    const followed: Followed = { resources: undefined, revision: undefined, listeners: new Set() }
+    this.#followed.set(agent, followed)
+    this.#make(namespaceOf(agent), [[agent, followed]])
+    return followed
+  }
+
+  #changed(namespace: string): void {
+    if (this.#timers.has(namespace)) return
+    const agents = this.#followedIn(namespace)
+    if (agents.length === 0) return
+    const timer = setTimeout(() => {
+      this.#timers.delete(namespace)
+      this.#make(namespace, this.#followedIn(namespace))
+    }, settleFor)
+    this.#timers.set(namespace, timer)
+  }
+
+  #followedIn(namespace: string): [Key, Followed][] {
+    return [...this.#followed].filter(([key]) => namespaceOf(key) === namespace)
+  }
+
+  #make(namespace: string, agents: readonly [Key, Followed][]): void {
+    const compiled = this.#compiler.compile(this.#world.objectsOf(namespace))
+    for (const [agent, followed] of agents) {
+      const before = followed.resources
+      try {
+        const identity = this.#world.identities.get(agent)
+        const compilation = identity && compileAgent(identity, compiled)
+        if (!compilation) {
+          followed.resources = nothing
+          followed.revision = undefined
+        } else if (
+          compilation.kind === 'compiled' &&
+          compilation.configuration.revision !== followed.revision
+        ) {
+          followed.resources = agentResources(compilation.configuration)
+          followed.revision = compilation.configuration.revision
+        }
+      } catch (error) {
+        this.#failed(agent, error instanceof Error ? error : new Error(String(error)))
+      }
+      if (followed.resources !== before) for (const listener of followed.listeners) listener()
+    }
+  }
+}
+
+function namespaceOf(key: Key): string {
+  return key.slice(0, key.indexOf('/'))
+}
