@@ -61,6 +61,8 @@ export type TokenProblem =
   | 'ended'
   /** A child shows the token of one who stands before it in the chain. */
   | 'parentsToken'
+  /** A child asks for a resource or role that was not passed on to it. */
+  | 'beyondScope'
 
 export interface Rejection extends Omit<Refusal, 'reference'> {
   /** Set when a token was presented and proves nothing. */

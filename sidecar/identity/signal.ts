@@ -12,6 +12,11 @@ const ordinary: ReadonlySet<TokenProblem> = new Set([
   'ended',
 ])
 
+const kinds: Readonly<Partial<Record<TokenProblem, string>>> = {
+  parentsToken: 'childActsAsParent',
+  beyondScope: 'delegationMisuse',
+}
+
 /** @param where what else is known of the client. */
 export function misuseSignal(
   { misuse, chain, message }: Rejection,
@@ -19,7 +24,7 @@ export function misuseSignal(
 ): Notices['signal'] | undefined {
   if (misuse === undefined) return undefined
   return {
-    kind: misuse === 'parentsToken' ? 'childActsAsParent' : 'tokenMisuse',
+    kind: kinds[misuse] ?? 'tokenMisuse',
     severity: ordinary.has(misuse) ? 'low' : 'high',
     ...where,
     ...(chain && { chain }),

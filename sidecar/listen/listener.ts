@@ -2,7 +2,7 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { ProtectedResource } from '@firebreak/crds'
-import type { QualifiedName, SessionTerms } from '@firebreak/policy'
+import type { QualifiedName, SessionTerms, Subject } from '@firebreak/policy'
 import { newReference } from '../audit/reference.ts'
 import { LiveSession, nameOf } from '../decide/live-session.ts'
 import type { Rejection } from '../identity/proof.ts'
@@ -129,13 +129,26 @@ export function gatewayFor(
         ? runtime.configuration.snapshot.refusal(runtime.elevated(subject))
         : standing.error
       if (refusal !== undefined)
-        return refuse({ code: 'forbidden', message: refusal }, claim, nameOf(resource), runtime)
+        return refuse(
+          { code: 'forbidden', message: refusal, ...beyondScope(subject) },
+          claim,
+          nameOf(resource),
+          runtime,
+        )
       const session = new LiveSession(runtime, authenticated.value, claim.remoteAddress)
       const elsewhere = runtime.identities.usedElsewhere(authenticated.value.proof, claim.remoteAddress)
       if (elsewhere !== undefined) signalSecondPlace(session, elsewhere, claim, runtime)
       return { ok: true, value: session }
     },
   }
+}
+
+/** Who was passed on less than it asks for, and was told so, is no honest mistake. */
+function beyondScope({ chain, resource, role }: Subject): Pick<Rejection, 'misuse' | 'chain'> {
+  const beyond = chain.some(
+    ({ scope }) => scope?.resources?.includes(resource) === false || scope?.roles?.includes(role) === false,
+  )
+  return beyond ? { misuse: 'beyondScope', chain: chain.map(({ identity }) => identity) } : {}
 }
 
 /** Waits a moment for an audit trail that can't be written. */
