@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { K3sContainer } from '@testcontainers/k3s'
-import { standardImages } from '../cluster/images/standard.ts'
+import { standardImages, writeImages } from '../cluster/images/standard.ts'
 import { findNodePrograms } from '../cluster/node/programs.ts'
 import { buildProgram } from '../cluster/program/build.ts'
 import { clusterOfKubeconfig } from './existing.ts'
@@ -40,8 +40,8 @@ export const k3s: ClusterProvider = {
       writeFileSync(path, container.getKubeConfig(), { mode: 0o600 })
       const cluster = await clusterOfKubeconfig(path, progress, { loadImage, dispose: stop })
       const programs = await findNodePrograms(progress)
-      for (const archive of await standardImages(await buildProgram(progress), programs, progress))
-        await loadImage(archive)
+      const images = await standardImages(await buildProgram(progress), programs, progress)
+      for (const archive of await writeImages(images, directory)) await loadImage(archive)
       return cluster
     } catch (error) {
       await stop()

@@ -8,7 +8,7 @@ import type { NodePrograms } from '../node/programs.ts'
 import type { Program } from '../program/build.ts'
 import type { Progress } from '../progress.ts'
 import { debianLayer, packagesLayer, toolPackages } from './debian.ts'
-import { packLayer, writeImage } from './layout.ts'
+import { type ImageDescription, packLayer, writeImage } from './layout.ts'
 
 /** Debian with psql, python3, nft, curl, dig, nc and others: what an agent or an attacker may have. */
 export const toolsImage = 'firebreak.test/tools:1'
@@ -16,28 +16,30 @@ export const toolsImage = 'firebreak.test/tools:1'
 /** The minimal Debian, under the name it has everywhere, for images that are built on it. */
 export const debianImage = 'docker.io/library/debian:bookworm-slim'
 
-/** Paths of archives with the standard images; those that aren't in the cache are made. */
+/** The standard images; layers that aren't in the cache are made. */
 export async function standardImages(
   program: Program,
   programs: NodePrograms,
   progress: Progress,
-): Promise<string[]> {
+): Promise<ImageDescription[]> {
   const base = await debianLayer(programs, progress)
   const tools = await packagesLayer(toolPackages, programs, progress)
-  const archive = async (
-    layers: readonly string[],
-    name: string,
-    command: readonly string[],
-  ): Promise<string> => {
-    const path = `${layers.at(-1)}.image`
-    if (!existsSync(path)) await writeImage(path, { name, layers, command })
-    return path
-  }
   return [
-    await archive([await pauseLayer(program)], pauseImage, ['/pause']),
-    await archive([base], debianImage, ['bash']),
-    await archive([base, tools], toolsImage, ['sleep', 'infinity']),
+    { name: pauseImage, layers: [await pauseLayer(program)], command: ['/pause'] },
+    { name: debianImage, layers: [base], command: ['bash'] },
+    { name: toolsImage, layers: [base, tools], command: ['sleep', 'infinity'] },
   ]
+}
+
+/** Writes an archive of each image into the directory, and returns their paths. */
+export async function writeImages(images: readonly ImageDescription[], directory: string): Promise<string[]> {
+  const paths: string[] = []
+  for (const [index, image] of images.entries()) {
+    const path = join(directory, `image-${index}.tar`)
+    await writeImage(path, image)
+    paths.push(path)
+  }
+  return paths
 }
 
 async function pauseLayer(program: Program): Promise<string> {

@@ -22,23 +22,28 @@ import { lockFile } from '../lock.ts'
 import type { NodePrograms } from '../node/programs.ts'
 import { ComponentProcess } from '../process.ts'
 import type { Progress } from '../progress.ts'
+import type { ImageDescription } from './layout.ts'
+import { writeImages } from './standard.ts'
 
-/** Path of the directory with the images of these archives. Made once, by root. */
+/** Path of the directory with these images. Made once, by root. */
 export async function imageStore(
-  archives: readonly string[],
+  images: readonly ImageDescription[],
   programs: NodePrograms,
   progress: Progress,
 ): Promise<string> {
   const stores = cacheDirectory('image-stores')
   const hash = createHash('sha256')
-  for (const archive of archives) hash.update(`${archive} ${statSync(archive).mtimeMs}\n`)
+  for (const image of images) {
+    hash.update(`${JSON.stringify(image)}\n`)
+    for (const layer of image.layers) hash.update(`${statSync(layer).mtimeMs}\n`)
+  }
   const store = join(stores, hash.digest('hex').slice(0, 12))
   if (existsSync(store)) return store
   await using _lock = await lockFile(`${stores}.lock`, progress)
   for (const name of readdirSync(stores)) rmSync(join(stores, name), { recursive: true, force: true })
   progress('Unpacking the images (once) …')
   const draft = mkdtempSync(join(stores, 'draft-'))
-  await importImages(archives, join(draft, 'containerd'), programs)
+  await importImages(await writeImages(images, draft), join(draft, 'containerd'), programs)
   renameSync(join(draft, 'containerd'), store)
   rmSync(draft, { recursive: true, force: true })
   return store

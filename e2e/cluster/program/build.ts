@@ -27,7 +27,7 @@ const sources = fileURLToPath(new URL('../components', import.meta.url))
 const programName = 'components'
 
 /** What is kept of programs that earlier sources were compiled to. */
-const programsKept = 3
+const programsKept = 2
 
 export interface Program {
   /** Takes the component's name as its first argument. */
