@@ -117,8 +117,8 @@ export interface HeldParameter {
   /** Its type and format as the protocol tells them; an approval is bound to them as well. */
   readonly encoding: string
   readonly value: Uint8Array | null
-  /** All of it, as people are to see it. */
-  readonly shown: string
+  /** All of it, as people are to see it; undefined when that would be too long for anybody. */
+  readonly shown: string | undefined
 }
 
 /** Commands that policy holds, as people are to see them and as they would run. */

@@ -87,7 +87,7 @@ export function tooLong(held: HeldCommand, { actions, objects }: Described): str
   const { text, parameters, context } = held
   if (text.length > bounds.text) return `its text is longer than ${bounds.text} characters`
   if (parameters.length > bounds.parameters) return `it has more than ${bounds.parameters} parameters`
-  if (parameters.some(({ shown }) => shown.length > bounds.parameter))
+  if (parameters.some(({ shown }) => shown === undefined || shown.length > bounds.parameter))
     return `one of its parameters is longer than ${bounds.parameter} characters`
   if (actions.length > bounds.actions || objects.length > bounds.objects)
     return `it touches more than ${bounds.objects} objects`
@@ -110,7 +110,7 @@ export function commandRequest(
     ...(terms.boundTo === 'session' && asking.session !== undefined && { session: asking.session }),
     command: {
       text,
-      ...(parameters.length > 0 && { parameters: parameters.map(({ shown }) => shown) }),
+      ...(parameters.length > 0 && { parameters: parameters.map(({ shown = '' }) => shown) }),
       ...(context.length > 0 && { context: [...context] }),
       digest: commandDigest(held),
       actions: [...described.actions],

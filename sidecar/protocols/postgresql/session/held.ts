@@ -13,6 +13,9 @@ export interface Held {
   readonly parameterTexts?: readonly (string | null)[]
 }
 
+/** Longer values are not copied: nobody could see them whole, so nobody is asked. */
+const maximumShown = 16 * 1024
+
 export function heldPortal(
   { text, parameterTypes = [] }: Prepared,
   { parameters, parameterFormats }: Bind,
@@ -24,20 +27,28 @@ export function heldPortal(
     parameters: parameters.map((value, index) => {
       const format = parameterFormats.length === 1 ? parameterFormats[0] : (parameterFormats[index] ?? 0)
       const type = parameterTypes[index] ?? 0
-      return {
-        encoding: `type ${type}, ${format === 1 ? 'binary' : 'text'}`,
-        value: value && Buffer.from(value),
-        shown: value === null ? 'NULL' : format === 1 ? showBinary(value, type) : quoted(readable(value)),
-      }
+      const encoding = `type ${type}, ${format === 1 ? 'binary' : 'text'}`
+      return heldParameter(encoding, value, (bytes) =>
+        format === 1 ? showBinary(bytes, type) : quoted(readable(bytes)),
+      )
     }),
   }
 }
 
 /** The arguments of a FunctionCall stand in its message, in a form that only the function knows. */
 export function heldFunctionCall(text: string, message: Buffer): Held {
-  const value = Buffer.from(message)
-  const parameters = [{ encoding: 'FunctionCall', value, shown: hex(value.subarray(5)) }]
+  const parameters = [heldParameter('FunctionCall', message.subarray(5), hex)]
   return { statement: Buffer.from(text), parameters, exactText: undefined }
+}
+
+function heldParameter(
+  encoding: string,
+  value: Buffer | null,
+  show: (bytes: Buffer) => string,
+): HeldParameter {
+  if (value === null) return { encoding, value, shown: 'NULL' }
+  if (value.length > maximumShown) return { encoding, value: null, shown: undefined }
+  return { encoding, value: Buffer.from(value), shown: show(value) }
 }
 
 /** Bytes as text; those that are no UTF-8 are escaped, so that two different texts never look the same. */

@@ -292,6 +292,22 @@ describe('held commands in PostgreSQL sessions', function () {
     await agent.end()
   })
 
+  it('are refused when nobody could see their values whole', async () => {
+    const agent = await client()
+    await assert.rejects(
+      agent.query('DELETE FROM carts WHERE note = $1', ['x'.repeat(20_000)]),
+      /nobody could see the command whole to approve it: one of its parameters is longer than 4096 characters/,
+    )
+    await agent.query("SET client_encoding = 'LATIN1'")
+    const deleting = agent.query('DELETE FROM carts WHERE note = $1', [Buffer.from([0x66, 0xfc, 0x72])])
+    const { spec } = await theRequest()
+    assert.deepEqual(spec.command?.parameters, ['\\x66fc72'])
+    assert.ok(spec.command?.context?.includes('client_encoding LATIN1'))
+    await decide(await theRequest(), 'Approved')
+    await deleting
+    await agent.end()
+  })
+
   it('are approved for the text that was prepared, whatever its name is given to later', async () => {
     await using failing = await start(', approval: {whileWaiting: fail}')
     const own = guard

@@ -112,25 +112,47 @@ export class Holding {
     )
     const references = runs.map(({ reference }) => reference)
     const firstHeld = decisions.findIndex(({ effect }) => effect === 'hold')
-    const estimate = estimateFor(session, statements, statement, parameters.length)
-    const outcome = await guarded.hold({
-      reference: references[firstHeld] ?? guarded.reference(),
-      commands: statements.map(({ command }) => command),
-      statement,
-      text: readable(statement),
-      parameters,
-      context: this.#context(statements, statement),
-      ...(estimate && { estimate }),
-      signal: asking.signal,
-      onAsked: (request, message) => {
-        for (const run of runs) run.approval = request
-        session.notify(message)
-      },
-    })
+    const outcome = await this.#outcome(
+      statements,
+      { statement, parameters },
+      references[firstHeld] ?? guarded.reference(),
+      asking.signal,
+      runs,
+    )
     this.#asking = undefined
     if (session.closed) return
     for (const run of runs) run.forget()
     this.#answer = { outcome, canceled: this.#canceled, references }
+  }
+
+  async #outcome(
+    statements: readonly StatementAnalysis[],
+    { statement, parameters }: Pick<Held, 'statement' | 'parameters'>,
+    reference: string,
+    signal: AbortSignal,
+    runs: readonly CommandRun[],
+  ): Promise<HoldOutcome> {
+    const session = this.#session
+    try {
+      const estimate = estimateFor(session, statements, statement, parameters.length)
+      return await session.guarded.hold({
+        reference,
+        commands: statements.map(({ command }) => command),
+        statement,
+        text: readable(statement),
+        parameters,
+        context: this.#context(statements, statement),
+        ...(estimate && { estimate }),
+        signal,
+        onAsked: (request, message) => {
+          for (const run of runs) run.approval = request
+          session.notify(message)
+        },
+      })
+    } catch {
+      // a bug of ours: the client must not wait for ever, and nothing may run
+      return { kind: 'refused', message: 'people could not be asked' }
+    }
   }
 
   /** What else the text depends on. */

@@ -38,7 +38,7 @@ export class SimpleQuery {
     const held = allowed
       ? undefined
       : session.holding.before(statements, decisions, () => ({
-          statement: text,
+          statement: Buffer.from(text),
           parameters: [],
           exactText: byForm ? text.toString('utf8') : undefined,
         }))
