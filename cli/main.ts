@@ -5,6 +5,7 @@ import { approvals } from './approvals/approvals.ts'
 import { approve, deny, revoke } from './approvals/decide.ts'
 import { requestAccess } from './approvals/request-access.ts'
 import { check } from './check.ts'
+import { cleanup } from './cleanup.ts'
 import { type CliCommand, UsageError } from './command.ts'
 import { completion } from './completion.ts'
 import { delegate, delegations, revokeDelegation } from './delegation/delegate.ts'
@@ -26,6 +27,7 @@ const commands: readonly CliCommand[] = [
   delegate,
   delegations,
   revokeDelegation,
+  cleanup,
   demo,
 ]
 const all: readonly CliCommand[] = [...commands, completion(commands)]

@@ -12,7 +12,7 @@ import { selectsLabels } from './selection.ts'
 import { writeStatus } from './status.ts'
 
 /** Owners have to be in the same namespace as what they own; what is elsewhere is cleaned up before the resource goes. */
-const finalizer = 'firebreak.dev/network-policies'
+export const resourceFinalizer = 'firebreak.dev/network-policies'
 /** How often a resource that hasn't changed is tried again, in milliseconds. */
 const probeEvery = 300_000
 const probeAgainAfterFailure = 30_000
@@ -56,15 +56,15 @@ export function protectedResourceController(
       const belonging = { labels: resourceLabels(resource) }
       if (deletionTimestamp !== undefined) {
         await applyNetworkPolicies(client, world, [], belonging)
-        if (finalizers.includes(finalizer)) await release(resource, client)
+        if (finalizers.includes(resourceFinalizer)) await release(resource, client)
         return undefined
       }
       const places = placesOf(resource, world)
       const elsewhere = places.agreed.some((place) => place !== namespace)
-      if (elsewhere && !finalizers.includes(finalizer))
+      if (elsewhere && !finalizers.includes(resourceFinalizer))
         await client.merge(protectedResources, name, namespace, {
           metadata: {
-            finalizers: [...finalizers, finalizer],
+            finalizers: [...finalizers, resourceFinalizer],
             resourceVersion: resource.metadata.resourceVersion,
           },
         })
@@ -104,7 +104,7 @@ async function release(
   const { name, namespace, finalizers = [] } = metadata
   try {
     await client.merge(protectedResources, name, namespace, {
-      metadata: { finalizers: finalizers.filter((each) => each !== finalizer) },
+      metadata: { finalizers: finalizers.filter((each) => each !== resourceFinalizer) },
     })
   } catch (error) {
     // it is gone already, and the watch has not told yet
