@@ -1,6 +1,6 @@
 /**
- * Writes what is derived from the CRD manifests: TypeScript types, the schemas that the loader validates with, and
- * the reference page. `--check` writes nothing and fails when a file is not what it would write.
+ * Writes what is derived from the CRD manifests: TypeScript types, the schemas that the loader validates with, the
+ * reference page, and the copies in the Helm chart, which can hold no files from elsewhere. `--check` writes nothing and fails when a file is not what it would write.
  */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { type Definition, readDefinitions, type Schema } from './schema.ts'
@@ -13,6 +13,10 @@ const outputs: readonly (readonly [path: string, text: string])[] = [
     `${JSON.stringify(Object.fromEntries(definitions.map((d) => [d.kind, d])), null, 1)}\n`,
   ],
   ['../docs/crd-reference.md', reference()],
+  ...definitions.map(({ kind }): [string, string] => {
+    const file = `${kind.toLowerCase()}.yaml`
+    return [`../charts/firebreak/files/crds/${file}`, readFileSync(new URL(file, import.meta.url), 'utf8')]
+  }),
 ]
 
 const stale: string[] = []
