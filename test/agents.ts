@@ -1,5 +1,5 @@
 /** Three agents that delegate to each other, in front of the shop. */
-import { type IncomingMessage, request } from 'node:http'
+import { type IncomingMessage, type RequestOptions, request } from 'node:http'
 import type { Clock, StandaloneEvent } from '@firebreak/sidecar'
 import type pg from 'pg'
 import { Guard, type Shop } from './shop.ts'
@@ -110,37 +110,23 @@ export class Agents implements AsyncDisposable {
     this.socket = socket
   }
 
-  async ask(
+  ask(
     method: string,
     path: string,
     token: string | undefined,
     body?: unknown,
     headers: Readonly<Record<string, string>> = {},
   ): Promise<ApiReply> {
-    const text = body === undefined ? undefined : typeof body === 'string' ? body : JSON.stringify(body)
-    const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>()
-    request(
-      {
-        host: '127.0.0.1',
-        port: this.apiPort,
-        method,
-        path,
-        agent: false,
-        headers: {
-          ...(text !== undefined && { 'content-type': 'application/json' }),
-          ...(token !== undefined && { authorization: `Bearer ${token}` }),
-          ...headers,
-        },
-      },
-      resolve,
-    )
-      .on('error', reject)
-      .end(text)
-    const response = await promise
-    const chunks: Buffer[] = []
-    for await (const chunk of response as AsyncIterable<Buffer>) chunks.push(chunk)
-    const answer = Buffer.concat(chunks).toString()
-    return { status: response.statusCode ?? 0, body: answer === '' ? {} : JSON.parse(answer) }
+    const authorization = token === undefined ? {} : { authorization: `Bearer ${token}` }
+    const place = { host: '127.0.0.1', port: this.apiPort }
+    return send({ ...place, method, path, headers: { ...authorization, ...headers } }, body)
+  }
+
+  /** Asks for a delegation on the Unix socket. */
+  askOnSocket(token: string, body: object): Promise<ApiReply> {
+    const headers = { authorization: `Bearer ${token}` }
+    const place = { socketPath: this.socket, host: 'localhost' }
+    return send({ ...place, method: 'POST', path: '/v1/delegations', headers }, body)
   }
 
   /** The token of a delegation. @throws Error with what the sidecar says. */
@@ -173,4 +159,18 @@ export class Agents implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.guard[Symbol.asyncDispose]()
   }
+}
+
+async function send(options: RequestOptions, body: unknown): Promise<ApiReply> {
+  const text = body === undefined ? undefined : typeof body === 'string' ? body : JSON.stringify(body)
+  const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>()
+  const headers = { ...(text !== undefined && { 'content-type': 'application/json' }), ...options.headers }
+  request({ ...options, agent: false, headers }, resolve)
+    .on('error', reject)
+    .end(text)
+  const response = await promise
+  const chunks: Buffer[] = []
+  for await (const chunk of response as AsyncIterable<Buffer>) chunks.push(chunk)
+  const answer = Buffer.concat(chunks).toString()
+  return { status: response.statusCode ?? 0, body: answer === '' ? {} : JSON.parse(answer) }
 }

@@ -1,4 +1,5 @@
 /** `delegate`, `delegations` and `revoke-delegation`: what a parent asks its sidecar. */
+import { execFileSync } from 'node:child_process'
 import { parseArgs } from 'node:util'
 import { inTime } from '@firebreak/sidecar'
 import { printable } from '../approvals/text.ts'
@@ -38,6 +39,7 @@ const options = {
   'max-commands-per-minute': textOption,
   'max-duration': textOption,
   for: textOption,
+  user: textOption,
   json: { type: 'boolean' },
 } as const
 
@@ -49,7 +51,7 @@ export const delegate: CliCommand = {
 the parent may, and the child's own policies let it, and the options below leave: never more.
 
 Usage: firebreak delegate --to NAME [--resource R]… [--role R]… [--actions A]… [--objects O]… [--max-rows N]
-       [--for 10m] [--json]
+       [--for 10m] [--user USER] [--json]
 
   --to NAME         AgentIdentity of the child
   --resource R      only this resource; may be repeated like the three that follow, or given as R,R
@@ -61,6 +63,8 @@ Usage: firebreak delegate --to NAME [--resource R]… [--role R]… [--actions A
   --max-commands-per-minute N, --max-duration 30s
                     how often, and how long one may run
   --for 10m         how long (default: 10m, or as long as the parent has)
+  --user USER       user of this system that the child runs as: nobody else can use the token, and the child can't
+                    pass for its parents (Linux, through loopback)
   --json            the whole answer; otherwise the token stands alone on standard output
 ${apiHelp}
 
@@ -81,6 +85,7 @@ Exit code 0: the token is written. 1: refused, with what is too much.`,
       ),
       ...limitsIn(values),
       ...(values.for !== undefined && { for: values.for }),
+      ...(values.user !== undefined && { user: uidOf(values.user) }),
     })) as Delegation & { readonly token: string }
     if (values.json) {
       console.log(JSON.stringify(answer, undefined, 2))
@@ -135,6 +140,18 @@ Exit code 0: ended. 1: there is none of that ID below whoever asks.`,
     console.log(`${style('red', 'revoked')}: ${id}`)
     return 0
   },
+}
+
+/** @throws UsageError when the system has no such user. */
+function uidOf(user: string): number {
+  if (/^[0-9]{1,10}$/.test(user)) return Number(user)
+  try {
+    return Number(
+      execFileSync('id', ['-u', '--', user], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }),
+    )
+  } catch {
+    throw new UsageError(`this system has no user ${user}`)
+  }
 }
 
 function limitsIn(values: Partial<Record<keyof typeof limits | 'max-duration', string>>): {

@@ -50,6 +50,7 @@ const askSchema: RequestSchema = {
       },
     },
     for: { type: 'string', pattern: durationPattern, maxLength: 32 },
+    user: { type: 'integer', minimum: 0, maximum: 0xffff_fffe },
   },
 }
 
@@ -64,7 +65,9 @@ export function delegationRoutes(delegations: Delegations): readonly Route[] {
       method: 'POST',
       path: '/v1/delegations',
       schema: askSchema,
-      handle: async ({ caller, body, remote }) => {
+      handle: async ({ caller, body, remote, user }) => {
+        const objection = objectionTo((body as AskBody).user, user)
+        if (objection !== undefined) return failure(400, objection)
         const issued = await delegations.issue(delegatorOf(caller), askOf(body as AskBody), remote)
         if (issued.ok) return { status: 201, body: shownWithToken(issued.value) }
         const { code, message, reference } = issued.error
@@ -85,6 +88,13 @@ export function delegationRoutes(delegations: Delegations): readonly Route[] {
       handle: (request) => revoke(delegations, request),
     },
   ]
+}
+
+/** Why nobody could be told by a user of this system. */
+function objectionTo(child: number | undefined, user: () => number | undefined): string | undefined {
+  if (child === undefined) return undefined
+  if (process.platform !== 'linux') return 'user: who is at the other end can be told on Linux only'
+  return child === user() ? 'user: the parent itself runs as it, so that nothing tells them apart' : undefined
 }
 
 function revoke(delegations: Delegations, { caller, name }: ApiRequest): ApiAnswer {
@@ -113,12 +123,13 @@ function askOf({ limits, ...ask }: AskBody): DelegationAsk {
 }
 
 function shown(delegation: Delegation): Readonly<Record<string, unknown>> {
-  const { id, scope, expiresAt } = delegation
+  const { id, scope, expiresAt, user } = delegation
   return {
     id,
     chain: chainOf(delegation),
     scope,
     expiresAt: new Date(expiresAt).toISOString(),
+    ...(user !== undefined && { user }),
   }
 }
 

@@ -43,7 +43,7 @@ export async function openApi(
 ): Promise<OpenApi> {
   const server = new ApiServer({
     routes: [...delegationRoutes(runtime.delegations), ...accessRoutes(runtime)],
-    prove: (token, remote) => proveCaller(token, remote, runtime, onlyIdentity),
+    prove: (token, remote, user) => proveCaller(token, remote, user, runtime, onlyIdentity),
     unavailable: () =>
       runtime.audit.blocks('block')
         ? "the gateway can't write its audit trail, and does nothing without"
@@ -64,6 +64,7 @@ export async function openApi(
 async function proveCaller(
   token: string | undefined,
   remote: string,
+  user: () => number | undefined,
   runtime: Runtime,
   onlyIdentity: string | undefined,
 ): Promise<Result<Proof, Rejection & { readonly reference: string }>> {
@@ -75,7 +76,8 @@ async function proveCaller(
     proof.ok &&
     identities.some((identity) => identity.spec.suspend && nameOf(identity) === proof.value.identity) &&
     rejected('forbidden', `the identity ${proof.value.identity} is suspended`)
-  const result = suspended || proof
+  const contradiction = proof.ok && runtime.delegations.contradiction(proof.value, user)
+  const result = suspended || (contradiction ? ({ ok: false, error: contradiction } as const) : proof)
   if (result.ok) return result
   const reference = newReference()
   const { message: reason, misuse: problem, chain } = result.error

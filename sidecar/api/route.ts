@@ -11,6 +11,8 @@ export interface ApiRequest {
   readonly name: string
   /** The client's address, or `unix`. */
   readonly remote: string
+  /** UID of the client; undefined where it can't be told, as on the Unix socket. */
+  readonly user: () => number | undefined
 }
 
 export interface ApiAnswer {

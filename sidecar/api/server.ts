@@ -5,11 +5,12 @@
  * by its Origin, its Sec-Fetch-Site, and where a name was rebound to loopback, by its Host.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import type { Socket } from 'node:net'
+import { isIP, type Socket } from 'node:net'
 import { requestCheck } from '@firebreak/crds'
 import type { Proof, Rejection } from '../identity/proof.ts'
 import type { Address } from '../listen/listener.ts'
 import { isLoopback } from '../listen/loopback.ts'
+import { peerUser } from '../listen/peer-user.ts'
 import type { Result } from '../session.ts'
 import { type ApiAnswer, failure, type Route } from './route.ts'
 import { prepareSocket, secureSocket } from './unix-socket.ts'
@@ -20,6 +21,7 @@ export interface ApiOptions {
   readonly prove: (
     token: string | undefined,
     remote: string,
+    user: () => number | undefined,
   ) => Promise<Result<Proof, Rejection & { readonly reference: string }>>
   /** Why nothing can be answered now. */
   readonly unavailable: () => string | undefined
@@ -49,7 +51,8 @@ export class ApiServer {
 
   /** @returns the address in use. @throws Error when the address is not of this host alone, and the system's. */
   async listen({ host, port }: Address): Promise<Address> {
-    if (!isLoopback(host))
+    // a name could be anybody's
+    if (host !== 'localhost' && !(isIP(host) !== 0 && isLoopback(host)))
       throw new Error(`the local API listens on loopback only, as 127.0.0.1, not on ${host}`)
     const server = this.#server()
     await new Promise<void>((resolve, reject) => {
@@ -132,7 +135,8 @@ export class ApiServer {
     const token = bearerOf(headers.authorization)
     if (token === undefined) return failure(401, 'the Authorization header must be a Bearer token')
     const remote = socket.remoteAddress ?? 'unix'
-    const caller = await this.#options.prove(token === '' ? undefined : token, remote)
+    const user = (): number | undefined => peerUser(socket)
+    const caller = await this.#options.prove(token === '' ? undefined : token, remote, user)
     if (!caller.ok) {
       const { code, message, hint, reference } = caller.error
       return failure(statusOf[code], message, { reference, ...(hint !== undefined && { hint }) })
@@ -140,7 +144,7 @@ export class ApiServer {
     const { route, name } = found
     const body = await this.#body(request, route)
     if (!body.ok) return body.error
-    return await route.handle({ caller: caller.value, body: body.value, name, remote })
+    return await route.handle({ caller: caller.value, body: body.value, name, remote, user })
   }
 
   #find(method: string, url: string): { readonly route: Route; readonly name: string } | ApiAnswer {

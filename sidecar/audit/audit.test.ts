@@ -118,6 +118,7 @@ const delegation: Required<DelegationLine> = {
   chain: ['agents/planner', 'agents/worker'],
   scope: { actions: ['sql:select'] },
   expiresAt: '2026-01-01T00:10:00.000Z',
+  user: 1001,
   remote: '127.0.0.1',
   reason: 'revoked by planner',
   reference: 'R3',

@@ -107,6 +107,8 @@ export interface DelegationLine {
   readonly chain: readonly QualifiedName[]
   readonly scope?: Scope
   readonly expiresAt?: string
+  /** UID of the system's user that the child runs as. */
+  readonly user?: number
   /** The client's address. */
   readonly remote?: string
   readonly reason?: string

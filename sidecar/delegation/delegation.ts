@@ -26,6 +26,8 @@ export interface Delegation {
   readonly window: Deadline
   /** All that was used by it, and by those below it. */
   readonly usage: Usage
+  /** UID of the system's user that the child runs as, where the parent says so: nobody else is taken for it, nor it for somebody else. */
+  readonly user?: number
   /** Why it is over, once it is. */
   ended?: string
 }

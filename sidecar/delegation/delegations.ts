@@ -31,6 +31,8 @@ export interface DelegationAsk extends ScopeAsk {
   readonly to: string
   /** How long, as `10m`. Absent: ten minutes, or as long as the parent has. */
   readonly for?: string
+  /** UID of the user of this system that the child runs as. */
+  readonly user?: number
 }
 
 export interface IssuedDelegation {
@@ -178,6 +180,39 @@ export class Delegations {
     )
   }
 
+  /**
+   * Why a client can't be who it proves to be, by the user of this system that it is.
+   *
+   * @param user asked only where a parent has said who its child runs as; undefined where it can't be told.
+   */
+  contradiction(proof: Proof, user: () => number | undefined): Rejection | undefined {
+    const bound = [...this.#open.values()].filter(
+      (delegation) => delegation.user !== undefined && !delegation.window.passed,
+    )
+    if (bound.length === 0) return undefined
+    const actual = user()
+    const own = proof.kind === 'delegation' ? path(proof.delegation) : []
+    const wanted = own.at(-1)?.user
+    if (wanted !== undefined && wanted !== actual)
+      return misused(
+        'otherUser',
+        `the delegation is for user ${wanted} of this system, not for ${actual ?? 'one that can't be told'}`,
+      ).error
+    const child = bound.find(
+      (delegation) =>
+        delegation.user === actual &&
+        !own.includes(delegation) &&
+        chainOf(delegation).slice(0, -1).includes(proof.identity),
+    )
+    return (
+      child &&
+      misused(
+        'parentsToken',
+        `user ${actual} of this system runs ${child.identity}, and presents itself as ${proof.identity}, which has delegated to it`,
+      ).error
+    )
+  }
+
   /** Another configuration is in force: what it doesn't let be passed on is over, and doesn't come back with it. */
   configurationChanged(): void {
     this.#proveAgain.restart()
@@ -230,7 +265,11 @@ export class Delegations {
     if (!scope.ok) return { ok: false, error: { code: 'beyond', message: scope.error } }
     const time = this.#time(by, ask.for)
     if (!time.ok) return time
-    return { ok: true, value: this.#delegation(by, child, scope.value, time.value) }
+    const { user } = ask
+    return {
+      ok: true,
+      value: { ...this.#delegation(by, child, scope.value, time.value), ...(user !== undefined && { user }) },
+    }
   }
 
   #delegation(by: Delegator, identity: QualifiedName, scope: Scope, milliseconds: number): Delegation {
@@ -368,5 +407,6 @@ export function lineOf(delegation: Delegation): DelegationLine & { readonly dele
     chain: chainOf(delegation),
     scope: delegation.scope,
     expiresAt: new Date(delegation.expiresAt).toISOString(),
+    ...(delegation.user !== undefined && { user: delegation.user }),
   }
 }

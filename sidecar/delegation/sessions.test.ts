@@ -305,6 +305,37 @@ describe('sessions of delegations', function () {
     await client.end()
   })
 
+  it('are for the user of the system that the parent names, which is taken for nobody before it', async () => {
+    agents = await Agents.start(shop, { authentication: 'loopback: {}' })
+    const me = process.getuid?.() ?? 0
+    await assert.rejects(
+      agents.delegate(undefined, 'sql-worker', { user: me }),
+      /user: the parent itself runs as it, so that nothing tells them apart/,
+    )
+    const others = await agents.delegate(undefined, 'sql-worker', { user: me + 1 })
+    await assert.rejects(agents.connect('agent@sql-worker', others.token), {
+      code: '28000',
+      message: `the delegation is for user ${me + 1} of this system, not for ${me}`,
+    })
+    // the parent, whose user can't be told on the socket, says that its child is this user
+    const planner = await agents.delegate(undefined, 'planner')
+    const asked = await agents.askOnSocket(planner.token, { to: 'sql-worker', user: me })
+    const own = asked.body as unknown as { token: string }
+    await (await agents.connect('agent@sql-worker', own.token)).end()
+    const as = (who: string): object => ({
+      code: '28000',
+      message: `user ${me} of this system runs default/sql-worker, and presents itself as default/${who}, which has delegated to it`,
+    })
+    await assert.rejects(agents.connect('agent'), as('orchestrator'))
+    await assert.rejects(agents.connect('agent@planner', planner.token), as('planner'))
+    assert.equal((await agents.ask('GET', '/v1/delegations', undefined)).status, 401)
+    assert.equal((await agents.ask('GET', '/v1/delegations', own.token)).status, 200)
+    assert.deepEqual(
+      (await lines('signal')).map(({ kind, severity }) => `${kind} ${severity}`),
+      ['tokenMisuse high', ...Array(3).fill('childActsAsParent high')],
+    )
+  })
+
   it('need no name after the role, but the role where several are left', async () => {
     agents = await Agents.start(shop)
     const any = await agents.delegate(orchestratorToken, 'planner')

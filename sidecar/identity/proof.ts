@@ -61,6 +61,8 @@ export type TokenProblem =
   | 'ended'
   /** A child shows the token of one who stands before it in the chain. */
   | 'parentsToken'
+  /** A delegation's token in the hands of another user of this system. */
+  | 'otherUser'
   /** A child asks for a resource or role that was not passed on to it. */
   | 'beyondScope'
 

@@ -48,12 +48,14 @@ export function splitUser(
  * Proves a claim and finds the role for it.
  *
  * @param onlyIdentity the identity of the loopback listener, where several could be meant.
+ * @param user UID of the client on this host; undefined where it can't be told.
  */
 export async function authenticate(
   claim: Claim,
   resource: ProtectedResource,
   runtime: Pick<Runtime, 'configuration' | 'identities' | 'approvals' | 'delegations'>,
   onlyIdentity: string | undefined,
+  user: () => number | undefined = () => undefined,
 ): Promise<Result<Authenticated, Rejection>> {
   const candidates = identitiesFor(resource, runtime.configuration)
   const proof = await prove(claim.token, candidates, runtime, () =>
@@ -63,6 +65,8 @@ export async function authenticate(
   const asked = splitUser(claim.role, resource)
   const stranger = notTheOneNamed(asked.identity, proof.value, runtime)
   if (stranger) return stranger
+  const contradiction = runtime.delegations.contradiction(proof.value, user)
+  if (contradiction) return { ok: false, error: contradiction }
   const identity = candidates.find((candidate) => nameOf(candidate) === proof.value.identity)
   if (!identity) return rejected('forbidden', `${proof.value.identity} may not use ${nameOf(resource)}`)
   const granted = runtime.approvals?.rolesOf(nameOf(identity), nameOf(resource)) ?? []

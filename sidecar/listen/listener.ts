@@ -11,6 +11,7 @@ import type { Runtime } from '../runtime.ts'
 import type { Claim, Gateway, GuardedSession, Protocol, Refusal, Result } from '../session.ts'
 import { authenticate, identitiesFor, isLoopbackIdentity, splitUser } from './authenticate.ts'
 import { isLoopback } from './loopback.ts'
+import { peerUser } from './peer-user.ts'
 import { targetOf } from './target.ts'
 
 export interface Address {
@@ -51,7 +52,7 @@ export class Listener {
     this.#server = createServer({ noDelay: true, keepAlive: true }, (socket) => {
       this.#clients.add(socket)
       socket.on('close', () => this.#clients.delete(socket)).on('error', () => {})
-      const gateway = gatewayFor(nameOf(resource), runtime, onlyIdentity)
+      const gateway = gatewayFor(nameOf(resource), runtime, onlyIdentity, () => peerUser(socket))
       if (gateway === undefined) {
         socket.destroy()
         return
@@ -98,6 +99,7 @@ export function gatewayFor(
   name: string,
   runtime: Runtime,
   onlyIdentity: string | undefined,
+  user?: () => number | undefined,
 ): Gateway | undefined {
   const { configuration } = runtime
   const resource = configuration.manifests.resources.find((candidate) => nameOf(candidate) === name)
@@ -116,7 +118,7 @@ export function gatewayFor(
       const authenticated =
         claim.token === undefined && !isLoopback(claim.remoteAddress)
           ? ({ ok: false, error: notFromHere } as const)
-          : await authenticate(claim, resource, runtime, onlyIdentity)
+          : await authenticate(claim, resource, runtime, onlyIdentity, user)
       if (!authenticated.ok) return refuse(authenticated.error, claim, nameOf(resource), runtime)
       if (!target.ok)
         return refuse({ code: 'unavailable', message: target.error }, claim, nameOf(resource), runtime)
