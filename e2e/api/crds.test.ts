@@ -56,19 +56,19 @@ describe('the kinds on an API server', () => {
   for (const file of globSync('examples/**/*.yaml', { cwd: root })) {
     it(`${file} is taken, and changes nothing when it is applied again`, async () => {
       const path = `${root}${file}`
-      const namespace = namespaceOf(path)
-      const generations = [
-        'get',
-        'firebreak',
-        `--namespace=${namespace}`,
-        '-o',
-        'custom-columns=:.metadata.generation',
-      ]
-      const count = parseAllDocuments(readFileSync(path, 'utf8')).length
-      for (let round = 0; round < 2; round++) {
-        await cluster.kubectl.run(['apply', `--namespace=${namespace}`, '-f', path])
-        assert.equal((await cluster.kubectl.run(generations)).trim(), Array(count).fill('1').join('\n'))
+      const objects = [`--namespace=${namespaceOf(path)}`, '-f', path]
+      const applied = async (): Promise<string> => {
+        await cluster.kubectl.run(['apply', ...objects])
+        return cluster.kubectl.run([
+          'get',
+          ...objects,
+          '-o',
+          'jsonpath={range .items[*]}{.metadata.uid} {.metadata.generation}{"\\n"}{end}',
+        ])
       }
+      const first = await applied()
+      assert.equal(lines(first).length, parseAllDocuments(readFileSync(path, 'utf8')).length)
+      assert.equal(await applied(), first)
     })
   }
 
@@ -156,6 +156,10 @@ function namespaceOf(path: string): string {
     metadata: { namespace?: string }
   }
   return first.metadata.namespace ?? 'default'
+}
+
+function lines(text: string): string[] {
+  return text.split('\n').filter((line) => line !== '')
 }
 
 /** Without the bullets, and without the remark that other rules weren't tried. */

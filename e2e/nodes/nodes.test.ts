@@ -1,16 +1,17 @@
 /** The test cluster itself: that it is a real one, that it enforces NetworkPolicies, and that it leaves nothing behind. */
 import assert from 'node:assert/strict'
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { parse, stringify } from 'yaml'
 import { type Cluster, startCluster } from '../cluster/cluster.ts'
-import { runCommand } from '../cluster/command.ts'
 import { buildDebianImage } from '../cluster/images/build.ts'
+import { toolsImage } from '../cluster/images/standard.ts'
 import { network } from '../cluster/node/network.ts'
 import { endSharedCluster } from '../suite.ts'
+import { type Traces, traces } from './traces.ts'
 
 interface Reachability {
   readonly targets: readonly string[]
@@ -26,7 +27,6 @@ const script = readFileSync(new URL('probe.py', import.meta.url), 'utf8')
 const reachability = parse(
   readFileSync(new URL('reachability.yaml', import.meta.url), 'utf8'),
 ) as Reachability
-const toolsImage = 'firebreak.test/tools:1'
 
 function pod(namespace: string, name: string, container: object = {}, spec: object = {}): string {
   return stringify({
@@ -302,48 +302,4 @@ if (process.platform === 'linux' && process.getuid?.() === 0) {
       })
     })
   })
-}
-
-interface Traces {
-  readonly processes: readonly string[]
-  readonly mounts: readonly string[]
-  readonly interfaces: readonly string[]
-  readonly routes: string
-  readonly controlGroups: readonly string[]
-  readonly kernelSettings: string
-}
-
-/** What a cluster makes or changes on the machine outside its own files. */
-async function traces(): Promise<Traces> {
-  const links = JSON.parse(await runCommand('ip', ['-json', 'link', 'show'])) as { ifname: string }[]
-  return {
-    processes: clusterProcesses(),
-    mounts: readFileSync('/proc/self/mounts', 'utf8')
-      .split('\n')
-      .filter((line) => /firebreak|containerd|kubelet/.test(line)),
-    interfaces: links.map(({ ifname }) => ifname),
-    routes: (await runCommand('ip', ['route', 'show'])) + (await runCommand('ip', ['-6', 'route', 'show'])),
-    controlGroups: readdirSync('/sys/fs/cgroup', { recursive: true, encoding: 'utf8' }).filter((name) =>
-      /firebreak-test/.test(name),
-    ),
-    kernelSettings: await runCommand('sysctl', [
-      'vm.overcommit_memory',
-      'vm.panic_on_oom',
-      'kernel.panic',
-      'kernel.panic_on_oops',
-    ]),
-  }
-}
-
-function clusterProcesses(): string[] {
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .flatMap((pid) => {
-      try {
-        return [readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ')]
-      } catch {
-        return []
-      }
-    })
-    .filter((command) => /containerd|kubelet|10\.245\.0\.1|network-policies\/main/.test(command))
 }
