@@ -19,6 +19,8 @@ export interface HoldingSession {
   readonly id: string
   readonly subject: Subject
   readonly signal: AbortSignal
+  /** The user of the system that the agent runs as, where that is known and tells it apart from its approvers. */
+  readonly agentUser?: string | undefined
   decide(command: Command): Decision
 }
 
@@ -84,7 +86,7 @@ export class Holds {
         return outcomeOf(denial)
       }
       const entry = this.#registry.boundTo(binding)
-      if (entry && this.#outdated(entry, terms)) continue
+      if (entry && this.#outdated(entry, terms, session.agentUser)) continue
       if (entry?.state === 'Approved') {
         if (await this.#registry.use(entry)) return this.#approved(session, entry, described)
         this.#registry.sweep()
@@ -96,6 +98,7 @@ export class Holds {
       }
       const waiting = entry ?? (await this.#ask(session, held, terms, described, estimate?.effect))
       if ('kind' in waiting) return waiting
+      if (session.agentUser !== undefined) waiting.askers.add(session.agentUser)
       if (waiting !== asked) held.onAsked(waiting.name, whatIsAsked(waiting))
       asked = waiting
       if (terms.whileWaiting === 'fail') return pending(waiting)
@@ -107,14 +110,15 @@ export class Holds {
   }
 
   /** An approval by people that the policy in force does not take for enough is worth nothing. */
-  #outdated(entry: Entry, terms: ApprovalTerms): boolean {
-    const votes = entry.request.status?.approvals ?? []
+  #outdated(entry: Entry, terms: ApprovalTerms, agentUser: string | undefined): boolean {
+    // what the one who asks has approved itself, while nobody waited, is no approval
+    const votes = (entry.request.status?.approvals ?? []).filter(({ user }) => user !== agentUser)
     const enough =
       entry.state === 'Approved'
         ? unmet(terms.requirements, votes).length === 0
         : asksFor(entry.request, terms.requirements)
     if (enough) return false
-    this.#registry.end(entry, 'Withdrawn', 'withdrawn', 'the policy asks other people now')
+    this.#registry.end(entry, 'Withdrawn', 'withdrawn', 'those who agreed are not those whom the policy asks')
     return true
   }
 

@@ -25,6 +25,8 @@ export class Entry {
   readonly binding: string
   /** When nobody can decide or use it any more. */
   readonly lapses: Deadline
+  /** Users of the system that ask for it: they can't approve it. */
+  readonly askers = new Set<string>()
   /** Of an elevation that was granted. */
   window: Deadline | undefined
   readonly #waiters = new Set<() => void>()
@@ -248,7 +250,7 @@ export class Registry implements AsyncDisposable {
       before: entry.request,
       after,
       by,
-      agentUsers: this.#agentUsers,
+      agentUsers: [...this.#agentUsers, ...entry.askers],
       now: this.now,
     })
     if (admission.kind === 'refused') this.#restore(entry, by, admission.reason, admission.tampering)

@@ -388,6 +388,28 @@ describe('people', () => {
     assert.deepEqual(refusals, ['worker', 'alice', 'mallory'])
   })
 
+  it('are others than the user that the agent runs as, also while it is away', async () => {
+    await using desk = new Desk()
+    const store = new Memory()
+    const station = await desk.open({ store })
+    const agent = new Agent('S1')
+    agent.agentUser = 'bot'
+    agent.decision = holding({ whileWaiting: 'fail' })
+    const asked = await new Ask(station, agent, 'X').outcome
+    const first = asked.request ?? ''
+    store.decide(first, 'bot', [], 'Approved')
+    assert.equal(store.requests.get(first)?.status?.state, 'Pending')
+    // another one has asked, so that nothing is known of this one when it decides
+    const other = new Agent('S2')
+    other.decision = agent.decision
+    const second = (await new Ask(station, other, 'Y').outcome).request ?? ''
+    store.decide(second, 'bot', [], 'Approved')
+    assert.equal(store.requests.get(second)?.status?.state, 'Approved')
+    const own = await new Ask(station, agent, 'Y').outcome
+    assert.ok(own.kind === 'refused' && own.request !== second)
+    assert.equal(store.requests.get(second)?.status?.state, 'Withdrawn')
+  })
+
   it('end it with one denial, whoever has agreed', async () => {
     await using desk = new Desk()
     const store = new Memory()

@@ -115,9 +115,12 @@ export class Memory implements ApprovalStore {
   async [Symbol.asyncDispose](): Promise<void> {}
 }
 
-export async function until<T>(what: () => T | undefined | false, message = 'it never happened'): Promise<T> {
+export async function until<T>(
+  what: () => T | undefined | false | Promise<T | undefined | false>,
+  message = 'it never happened',
+): Promise<T> {
   for (let turn = 0; turn < 600; turn++) {
-    const found = what()
+    const found = await what()
     if (found !== undefined && found !== false) return found
     await delay(10)
   }
@@ -158,6 +161,7 @@ export class Agent implements HoldingSession {
   readonly subject: Subject
   readonly ended = new AbortController()
   readonly signal = this.ended.signal
+  agentUser: string | undefined
   decision: Decision = holding()
 
   constructor(id: string, who: Subject = subject) {
