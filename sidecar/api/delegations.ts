@@ -79,7 +79,7 @@ export function delegationRoutes(delegations: Delegations): readonly Route[] {
       path: '/v1/delegations',
       handle: ({ caller }) => ({
         status: 200,
-        body: { delegations: delegations.below(delegatorOf(caller)).map(shown) },
+        body: { delegations: delegations.open.below(delegatorOf(caller)).map(shown) },
       }),
     },
     {

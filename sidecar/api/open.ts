@@ -76,7 +76,7 @@ async function proveCaller(
     proof.ok &&
     identities.some((identity) => identity.spec.suspend && nameOf(identity) === proof.value.identity) &&
     rejected('forbidden', `the identity ${proof.value.identity} is suspended`)
-  const contradiction = proof.ok && runtime.delegations.contradiction(proof.value, user)
+  const contradiction = proof.ok && runtime.delegations.open.contradiction(proof.value, user)
   const result = suspended || (contradiction ? ({ ok: false, error: contradiction } as const) : proof)
   if (result.ok) return result
   const reference = newReference()

@@ -102,7 +102,7 @@ export interface DelegationLine {
   /** Absent where there is none, since it was refused. */
   readonly delegation?: string
   /** The child. */
-  readonly identity: QualifiedName | undefined
+  readonly identity: QualifiedName
   /** With the child last. */
   readonly chain: readonly QualifiedName[]
   readonly scope?: Scope

@@ -1,18 +1,16 @@
 /** The station that passes rights on: what a parent gives a child, for how long, and when it is over. */
 import { randomUUID } from 'node:crypto'
-import type { AgentIdentity } from '@firebreak/crds'
-import { type Principal, type QualifiedName, type Scope, seconds } from '@firebreak/policy'
-import type { DelegationLine, Notices } from '../audit/lines.ts'
-import { newReference } from '../audit/reference.ts'
+import { type Principal, type QualifiedName, seconds } from '@firebreak/policy'
+import type { Notices } from '../audit/lines.ts'
 import { type Clock, Deadline } from '../clock.ts'
 import type { Configuration } from '../configuration/configuration.ts'
-import { nameOf } from '../decide/live-session.ts'
 import { duration } from '../identity/duration.ts'
 import type { Identities } from '../identity/identities.ts'
 import { misused, type Proof, type Rejection } from '../identity/proof.ts'
 import { SlidingWindow } from '../limits/sliding-window.ts'
 import { Usage } from '../limits/usage.ts'
 import type { Result } from '../session.ts'
+import { groupsOf, holderOf, longestSessionOf, objectionTo } from './chain-rules.ts'
 import {
   type Chain,
   chainInWords,
@@ -23,7 +21,9 @@ import {
   path,
   type RootProof,
 } from './delegation.ts'
-import { type Holder, narrow, type ScopeAsk } from './narrow.ts'
+import { narrow, type ScopeAsk } from './narrow.ts'
+import { isBelow, OpenDelegations } from './open-delegations.ts'
+import { lineOf, refusalLine, refusalSignal } from './report.ts'
 import { DelegationTokens } from './token.ts'
 
 export interface DelegationAsk extends ScopeAsk {
@@ -35,9 +35,10 @@ export interface DelegationAsk extends ScopeAsk {
   readonly user?: number
 }
 
+export type DelegationProof = Extract<Proof, { readonly kind: 'delegation' }>
+
 export interface IssuedDelegation {
   readonly delegation: Delegation
-  readonly chain: Chain
   readonly token: string
 }
 
@@ -69,11 +70,12 @@ const maximumPerMinute = 120
 const maximumTokenLength = 8_192
 /** How often all of them are held against what proved the first of their chain. In milliseconds. */
 const proveAgainEvery = 10_000
+const timeIsOver = 'its time is over'
 
 export class Delegations {
+  readonly open = new OpenDelegations()
   readonly #options: DelegationsOptions
   readonly #tokens: DelegationTokens
-  readonly #open = new Map<string, Delegation>()
   /** By the first of the chain. */
   readonly #asked = new Map<QualifiedName, SlidingWindow>()
   readonly #proveAgain: Deadline
@@ -95,7 +97,7 @@ export class Delegations {
     const delegation = made.value
     const issued = await this.#sign(delegation)
     if (!issued.ok) {
-      this.#forget(delegation)
+      this.open.end(delegation, issued.error.message)
       return this.#refused(by, ask, issued.error, remote)
     }
     this.#options.notice('delegation.issued', { ...lineOf(delegation), remote })
@@ -103,23 +105,20 @@ export class Delegations {
   }
 
   /** What a token proves, which has to be the token of a delegation that stands. */
-  async prove(token: string): Promise<Result<Proof & { readonly kind: 'delegation' }, Rejection>> {
+  async prove(token: string): Promise<Result<DelegationProof, Rejection>> {
     const id = await this.#tokens.verify(token)
     if (!id.ok) return id
-    const delegation = this.#open.get(id.value)
+    const delegation = this.open.get(id.value)
     if (!delegation)
       return misused('ended', 'the delegation was revoked or has ended', 'Ask the parent for a new one.')
     const proof = this.renewed(delegation)
     if (proof.ok) return proof
-    return {
-      ok: false,
-      error: { ...misused('ended', proof.error).error, chain: chainOf(delegation) },
-    }
+    return { ok: false, error: { ...misused('ended', proof.error).error, chain: chainOf(delegation) } }
   }
 
   /** The proof that stands now, or why there is none any more. */
-  renewed(delegation: Delegation): Result<Proof & { readonly kind: 'delegation' }, string> {
-    const chain = this.standing(delegation)
+  renewed(delegation: Delegation): Result<DelegationProof, string> {
+    const chain = this.#standing(delegation)
     if (!chain.ok) return chain
     const { identity, expiresAt } = delegation
     const { groups } = chain.value.at(-1) ?? chain.value[0]
@@ -129,99 +128,24 @@ export class Delegations {
     }
   }
 
-  /** The chain as the manifests and the first link's proof have it now, or why it doesn't hold any more. */
-  standing(delegation: Delegation): Result<Chain, string> {
-    const root = this.#options.identities.renewed(delegation.root)
-    const fault = this.#fault(delegation, root)
-    if (!root.ok || fault !== undefined)
-      return {
-        ok: false,
-        error: `the delegation ${chainInWords(chainOf(delegation))} has ended: ${fault}`,
-      }
-    const first: Principal = { identity: root.value.identity, groups: root.value.groups }
-    const rest = path(delegation).map(
-      ({ identity, scope }): Principal => ({
-        identity,
-        groups: this.#identity(identity)?.spec.groups ?? [],
-        ...(Object.keys(scope).length > 0 && { scope }),
-      }),
-    )
-    return { ok: true, value: [first, ...rest] }
-  }
-
-  #fault(delegation: Delegation, root: Result<RootProof, string>): string | undefined {
-    if (delegation.ended !== undefined) return delegation.ended
-    if (delegation.window.passed) return 'its time is over'
-    return root.ok ? this.#objection(chainOf(delegation))?.message : root.error
-  }
-
-  /** Those that were issued by somebody or below, the youngest last. */
-  below(by: Delegator): readonly Delegation[] {
-    return [...this.#open.values()].filter((delegation) => isBelow(delegation, by))
-  }
-
   /** Ends a delegation of one's own, or of a descendant's, with all below it. @returns whether there was one. */
   revoke(by: Delegator, id: string): boolean {
-    const delegation = this.#open.get(id)
+    const delegation = this.open.get(id)
     if (!delegation || !isBelow(delegation, by)) return false
-    this.#end(delegation, `revoked by ${chainInWords(identitiesOf(by))}`)
+    this.#revoke(delegation, `revoked by ${chainInWords(identitiesOf(by))}`)
     this.#options.ended()
     return true
-  }
-
-  /** Whether somebody stands before a child of this name in the chain of a delegation. */
-  isAncestor(ancestor: QualifiedName, child: QualifiedName): boolean {
-    return [...this.#open.values()].some(
-      (delegation) =>
-        !delegation.window.passed &&
-        delegation.identity === child &&
-        ancestor !== child &&
-        chainOf(delegation).includes(ancestor),
-    )
-  }
-
-  /**
-   * Why a client can't be who it proves to be, by the user of this system that it is.
-   *
-   * @param user asked only where a parent has said who its child runs as; undefined where it can't be told.
-   */
-  contradiction(proof: Proof, user: () => number | undefined): Rejection | undefined {
-    const bound = [...this.#open.values()].filter(
-      (delegation) => delegation.user !== undefined && !delegation.window.passed,
-    )
-    if (bound.length === 0) return undefined
-    const actual = user()
-    const own = proof.kind === 'delegation' ? path(proof.delegation) : []
-    const wanted = own.at(-1)?.user
-    if (wanted !== undefined && wanted !== actual)
-      return misused(
-        'otherUser',
-        `the delegation is for user ${wanted} of this system, not for ${actual ?? 'one that can't be told'}`,
-      ).error
-    const child = bound.find(
-      (delegation) =>
-        delegation.user === actual &&
-        !own.includes(delegation) &&
-        chainOf(delegation).slice(0, -1).includes(proof.identity),
-    )
-    return (
-      child &&
-      misused(
-        'parentsToken',
-        `user ${actual} of this system runs ${child.identity}, and presents itself as ${proof.identity}, which has delegated to it`,
-      ).error
-    )
   }
 
   /** Another configuration is in force: what it doesn't let be passed on is over, and doesn't come back with it. */
   configurationChanged(): void {
     this.#proveAgain.restart()
     let ended = false
-    for (const delegation of [...this.#open.values()]) {
-      if (!this.#open.has(delegation.id) || delegation.window.passed) continue
+    for (const delegation of [...this.open]) {
+      if (delegation.ended !== undefined || delegation.window.passed) continue
       const fault = this.#fault(delegation, this.#options.identities.renewed(delegation.root))
       if (fault === undefined) continue
-      this.#end(delegation, fault)
+      this.#revoke(delegation, fault)
       ended = true
     }
     if (ended) this.#options.ended()
@@ -229,23 +153,44 @@ export class Delegations {
 
   /** Called every second. */
   tick(): void {
-    for (const delegation of this.#open.values()) if (delegation.window.passed) this.#forget(delegation)
+    for (const delegation of this.open) if (delegation.window.passed) this.open.end(delegation, timeIsOver)
     if (this.#proveAgain.passed) this.configurationChanged()
   }
 
+  /** The chain as the manifests and the first link's proof have it now, or why it doesn't hold any more. */
+  #standing(delegation: Delegation): Result<Chain, string> {
+    const root = this.#options.identities.renewed(delegation.root)
+    const fault = this.#fault(delegation, root)
+    if (!root.ok || fault !== undefined)
+      return { ok: false, error: `the delegation ${chainInWords(chainOf(delegation))} has ended: ${fault}` }
+    const first: Principal = { identity: root.value.identity, groups: root.value.groups }
+    const rest = path(delegation).map(
+      ({ identity, scope }): Principal => ({
+        identity,
+        groups: groupsOf(identity, this.#options.configuration()),
+        ...(Object.keys(scope).length > 0 && { scope }),
+      }),
+    )
+    return { ok: true, value: [first, ...rest] }
+  }
+
+  #fault(delegation: Delegation, root: Result<RootProof, string>): string | undefined {
+    for (const { ended, window } of path(delegation)) {
+      if (ended !== undefined) return ended
+      if (window.passed) return timeIsOver
+    }
+    if (!root.ok) return root.error
+    return objectionTo(chainOf(delegation), this.#options.configuration())?.message
+  }
+
   async #sign(delegation: Delegation): Promise<Result<IssuedDelegation, DelegationRefusal>> {
-    const unfit = (message: string): Result<IssuedDelegation, DelegationRefusal> => ({
-      ok: false,
-      error: { code: 'unfit', message },
-    })
-    this.#open.set(delegation.id, delegation)
-    const chain = this.standing(delegation)
+    this.open.add(delegation)
+    const chain = this.#standing(delegation)
     if (!chain.ok) return unfit(chain.error)
     const token = await this.#tokens.sign(delegation, chain.value)
     // signing takes a moment, in which the parent may lose its right
     if (delegation.ended !== undefined) return unfit(delegation.ended)
-    if (token.length <= maximumTokenLength)
-      return { ok: true, value: { delegation, chain: chain.value, token } }
+    if (token.length <= maximumTokenLength) return { ok: true, value: { delegation, token } }
     return unfit(
       `its token would have ${token.length} characters, and ${maximumTokenLength} are the most: name fewer things`,
     )
@@ -254,35 +199,31 @@ export class Delegations {
   #make(by: Delegator, ask: DelegationAsk): Result<Delegation, DelegationRefusal> {
     const full = this.#full(by)
     if (full) return { ok: false, error: full }
+    const configuration = this.#options.configuration()
     const parents = identitiesOf(by)
-    const [root = '/'] = parents
-    const namespace = root.slice(0, root.indexOf('/'))
+    const namespace = namespaceOf(by)
     const child: QualifiedName = `${namespace}/${ask.to}`
-    const objection = this.#objection([...parents, child])
+    const objection = objectionTo([...parents, child], configuration)
     if (objection) return { ok: false, error: objection }
-    const holders = [...parents, child].map((identity) => this.#holder(identity))
+    const holders = [...parents, child].map((identity) => holderOf(identity, configuration))
     const scope = narrow(ask, by.kind === 'child' ? by.delegation.scope : {}, holders, namespace)
     if (!scope.ok) return { ok: false, error: { code: 'beyond', message: scope.error } }
     const time = this.#time(by, ask.for)
     if (!time.ok) return time
-    const { user } = ask
-    return {
-      ok: true,
-      value: { ...this.#delegation(by, child, scope.value, time.value), ...(user !== undefined && { user }) },
-    }
-  }
-
-  #delegation(by: Delegator, identity: QualifiedName, scope: Scope, milliseconds: number): Delegation {
     const { clock } = this.#options
     return {
-      id: randomUUID(),
-      parent: by.kind === 'child' ? by.delegation : undefined,
-      root: by.kind === 'child' ? by.delegation.root : by.proof,
-      identity,
-      scope,
-      expiresAt: clock.wall() + milliseconds,
-      window: new Deadline(clock, milliseconds),
-      usage: new Usage(),
+      ok: true,
+      value: {
+        id: randomUUID(),
+        parent: by.kind === 'child' ? by.delegation : undefined,
+        root: by.kind === 'child' ? by.delegation.root : by.proof,
+        identity: child,
+        scope: scope.value,
+        expiresAt: clock.wall() + time.value,
+        window: new Deadline(clock, time.value),
+        usage: new Usage(),
+        ...(ask.user !== undefined && { user: ask.user }),
+      },
     }
   }
 
@@ -294,38 +235,16 @@ export class Delegations {
     asked.add(1, now)
     if (asked.total(now) > maximumPerMinute)
       return { code: 'full', message: `${root} has asked more than ${maximumPerMinute} times in a minute` }
-    const own = [...this.#open.values()].filter((delegation) => delegation.root.identity === root).length
-    if (own >= maximumOpenOfOne || this.#open.size >= maximumOpen)
+    const own = this.open.countOf(root)
+    if (own >= maximumOpenOfOne || this.open.size >= maximumOpen)
       return { code: 'full', message: `${root} has ${own} open delegations, and more are not possible now` }
-    return undefined
-  }
-
-  /** Why identities can't stand in a chain in this order, by the manifests in force. */
-  #objection(chain: readonly QualifiedName[]): DelegationRefusal | undefined {
-    for (const [index, name] of chain.entries()) {
-      const identity = this.#identity(name)
-      if (!identity) return { code: 'unfit', message: `there is no AgentIdentity ${name}` }
-      if (identity.spec.suspend) return { code: 'unfit', message: `${name} is suspended` }
-      const next = chain[index + 1]
-      if (next === undefined) return undefined
-      const { delegation } = identity.spec
-      const after = chain.length - 1 - index
-      if (!delegation || after > delegation.maxDepth)
-        return {
-          code: 'beyond',
-          message: `${name} may have ${delegation?.maxDepth ?? 0} links after it (spec.delegation.maxDepth), and this would be ${after}`,
-        }
-      if (delegation.to && !delegation.to.includes(next.slice(next.indexOf('/') + 1)))
-        return { code: 'beyond', message: `${name} may not delegate to ${next} (spec.delegation.to)` }
-    }
     return undefined
   }
 
   #time(by: Delegator, asked: string | undefined): Result<number, DelegationRefusal> {
     const most = this.#remaining(by)
     const wanted = asked === undefined ? Math.min(defaultMilliseconds, most) : seconds(asked) * 1_000
-    if (most < 1_000 || wanted < 1_000)
-      return { ok: false, error: { code: 'unfit', message: 'there is no time left to pass on' } }
+    if (most < 1_000 || wanted < 1_000) return unfit('there is no time left to pass on')
     if (wanted <= most) return { ok: true, value: wanted }
     const message = `${asked} is longer than the parent has, which is ${duration(most)}`
     return { ok: false, error: { code: 'beyond', message } }
@@ -335,78 +254,34 @@ export class Delegations {
   #remaining(by: Delegator): number {
     if (by.kind === 'child') return by.delegation.window.remaining
     const { identity, expiresAt = Number.POSITIVE_INFINITY } = by.proof
-    const longest = seconds(this.#identity(identity)?.spec.session.maxDuration ?? '0s') * 1_000
+    const longest = longestSessionOf(identity, this.#options.configuration())
     return Math.min(longest, expiresAt - this.#options.clock.wall())
   }
 
-  #holder(identity: QualifiedName): Holder {
-    const namespace = identity.slice(0, identity.indexOf('/'))
-    const access = this.#identity(identity)?.spec.access ?? []
-    return {
-      identity,
-      access: access.map(({ resource, roles }) => ({ resource: `${namespace}/${resource}`, roles })),
-    }
-  }
-
-  #identity(name: QualifiedName): AgentIdentity | undefined {
-    return this.#options.configuration().manifests.identities.find((identity) => nameOf(identity) === name)
-  }
-
-  #forget(delegation: Delegation): void {
-    delegation.ended ??= 'its time is over'
-    this.#open.delete(delegation.id)
-  }
-
-  #end(delegation: Delegation, reason: string): void {
-    for (const other of [...this.#open.values()])
-      if (path(other).includes(delegation)) {
-        other.ended = reason
-        this.#open.delete(other.id)
-      }
+  #revoke(delegation: Delegation, reason: string): void {
+    this.open.end(delegation, reason)
     this.#options.notice('delegation.revoked', { ...lineOf(delegation), reason })
   }
 
   #refused(
     by: Delegator,
-    ask: DelegationAsk,
+    { to }: DelegationAsk,
     refusal: DelegationRefusal,
     remote: string,
   ): { readonly ok: false; readonly error: ToldRefusal } {
-    const { code, message } = refusal
-    const parents = identitiesOf(by)
-    const [root = '/'] = parents
-    const identity: QualifiedName = `${root.slice(0, root.indexOf('/'))}/${ask.to}`
-    const chain = [...parents, identity]
-    const reference = newReference()
-    this.#options.notice('delegation.refused', { reference, identity, chain, remote, reason: message })
-    if (code === 'beyond')
-      this.#options.notice('signal', {
-        kind: 'delegationMisuse',
-        // who proved itself may have made a mistake; a child was told what it has
-        severity: by.kind === 'child' ? 'high' : 'low',
-        reference,
-        identity: parents.at(-1) ?? identity,
-        chain,
-        remote,
-        explanation: `${chainInWords(parents)} tried to pass on to ${ask.to} more than it may: ${message}.`,
-      })
-    return { ok: false, error: { ...refusal, reference } }
+    const line = refusalLine(by, `${namespaceOf(by)}/${to}`, refusal.message, remote)
+    this.#options.notice('delegation.refused', line)
+    if (refusal.code === 'beyond') this.#options.notice('signal', refusalSignal(by, line))
+    return { ok: false, error: { ...refusal, reference: line.reference } }
   }
 }
 
-function isBelow(delegation: Delegation, by: Delegator): boolean {
-  if (by.kind === 'child') return delegation !== by.delegation && path(delegation).includes(by.delegation)
-  return delegation.root.identity === by.proof.identity
+function unfit(message: string): { readonly ok: false; readonly error: DelegationRefusal } {
+  return { ok: false, error: { code: 'unfit', message } }
 }
 
-/** As it stands in the audit trail. */
-export function lineOf(delegation: Delegation): DelegationLine & { readonly delegation: string } {
-  return {
-    delegation: delegation.id,
-    identity: delegation.identity,
-    chain: chainOf(delegation),
-    scope: delegation.scope,
-    expiresAt: new Date(delegation.expiresAt).toISOString(),
-    ...(delegation.user !== undefined && { user: delegation.user }),
-  }
+/** A chain stays in the namespace that it began in. */
+function namespaceOf(by: Delegator): string {
+  const [root = '/'] = identitiesOf(by)
+  return root.slice(0, root.indexOf('/'))
 }

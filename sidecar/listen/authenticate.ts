@@ -65,7 +65,7 @@ export async function authenticate(
   const asked = splitUser(claim.role, resource)
   const stranger = notTheOneNamed(asked.identity, proof.value, runtime)
   if (stranger) return stranger
-  const contradiction = runtime.delegations.contradiction(proof.value, user)
+  const contradiction = runtime.delegations.open.contradiction(proof.value, user)
   if (contradiction) return { ok: false, error: contradiction }
   const identity = candidates.find((candidate) => nameOf(candidate) === proof.value.identity)
   if (!identity) return rejected('forbidden', `${proof.value.identity} may not use ${nameOf(resource)}`)
@@ -98,7 +98,7 @@ function notTheOneNamed(
   const { identity } = proof
   const namespace = identity.slice(0, identity.indexOf('/'))
   if (named === undefined || identity === `${namespace}/${named}`) return undefined
-  return delegations.isAncestor(identity, `${namespace}/${named}`)
+  return delegations.open.isAncestor(identity, `${namespace}/${named}`)
     ? misused('parentsToken', `${shown(named)} presents the token of ${identity}, which has delegated to it`)
     : misused('subject', `the token is of ${identity}, not of ${shown(named)}`)
 }
@@ -139,11 +139,11 @@ function roleFor(
   snapshot: PolicySnapshot,
 ): Result<string, Rejection> {
   const own = identity.spec.access?.find((access) => access.resource === resource.metadata.name)?.roles ?? []
-  // of several, a delegation may leave one
+  // of several, a delegation or missing groups may leave one
   const left = own.filter(
     (role) => snapshot.refusal({ chain, resource: nameOf(resource), role }) === undefined,
   )
-  const roles = chain.length > 1 && left.length > 0 ? left : own
+  const roles = left.length > 0 ? left : own
   const [only] = roles
   if (asked !== undefined && [...own, ...granted].includes(asked)) return { ok: true, value: asked }
   if (only !== undefined && roles.length === 1) return { ok: true, value: only }
