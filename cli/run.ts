@@ -85,7 +85,7 @@ Exit code 0: stopped by SIGTERM, SIGINT or SIGHUP. 1: the configuration is not v
   },
 }
 
-function parseListen(items: readonly string[]): Map<string, Address> {
+export function parseListen(items: readonly string[]): Map<string, Address> {
   return new Map(
     items.map((item): [string, Address] => {
       const parts = /^([^=]+)=(.+):([0-9]+)$/.exec(item)
@@ -145,7 +145,7 @@ function readNotify(
 }
 
 /** A terminal that is closed sends SIGHUP. */
-function stopSignal(): Promise<void> {
+export function stopSignal(): Promise<void> {
   return new Promise((resolve) => {
     for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.once(signal, () => resolve())
   })
@@ -185,7 +185,7 @@ function report(event: StandaloneEvent): void {
       )
       if (event.anybody)
         console.error(
-          `${styleError('yellow', 'note')}: agents that run as a user of this system who can write there can approve for themselves; --agent-user says who they are`,
+          `${styleError('yellow', 'note')}: agents that run as this user can approve for themselves; give them users of their own, and name those with --agent-user`,
         )
       break
     case 'approvalsFailed':

@@ -19,8 +19,6 @@ export interface HoldingSession {
   readonly id: string
   readonly subject: Subject
   readonly signal: AbortSignal
-  /** The user of the system that the agent runs as, where that is known and tells it apart from its approvers. */
-  readonly agentUser?: string | undefined
   decide(command: Command): Decision
 }
 
@@ -49,10 +47,15 @@ export class Holds {
     this.#limits = limits
   }
 
-  async hold(session: HoldingSession, held: HeldCommand): Promise<HoldOutcome> {
+  /** @param agentUser the user of the system that the agent runs as, where that tells it apart from its approvers. */
+  async hold(
+    session: HoldingSession,
+    held: HeldCommand,
+    agentUser: string | undefined,
+  ): Promise<HoldOutcome> {
     const signal = AbortSignal.any([held.signal, session.signal])
     try {
-      return await this.#hold(session, held, signal)
+      return await this.#hold(session, held, agentUser, signal)
     } catch (error) {
       return refused(
         `the approval could not be recorded: ${error instanceof Error ? error.message : String(error)}`,
@@ -67,7 +70,12 @@ export class Holds {
     if (this.#untold.size > maximumUntold && oldest !== undefined) this.#untold.delete(oldest)
   }
 
-  async #hold(session: HoldingSession, held: HeldCommand, signal: AbortSignal): Promise<HoldOutcome> {
+  async #hold(
+    session: HoldingSession,
+    held: HeldCommand,
+    agentUser: string | undefined,
+    signal: AbortSignal,
+  ): Promise<HoldOutcome> {
     const described = describeCommands(held.commands)
     const long = tooLong(held, described)
     if (long !== undefined) return refused(`nobody could see the command whole to approve it: ${long}`)
@@ -86,7 +94,7 @@ export class Holds {
         return outcomeOf(denial)
       }
       const entry = this.#registry.boundTo(binding)
-      if (entry && this.#outdated(entry, terms, session.agentUser)) continue
+      if (entry && this.#outdated(entry, terms, agentUser)) continue
       if (entry?.state === 'Approved') {
         if (await this.#registry.use(entry)) return this.#approved(session, entry, described)
         this.#registry.sweep()
@@ -98,7 +106,7 @@ export class Holds {
       }
       const waiting = entry ?? (await this.#ask(session, held, terms, described, estimate?.effect))
       if ('kind' in waiting) return waiting
-      if (session.agentUser !== undefined) waiting.askers.add(session.agentUser)
+      if (agentUser !== undefined) waiting.askers.add(agentUser)
       if (waiting !== asked) held.onAsked(waiting.name, whatIsAsked(waiting))
       asked = waiting
       if (terms.whileWaiting === 'fail') return pending(waiting)

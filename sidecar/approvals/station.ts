@@ -54,9 +54,9 @@ export class ApprovalStation implements AsyncDisposable {
     this.#elevations = new Elevations(registry)
   }
 
-  /** Never rejects. */
-  hold(session: HoldingSession, held: HeldCommand): Promise<HoldOutcome> {
-    return this.#holds.hold(session, held)
+  /** Never rejects. @param agentUser the user of the system that the agent runs as, where that tells it apart from its approvers. */
+  hold(session: HoldingSession, held: HeldCommand, agentUser?: string): Promise<HoldOutcome> {
+    return this.#holds.hold(session, held, agentUser)
   }
 
   requestAccess(

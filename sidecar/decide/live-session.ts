@@ -10,6 +10,7 @@ import {
 } from '@firebreak/policy'
 import { elevate } from '../approvals/elevate.ts'
 import { type GrantedElevation, remainingInWords } from '../approvals/elevations.ts'
+import { systemUser } from '../approvals/system-users.ts'
 import type { SessionIdentity } from '../audit/audit.ts'
 import { newReference } from '../audit/reference.ts'
 import { type Clock, Deadline } from '../clock.ts'
@@ -41,6 +42,8 @@ export class LiveSession implements GuardedSession {
   readonly signal: AbortSignal
   busy: GuardedSession['busy']
   readonly #runtime: Runtime
+  /** The UID of the client's process, where it can be told. */
+  readonly #clientUser: () => number | undefined
   readonly #who: SessionIdentity
   #budget: Budget
   readonly #abort = new AbortController()
@@ -67,8 +70,10 @@ export class LiveSession implements GuardedSession {
     runtime: Runtime,
     { subject, proof }: { readonly subject: Subject; readonly proof: Proof },
     remoteAddress: string,
+    clientUser: () => number | undefined = () => undefined,
   ) {
     this.#runtime = runtime
+    this.#clientUser = clientUser
     this.#proven = subject
     this.#subject = subject
     this.#proof = proof
@@ -166,7 +171,7 @@ export class LiveSession implements GuardedSession {
       }
     // who waits for people is not idle
     this.#held++
-    const outcome = await approvals.hold(this, held)
+    const outcome = await approvals.hold(this, held, await this.#agentUser())
     this.#held--
     this.#idle.restart()
     return outcome
@@ -272,11 +277,19 @@ export class LiveSession implements GuardedSession {
     if (isDeepStrictEqual(this.#proven.chain, chain)) return
     this.#proven = { ...this.#proven, chain }
     this.#refresh()
+    const refusal = this.#runtime.configuration.snapshot.refusal(this.#subject)
+    if (refusal !== undefined) this.#end('expired', refusal)
   }
 
   #refresh(): void {
     this.#terms = this.#elevate()
     this.#budget = budgetOf(this.#subject, this.#proof, this.#runtime)
+  }
+
+  /** An agent that runs as the gateway's own user can't be told from whoever approves as that user. */
+  async #agentUser(): Promise<string | undefined> {
+    const user = this.#clientUser()
+    return user === undefined || user === process.getuid?.() ? undefined : (await systemUser(user)).user
   }
 
   /** @returns the terms of the session with what is granted to it now. */

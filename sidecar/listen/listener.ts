@@ -137,7 +137,7 @@ export function gatewayFor(
           nameOf(resource),
           runtime,
         )
-      const session = new LiveSession(runtime, authenticated.value, claim.remoteAddress)
+      const session = new LiveSession(runtime, authenticated.value, claim.remoteAddress, user)
       const elsewhere = runtime.identities.usedElsewhere(authenticated.value.proof, claim.remoteAddress)
       if (elsewhere !== undefined) signalSecondPlace(session, elsewhere, claim, runtime)
       return { ok: true, value: session }

@@ -180,7 +180,7 @@ export class Ask {
   readonly outcome: Promise<HoldOutcome>
 
   constructor(station: ApprovalStation, agent: Agent, text: string, more: Partial<HeldCommand> = {}) {
-    this.outcome = station.hold(agent, {
+    const held = {
       reference: 'R1',
       commands: [drop],
       statement: Buffer.from(text),
@@ -188,9 +188,10 @@ export class Ask {
       parameters: [],
       context: ['database orders'],
       signal: this.gone.signal,
-      onAsked: (_request, message) => this.told.push(message),
+      onAsked: (_request: string, message: string) => this.told.push(message),
       ...more,
-    })
+    }
+    this.outcome = station.hold(agent, held, agent.agentUser)
   }
 
   /** Name of the request that it waits for. */
