@@ -1,4 +1,5 @@
 /** etcd and the API server: a real Kubernetes API in seconds, without nodes. Needs no privileges. */
+import { randomUUID } from 'node:crypto'
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -209,12 +210,13 @@ function usersOf(
   { ca, admin }: ControlPlaneCertificates,
   program: string,
 ): Pick<ControlPlane, 'admin' | 'kubeconfig' | 'kubectl' | 'user' | 'serviceAccount'> {
-  let count = 0
-  const userWith = (name: string, credential: Credential): User => {
-    const kubeconfig = writeKubeconfig(join(directory, `user-${++count}.kubeconfig`), server, credential)
+  const withFile = (file: string, name: string, credential: Credential): User => {
+    const kubeconfig = writeKubeconfig(join(directory, `${file}.kubeconfig`), server, credential)
     return { name, kubeconfig, kubectl: new Kubectl(program, kubeconfig) }
   }
-  const { kubeconfig, kubectl } = userWith('kubernetes-admin', { certificate: admin })
+  // several processes may have the same cluster, each with its own users
+  const userWith = (name: string, credential: Credential): User => withFile(randomUUID(), name, credential)
+  const { kubeconfig, kubectl } = withFile('admin', 'kubernetes-admin', { certificate: admin })
   return {
     admin,
     kubeconfig,
