@@ -8,11 +8,14 @@ import { check } from './check.ts'
 import { cleanup } from './cleanup.ts'
 import { type CliCommand, UsageError } from './command.ts'
 import { completion } from './completion.ts'
+import { contain } from './contain.ts'
 import { delegate, delegations, revokeDelegation } from './delegation/delegate.ts'
 import { demo } from './demo/demo.ts'
 import { explain } from './explain.ts'
+import { operator } from './operator.ts'
 import { styleError } from './output.ts'
 import { run } from './run.ts'
+import { sidecar } from './sidecar.ts'
 
 const version = '0.1.0'
 const commands: readonly CliCommand[] = [
@@ -28,6 +31,9 @@ const commands: readonly CliCommand[] = [
   delegations,
   revokeDelegation,
   cleanup,
+  contain,
+  sidecar,
+  operator,
   demo,
 ]
 const all: readonly CliCommand[] = [...commands, completion(commands)]

@@ -1,6 +1,6 @@
 export { crossCheck } from './cross-check.ts'
 export type * from './generated/types.ts'
-export { type LoadedManifests, loadManifests } from './load.ts'
+export { type LoadedManifests, loadManifests, type ManifestFile } from './load.ts'
 export type * from './manifest.ts'
 export { closest } from './near-match.ts'
 export { type RequestSchema, requestCheck } from './validate.ts'

@@ -103,8 +103,8 @@ describe('the operator on a real API server', function () {
         certificate: { namespace: 'firebreak-system', name: 'firebreak-operator', hosts: ['127.0.0.1'] },
         webhooks: { host: '127.0.0.1', port: 0, outside: true },
         images: { enforcer: 'firebreak/sidecar:test', envoy: 'envoyproxy/envoy:test' },
+        stream: { host: '127.0.0.1', port: 0 },
         control: 'firebreak-operator.firebreak-system.svc:18000',
-        acknowledgements: { of: () => undefined, changes: { synced: Promise.resolve(), onKeys: () => {} } },
         probe: async () => [],
         log: {
           error: (fields, message) => logged.push(`${message} ${JSON.stringify(fields)}`),

@@ -1,11 +1,12 @@
-/** One replica of the operator: it answers the API server's questions, and as the leader it reconciles. */
+/** One replica of the operator: it answers the API server and the sidecars, and as the leader it reconciles. */
 import type { KubeConfig } from '@kubernetes/client-node'
 import { keepServingCertificate, type ServingPlace } from './certificates/serving.ts'
+import { NamespaceCompiler } from './compile/namespace.ts'
 import type { OperatorPlace } from './containment/names.ts'
 import type { InjectionContext } from './injection/inject.ts'
 import { KubernetesClient } from './kubernetes/client.ts'
 import { mutatingWebhooks, subjectAccessReviews, validatingWebhooks } from './kubernetes/objects.ts'
-import type { Acknowledgements } from './reconcile/agent-identity.ts'
+import { Metrics } from './metrics.ts'
 import { leadWhenElected } from './reconcile/leadership.ts'
 import type { Probe } from './reconcile/protected-resource.ts'
 import { reconcileAll } from './reconcile/run.ts'
@@ -20,6 +21,10 @@ import {
 } from './webhooks/kinds.ts'
 import { type Authorizer, injectPod, validateEntry, validatePod, validatePodUpdate } from './webhooks/pods.ts'
 import { WebhookServer } from './webhooks/server.ts'
+import { AcknowledgementLedger } from './xds/acknowledgements.ts'
+import { Replicas } from './xds/replicas.ts'
+import { type ControlEvents, ControlServer } from './xds/server.ts'
+import { AgentSnapshots } from './xds/snapshots.ts'
 
 const renewEvery = 3_600_000
 
@@ -37,9 +42,10 @@ export interface OperatorOptions {
     | { readonly outside: true }
   )
   readonly images: InjectionContext['images']
-  /** `host:port` at which sidecars reach the configuration stream. */
+  /** Where the configuration stream is served. */
+  readonly stream: { readonly host?: string; readonly port: number }
+  /** `host:port` at which sidecars reach it. */
   readonly control: string
-  readonly acknowledgements: Acknowledgements
   readonly probe: Probe
   readonly log: OperatorLog
 }
@@ -49,10 +55,19 @@ export interface OperatorLog {
   info(fields: Readonly<Record<string, unknown>>, message: string): void
 }
 
+export interface Operator extends AsyncDisposable {
+  /** Of the configuration stream. */
+  readonly controlPort: number
+  /** PEM of the authority that its certificate is verified with. */
+  readonly controlCa: string
+  readonly metrics: Metrics
+}
+
 /** Runs until it is disposed of: then it gives up leadership, finishes what has begun, and closes. */
-export async function startOperator(options: OperatorOptions): Promise<AsyncDisposable> {
+export async function startOperator(options: OperatorOptions): Promise<Operator> {
   await using starting = new AsyncDisposableStack()
   const { log } = options
+  const metrics = new Metrics()
   const client = starting.use(new KubernetesClient(options.kubeConfig))
   const world = starting.use(
     new World(client, (kind, error) =>
@@ -67,12 +82,37 @@ export async function startOperator(options: OperatorOptions): Promise<AsyncDisp
       certificate,
       reviews(world, context, options.user, authorizer(client)),
       {
-        reviewed: () => {},
-        failed: (path, error) => log.error({ path, error: error.message }, 'a review failed'),
+        reviewed: (...review) => metrics.reviewed(...review),
+        failed: (path, error) => {
+          metrics.reviewFailed(path)
+          log.error({ path, error: error.message }, 'a review failed')
+        },
       },
       options.webhooks,
     ),
   )
+  const ledger = starting.use(new AcknowledgementLedger())
+  const snapshots = starting.use(
+    new AgentSnapshots(world, new NamespaceCompiler(), (agent, error) =>
+      log.error({ agent, error: error.message }, 'its configuration could not be made'),
+    ),
+  )
+  const stream = starting.use(
+    await ControlServer.start(
+      certificate,
+      { client, world, snapshots, ledger, events: streamEvents(metrics, log) },
+      options.stream,
+    ),
+  )
+  starting.use(
+    new Replicas(client, ledger, {
+      namespace: options.place.namespace,
+      replica: options.replica,
+      failed: (error) => log.error({ error: error.message }, "other replicas can't be told"),
+    }),
+  )
+  const queues = new Map<string, () => number>()
+  watchAll(metrics, world, queues, stream)
   const target: WebhookTarget = {
     caBundle: certificate.ca,
     ...('service' in options.webhooks
@@ -98,12 +138,15 @@ export async function startOperator(options: OperatorOptions): Promise<AsyncDisp
           world,
           client,
           operator: options.place,
-          acknowledgements: options.acknowledgements,
+          acknowledgements: ledger,
           probe: options.probe,
           events: {
-            failed: (controller, key, error) =>
-              log.error({ controller, key, error: error.message }, 'could not reconcile; trying again'),
-            reconciled: () => {},
+            failed: (controller, key, error) => {
+              metrics.reconcileFailed(controller)
+              log.error({ controller, key, error: error.message }, 'could not reconcile; trying again')
+            },
+            reconciled: (controller, milliseconds) => metrics.reconciled(controller, milliseconds),
+            running: (controller, depth) => queues.set(controller, depth),
           },
         },
         signal,
@@ -113,7 +156,10 @@ export async function startOperator(options: OperatorOptions): Promise<AsyncDisp
   )
   const renewal = setInterval(() => {
     keepServingCertificate(client, options.certificate).then(
-      (renewed) => server.renew(renewed),
+      (renewed) => {
+        server.renew(renewed)
+        stream.renew(renewed)
+      },
       (error: Error) => log.error({ error: error.message }, "the certificate can't be renewed"),
     )
   }, renewEvery)
@@ -122,7 +168,44 @@ export async function startOperator(options: OperatorOptions): Promise<AsyncDisp
     stop.abort()
     await leading
   })
-  return starting.move()
+  const running = starting.move()
+  return {
+    controlPort: stream.port,
+    controlCa: certificate.ca,
+    metrics,
+    [Symbol.asyncDispose]: () => running.disposeAsync(),
+  }
+}
+
+function streamEvents(metrics: Metrics, log: OperatorLog): ControlEvents {
+  return {
+    opened: ({ key, agent }) => log.info({ pod: key, agent }, 'a sidecar is connected'),
+    ended: ({ key, agent }, reason) => log.info({ pod: key, agent, reason }, 'a sidecar is disconnected'),
+    rejected: (reason) => {
+      metrics.streamRejected()
+      log.info({ reason }, 'a stream was not let in')
+    },
+    pushed: (typeUrl) => metrics.pushed(typeUrl),
+    answered: ({ key, agent }, type, refusal) => {
+      metrics.answered(type, refusal !== undefined)
+      if (refusal !== undefined) log.info({ pod: key, agent, type, refusal }, 'a sidecar refused what it got')
+    },
+  }
+}
+
+function watchAll(
+  metrics: Metrics,
+  world: World,
+  queues: ReadonlyMap<string, () => number>,
+  stream: ControlServer,
+): void {
+  metrics.watch('queue_depth', 'Keys that wait to be reconciled.', 'controller', () =>
+    [...queues].map(([controller, depth]) => [controller, depth()]),
+  )
+  metrics.watch('watch_restarts', 'Watches that were started again after a failure.', 'kind', () =>
+    world.restarts(),
+  )
+  metrics.watch('streams', 'Sidecars that are connected.', 'server', () => [['control', stream.streams]])
 }
 
 function reviews(

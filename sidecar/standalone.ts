@@ -7,19 +7,16 @@ import { type AccessRequest, requestAccess } from './approvals/access.ts'
 import { FileStore } from './approvals/file-store.ts'
 import { Notifier } from './approvals/notifier.ts'
 import { ApprovalStation } from './approvals/station.ts'
-import { Audit } from './audit/audit.ts'
 import type { Clock } from './clock.ts'
 import type { ClassificationDoubt } from './configuration/classified.ts'
 import { type Configuration, loadConfiguration } from './configuration/configuration.ts'
 import { watchDirectory } from './configuration/watch.ts'
 import { nameOf } from './decide/live-session.ts'
+import { endSessions, inOneLine, openAudit, openListener, protocols } from './guarding.ts'
 import { identitiesFor, isLoopbackIdentity } from './listen/authenticate.ts'
-import { dropLeftAccounts } from './listen/left-accounts.ts'
-import { type Address, Listener } from './listen/listener.ts'
-import { mayHoldSecret, normalizeSql } from './protocols/postgresql/analysis/normalize.ts'
-import { postgresql } from './protocols/postgresql/index.ts'
+import type { Address, Listener } from './listen/listener.ts'
 import { Runtime } from './runtime.ts'
-import type { Protocol, Result } from './session.ts'
+import type { Result } from './session.ts'
 import { inWords } from './system-errors.ts'
 
 export interface StandaloneOptions {
@@ -85,10 +82,6 @@ export class ConfigurationError extends Error {
   }
 }
 
-const protocols: Partial<Record<ResourceType, { readonly protocol: Protocol; readonly port: number }>> = {
-  postgresql: { protocol: postgresql, port: 5432 },
-}
-
 export class Standalone implements AsyncDisposable {
   readonly #options: StandaloneOptions
   readonly #runtime: Runtime
@@ -107,15 +100,9 @@ export class Standalone implements AsyncDisposable {
     const { configuration, problems } = loadConfiguration(options.directory)
     if (!configuration) throw new ConfigurationError(problems)
     refuseUnknownNames(options, configuration)
-    const audit = await Audit.open(
-      options.auditPath,
-      { normalize: normalizeSql, mayHoldSecret },
-      {
-        failed: ({ message }) => options.onEvent({ kind: 'auditFailed', message }),
-        recovered: () => options.onEvent({ kind: 'auditRecovered' }),
-      },
-    ).catch((error: unknown) => {
-      throw new Error(`the audit trail can't be written to ${options.auditPath}: ${inWords(error)}`)
+    const audit = await openAudit(options.auditPath, {
+      failed: ({ message }) => options.onEvent({ kind: 'auditFailed', message }),
+      recovered: () => options.onEvent({ kind: 'auditRecovered' }),
     })
     const standalone = new Standalone(
       options,
@@ -174,10 +161,7 @@ export class Standalone implements AsyncDisposable {
     clearInterval(this.#ticking)
     this.#runtime.approvals?.stop()
     await (await this.#api)?.server.close()
-    for (const session of this.#runtime.sessions) session.shutDown()
-    await Promise.all(this.#listeners.map((listener) => listener.close()))
-    // those that never came to be served: each start has its end
-    for (const session of this.#runtime.sessions) session[Symbol.dispose]()
+    await endSessions(this.#runtime, this.#listeners)
     await this.#runtime.approvals?.[Symbol.asyncDispose]()
     await this.#notifier?.[Symbol.asyncDispose]()
     const lines = await this.#runtime.audit.close()
@@ -196,14 +180,13 @@ export class Standalone implements AsyncDisposable {
     const { listen, identity } = this.#options
     const asked = listen?.get(resource.metadata.name)
     const open = (address: Address): Promise<Listener> =>
-      Listener.open(resource, supported.protocol, this.#runtime, address, identity)
+      openListener(resource, supported.protocol, this.#runtime, address, identity)
     const listener = asked
       ? await open(asked).catch((error: unknown) => {
           throw new Error(`${name} can't be guarded on ${asked.host}:${asked.port}: ${inWords(error)}`)
         })
       : await openNear(supported.port, open)
     this.#listeners.push(listener)
-    void dropLeftAccounts(resource, supported.protocol, this.#runtime)
     this.#options.onEvent({ kind: 'listening', resource: name, type, address: listener.address, database })
     const identities = identitiesFor(resource, this.#runtime.configuration)
       .filter(isLoopbackIdentity)
@@ -301,12 +284,6 @@ function asksPeople({ manifests }: Configuration): boolean {
     ({ spec }) =>
       (spec.elevations ?? []).length > 0 || spec.rules?.some(({ effect }) => effect === 'requireApproval'),
   )
-}
-
-function inOneLine({ location, object, field, message }: ManifestProblem): string {
-  const about = [object, field].filter((part) => part !== '').join(' ')
-  const line = location.line === 0 ? '' : `:${location.line}`
-  return `${location.file}${line}: ${about === '' ? '' : `${about}: `}${message}`
 }
 
 /** The protocol's own port if it is free, or else one of the next few, or else any. */

@@ -40,6 +40,8 @@ export function watching<T extends KubernetesObject>(
 export interface ControllerEvents {
   readonly failed: (controller: string, key: Key, error: Error) => void
   readonly reconciled: (controller: string, milliseconds: number) => void
+  /** @param depth how many keys wait for their turn. */
+  readonly running: (controller: string, depth: () => number) => void
 }
 
 /** Runs until it is disposed of. */
@@ -53,6 +55,7 @@ export async function runController(controller: Controller, events: ControllerEv
     },
     { concurrency: 4, onError: (key, error) => events.failed(controller.name, key, error) },
   )
+  events.running(controller.name, () => queue.depth)
   // a reconciler that sees only a part of the world would tear down the rest
   await Promise.all(controller.watches.map(({ synced }) => synced))
   for (const watch of controller.watches) watch.onKeys((key) => queue.add(key))

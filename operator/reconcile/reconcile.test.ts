@@ -101,6 +101,7 @@ describe('the reconcilers on a real API server', function () {
         events: {
           failed: (name, key, error) => failures.push(`${name} ${key}: ${error.message}`),
           reconciled: () => {},
+          running: () => {},
         },
       },
       stop.signal,

@@ -58,12 +58,17 @@ export class World implements Disposable {
   }
 
   get synced(): Promise<unknown> {
+    return Promise.all(this.#all.map((informer) => informer.synced))
+  }
+
+  /** By kind, how often its watch had to be started again after a failure. */
+  restarts(): [string, number][] {
+    return this.#all.map(({ resource, restarts }) => [resource.kind, restarts])
+  }
+
+  get #all() {
     const { identities, resources, policies, pods, namespaces, networkPolicies } = this
-    return Promise.all(
-      [identities, resources, policies, this.secrets, pods, namespaces, networkPolicies].map(
-        (informer) => informer.synced,
-      ),
-    )
+    return [identities, resources, policies, this.secrets, pods, namespaces, networkPolicies]
   }
 
   objectsOf(namespace: string): Objects {

@@ -1,7 +1,13 @@
 /** A directory of manifests → the policy in force, and what else the sidecar needs of it. */
 import { readdirSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { type LoadedManifests, loadManifests, type ManifestProblem, type ManifestSet } from '@firebreak/crds'
+import {
+  type LoadedManifests,
+  loadManifests,
+  type ManifestFile,
+  type ManifestProblem,
+  type ManifestSet,
+} from '@firebreak/crds'
 import { compilePolicy, type PolicySnapshot } from '@firebreak/policy'
 import { vocabulary } from '../protocols/vocabulary.ts'
 import { inWords } from '../system-errors.ts'
@@ -26,6 +32,11 @@ export function loadConfiguration(path: string): LoadedConfiguration {
   const directory = resolve(path)
   const files = manifestFiles(directory)
   if ('severity' in files) return { configuration: undefined, problems: [files] }
+  return compileConfiguration(files, directory)
+}
+
+/** @param directory that relative paths in manifests start at. */
+export function compileConfiguration(files: readonly ManifestFile[], directory: string): LoadedConfiguration {
   const loaded = loadManifests(files)
   if (loaded.problems.some(isError)) return { configuration: undefined, problems: loaded.problems }
   const problems = [...loaded.problems, ...doubts(loaded, vocabulary)]

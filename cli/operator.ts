@@ -1,0 +1,140 @@
+import { parseArgs } from 'node:util'
+import { type Operator, PageServer, probeResource, startOperator } from '@firebreak/operator'
+import { KubeConfig } from '@kubernetes/client-node'
+import { pino } from 'pino'
+import { type CliCommand, UsageError } from './command.ts'
+import { stopSignal } from './run.ts'
+
+const levels = ['debug', 'info', 'warn', 'error']
+
+export const operator: CliCommand = {
+  name: 'operator',
+  summary: 'run a replica of the operator in a cluster',
+  options: [
+    'service',
+    'certificate-secret',
+    'pod-labels',
+    'enforcer-image',
+    'envoy-image',
+    'webhook-port',
+    'control-port',
+    'metrics-port',
+    'health-port',
+    'log-level',
+  ],
+  help: `Runs a replica of the operator: webhooks and configuration streams, and as the leader the reconcilers.
+
+Usage: firebreak operator --service=NAME --certificate-secret=NAME --pod-labels=KEY=VALUE,…
+       --enforcer-image=IMAGE --envoy-image=IMAGE [OPTIONS]
+
+  --service NAME             the Service by which the API server (port 443) and the sidecars reach the operator
+  --certificate-secret NAME  where its certificate is kept; it is made where there is none
+  --pod-labels K=V,…         labels that the operator's pods are selected by
+  --enforcer-image IMAGE, --envoy-image IMAGE
+                             what is injected
+  --webhook-port PORT        (default 8443)
+  --control-port PORT        of the configuration streams, here and at the Service (default 18000)
+  --metrics-port PORT        Prometheus' metrics at /metrics (default 9090)
+  --health-port PORT         /healthz and /readyz (default 8081)
+  --log-level LEVEL          ${levels.join(', ')} (default info)
+
+Environment: FIREBREAK_POD_NAME, FIREBREAK_POD_NAMESPACE, FIREBREAK_SERVICE_ACCOUNT. The cluster is the one that it runs
+in, or that of KUBECONFIG.
+
+Exit code 0: stopped by SIGTERM, SIGINT or SIGHUP. 1: the API server can't be reached, or a port is taken.`,
+  async run(words) {
+    const { values } = parseArgs({
+      args: [...words],
+      options: {
+        service: { type: 'string' },
+        'certificate-secret': { type: 'string' },
+        'pod-labels': { type: 'string' },
+        'enforcer-image': { type: 'string' },
+        'envoy-image': { type: 'string' },
+        'webhook-port': { type: 'string', default: '8443' },
+        'control-port': { type: 'string', default: '18000' },
+        'metrics-port': { type: 'string', default: '9090' },
+        'health-port': { type: 'string', default: '8081' },
+        'log-level': { type: 'string', default: 'info' },
+      },
+    })
+    const level = values['log-level']
+    if (!levels.includes(level)) throw new UsageError(`--log-level is one of ${levels.join(', ')}`)
+    const namespace = variable('FIREBREAK_POD_NAMESPACE')
+    const service = needed('service', values.service)
+    const controlPort = port('control-port', values['control-port'])
+    const log = pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime })
+    const stopped = stopSignal()
+    let running: Operator | undefined
+    await using _health = await PageServer.start(port('health-port', values['health-port']), {
+      '/healthz': async () => ({ status: 200, body: 'ok\n' }),
+      '/readyz': async () =>
+        running ? { status: 200, body: 'ok\n' } : { status: 503, body: 'it is starting\n' },
+    })
+    const kubeConfig = new KubeConfig()
+    kubeConfig.loadFromDefault()
+    await using started = await startOperator({
+      kubeConfig,
+      replica: variable('FIREBREAK_POD_NAME'),
+      user: `system:serviceaccount:${namespace}:${variable('FIREBREAK_SERVICE_ACCOUNT')}`,
+      place: {
+        namespace,
+        podSelector: { matchLabels: parseLabels(needed('pod-labels', values['pod-labels'])) },
+        port: controlPort,
+      },
+      certificate: {
+        namespace,
+        name: needed('certificate-secret', values['certificate-secret']),
+        hosts: [service, `${service}.${namespace}`, `${service}.${namespace}.svc`],
+      },
+      webhooks: {
+        port: port('webhook-port', values['webhook-port']),
+        service: { namespace, name: service, port: 443 },
+      },
+      images: {
+        enforcer: needed('enforcer-image', values['enforcer-image']),
+        envoy: needed('envoy-image', values['envoy-image']),
+      },
+      stream: { port: controlPort },
+      control: `${service}.${namespace}.svc:${controlPort}`,
+      probe: probeResource,
+      log,
+    })
+    await using _metrics = await PageServer.start(port('metrics-port', values['metrics-port']), {
+      '/metrics': async () => ({ status: 200, ...(await started.metrics.text()) }),
+    })
+    running = started
+    log.info({}, 'this replica serves')
+    await stopped
+    running = undefined
+    log.info({}, 'this replica stops')
+    return 0
+  },
+}
+
+function needed(option: string, value: string | undefined): string {
+  if (value === undefined) throw new UsageError(`operator needs --${option}`)
+  return value
+}
+
+function port(option: string, value: string): number {
+  const number = Number(value)
+  if (!/^\d+$/.test(value) || number > 65_535) throw new UsageError(`--${option} takes a port number`)
+  return number
+}
+
+function parseLabels(text: string): Record<string, string> {
+  return Object.fromEntries(
+    text.split(',').map((item): [string, string] => {
+      const equals = item.indexOf('=')
+      if (equals < 1) throw new UsageError(`--pod-labels takes KEY=VALUE,…, not ${text}`)
+      return [item.slice(0, equals), item.slice(equals + 1)]
+    }),
+  )
+}
+
+function variable(name: string): string {
+  const value = process.env[name]
+  if (!value) throw new UsageError(`operator needs the environment variable ${name}`)
+  return value
+}

@@ -1,0 +1,3 @@
+export { PageServer } from './health.ts'
+export { type Operator, type OperatorLog, type OperatorOptions, startOperator } from './operator.ts'
+export { probeResource } from './reconcile/probe.ts'

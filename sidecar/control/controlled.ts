@@ -1,0 +1,208 @@
+/** The enforcer of an agent's pod: it gets its configuration from the operator, and keeps it in memory only. */
+import { join } from 'node:path'
+import type { ProtectedResource } from '@firebreak/crds'
+import type { QualifiedName } from '@firebreak/policy'
+import { type DeltaDiscoveryResponse, places, typeUrls } from '@firebreak/xds'
+import { Containment, type ContainmentOptions } from '../containment/containment.ts'
+import { endSessions, openAudit, openListener, protocols } from '../guarding.ts'
+import { identitiesFor } from '../listen/authenticate.ts'
+import type { Address, Listener } from '../listen/listener.ts'
+import { Runtime } from '../runtime.ts'
+import { inWords } from '../system-errors.ts'
+import { emptyConfiguration, type ReceivedConfiguration, readConfiguration } from './agent-configuration.ts'
+import { writeEnvoyConfiguration } from './envoy-configuration.ts'
+import { Readiness } from './readiness.ts'
+import { Relay } from './relay.ts'
+import { type ControlAddress, keepStream, type Subscriber } from './stream.ts'
+
+export interface ControlledOptions {
+  readonly control: ControlAddress
+  /** Where this pod's Envoy finds its sockets; nobody else may get at it. */
+  readonly runDirectory: string
+  readonly readyPort: number
+  /** By the name of the resource. */
+  readonly listen: ReadonlyMap<string, Address>
+  /** Of this pod. */
+  readonly pod: { readonly namespace: string; readonly name: string; readonly uid: string }
+  /** Absent: the port of the rules in the pod. */
+  readonly dns?: ContainmentOptions['dns']
+  /** Of the audit trail; undefined is standard output. */
+  readonly auditPath?: string | undefined
+  readonly onEvent: (event: ControlledEvent) => void
+}
+
+export type ControlledEvent =
+  | { readonly kind: 'ready'; readonly port: number }
+  | { readonly kind: 'connected' }
+  | { readonly kind: 'lost'; readonly reason: string }
+  | { readonly kind: 'applied'; readonly revision: string }
+  /** What was in force stays. */
+  | { readonly kind: 'refused'; readonly reason: string }
+  /** The agent is none any more: everything is refused. */
+  | { readonly kind: 'removed' }
+  | { readonly kind: 'listening'; readonly resource: string; readonly address: Address }
+  | { readonly kind: 'unsupported'; readonly resource: string; readonly type: string }
+  | { readonly kind: 'auditFailed'; readonly message: string }
+  | { readonly kind: 'auditRecovered' }
+  | { readonly kind: 'auditLost'; readonly lines: number }
+
+const nobodyToAsk = 'approvals are not available in this cluster yet'
+
+export class ControlledSidecar implements AsyncDisposable, Subscriber {
+  readonly #options: ControlledOptions
+  readonly #runtime: Runtime
+  readonly #relay: Relay
+  readonly #listeners = new Map<string, Listener>()
+  readonly #ending = new AbortController()
+  readonly #ticking: NodeJS.Timeout
+  #readiness: Readiness | undefined
+  #streaming: Promise<void> | undefined
+  #containment: Containment | undefined
+  #inForce: ReceivedConfiguration | undefined
+
+  /** @throws Error in words, when a port is taken or the run directory can't be written to. */
+  static async start(options: ControlledOptions): Promise<ControlledSidecar> {
+    const { runDirectory, readyPort, pod, onEvent } = options
+    const audit = await openAudit(options.auditPath, {
+      failed: ({ message }) => onEvent({ kind: 'auditFailed', message }),
+      recovered: () => onEvent({ kind: 'auditRecovered' }),
+    })
+    const runtime = new Runtime(emptyConfiguration(), audit)
+    runtime.approvalsProblem = nobodyToAsk
+    const relay = await Relay.open(join(runDirectory, places.configurationSocket))
+    const sidecar = new ControlledSidecar(options, runtime, relay)
+    try {
+      await writeEnvoyConfiguration(runDirectory, `${pod.namespace}/${pod.name}/${pod.uid}`)
+      sidecar.#readiness = await Readiness.open(readyPort, {
+        '/ready': () => sidecar.#problem,
+        '/ready/capture': () =>
+          sidecar.#problem ?? (relay.captures ? undefined : "Envoy doesn't capture connections yet"),
+      })
+      onEvent({ kind: 'ready', port: sidecar.#readiness.port })
+    } catch (error) {
+      await sidecar[Symbol.asyncDispose]()
+      throw error
+    }
+    sidecar.#streaming = keepStream(
+      options.control,
+      sidecar,
+      {
+        connected: () => onEvent({ kind: 'connected' }),
+        lost: (reason) => onEvent({ kind: 'lost', reason }),
+      },
+      sidecar.#ending.signal,
+    )
+    return sidecar
+  }
+
+  private constructor(options: ControlledOptions, runtime: Runtime, relay: Relay) {
+    this.#options = options
+    this.#runtime = runtime
+    this.#relay = relay
+    this.#ticking = setInterval(() => runtime.tick(), 1_000).unref()
+  }
+
+  subscriptions(): ReadonlyMap<string, ReadonlyMap<string, string>> {
+    const own = new Map<string, string>()
+    const inForce = this.#inForce
+    if (inForce) own.set(`${inForce.namespace}/${inForce.name}`, inForce.revision)
+    return new Map([[typeUrls.agentConfiguration, own], ...this.#relay.versions()])
+  }
+
+  async receive(
+    response: DeltaDiscoveryResponse,
+    answer: (refusal: string | undefined) => void,
+  ): Promise<void> {
+    if (response.typeUrl !== typeUrls.agentConfiguration) {
+      this.#relay.receive(response, answer)
+      return
+    }
+    const [resource] = response.resources
+    if (resource?.resource) {
+      const refusal = await this.#take(resource.resource.value)
+      if (refusal !== undefined) {
+        const revision = this.#runtime.configuration.snapshot.revision
+        this.#runtime.audit.notice('configuration.refused', { revision, problems: [refusal] })
+        this.#options.onEvent({ kind: 'refused', reason: refusal })
+      }
+      answer(refusal)
+      return
+    }
+    if (response.removedResources.length > 0 && this.#inForce) this.#remove()
+    answer(undefined)
+  }
+
+  /** Tells every session, closes the listeners and writes the rest of the audit. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    clearInterval(this.#ticking)
+    this.#ending.abort()
+    await this.#streaming
+    await endSessions(this.#runtime, [...this.#listeners.values()])
+    await this.#containment?.[Symbol.asyncDispose]()
+    await this.#relay[Symbol.asyncDispose]()
+    await this.#readiness?.[Symbol.asyncDispose]()
+    const lines = await this.#runtime.audit.close()
+    if (lines > 0) this.#options.onEvent({ kind: 'auditLost', lines })
+  }
+
+  /** Why the agent may not start yet. */
+  get #problem(): string | undefined {
+    return this.#inForce && this.#containment ? undefined : 'no configuration is in force yet'
+  }
+
+  /** @returns why it is not taken; then everything stays as it is. */
+  async #take(value: Uint8Array): Promise<string | undefined> {
+    const received = readConfiguration(value)
+    if (!received.ok) return received.error
+    const { namespace, name, revision, configuration } = received.value
+    if (namespace !== this.#options.pod.namespace) return `it is of namespace ${namespace}`
+    const before = this.#runtime.configuration
+    this.#runtime.apply(configuration)
+    try {
+      for (const resource of configuration.manifests.resources) await this.#listenFor(resource, name)
+      this.#containment ??= await Containment.open({
+        runtime: this.#runtime,
+        identity: `${namespace}/${name}` satisfies QualifiedName,
+        runDirectory: this.#options.runDirectory,
+        protocolFor: (type) => protocols[type]?.protocol,
+        ...(this.#options.dns && { dns: this.#options.dns }),
+      })
+    } catch (error) {
+      this.#runtime.apply(before)
+      return inWords(error)
+    }
+    this.#inForce = received.value
+    this.#runtime.audit.notice('configuration.applied', {
+      revision: configuration.snapshot.revision,
+      before: before.snapshot.revision,
+    })
+    this.#options.onEvent({ kind: 'applied', revision })
+    return undefined
+  }
+
+  #remove(): void {
+    const before = this.#runtime.configuration.snapshot.revision
+    const nothing = emptyConfiguration()
+    this.#runtime.apply(nothing)
+    this.#inForce = undefined
+    this.#runtime.audit.notice('configuration.applied', { revision: nothing.snapshot.revision, before })
+    this.#options.onEvent({ kind: 'removed' })
+  }
+
+  /** The port stays what it stands for: one whose resource is gone lets nobody in. */
+  async #listenFor(resource: ProtectedResource, identity: string): Promise<void> {
+    const { name } = resource.metadata
+    const asked = this.#options.listen.get(name)
+    const unused = identitiesFor(resource, this.#runtime.configuration).length === 0
+    if (!asked || unused || this.#listeners.has(name)) return
+    const { type } = resource.spec
+    const spoken = protocols[type]
+    if (!spoken) {
+      this.#options.onEvent({ kind: 'unsupported', resource: name, type })
+      return
+    }
+    const listener = await openListener(resource, spoken.protocol, this.#runtime, asked, identity)
+    this.#listeners.set(name, listener)
+    this.#options.onEvent({ kind: 'listening', resource: name, address: listener.address })
+  }
+}

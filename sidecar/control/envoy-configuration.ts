@@ -1,0 +1,47 @@
+/** What Envoy starts with: where it gets everything else. */
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { places } from '@firebreak/xds'
+
+/** https://www.envoyproxy.io/docs/envoy/latest/api-v3/config/bootstrap/v3/bootstrap.proto */
+export function envoyConfiguration(runDirectory: string, nodeId: string): object {
+  const source = { resource_api_version: 'V3', ads: {} }
+  const socket = (name: string) => ({ pipe: { path: join(runDirectory, name) } })
+  return {
+    node: { id: nodeId, cluster: 'firebreak' },
+    admin: { address: socket(places.adminSocket) },
+    dynamic_resources: {
+      ads_config: {
+        api_type: 'DELTA_GRPC',
+        transport_api_version: 'V3',
+        grpc_services: [{ envoy_grpc: { cluster_name: 'configuration' } }],
+      },
+      cds_config: source,
+      lds_config: source,
+    },
+    static_resources: {
+      clusters: [
+        {
+          name: 'configuration',
+          type: 'STATIC',
+          connect_timeout: '1s',
+          load_assignment: {
+            cluster_name: 'configuration',
+            endpoints: [{ lb_endpoints: [{ endpoint: { address: socket(places.configurationSocket) } }] }],
+          },
+          typed_extension_protocol_options: {
+            'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
+              '@type': 'type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions',
+              explicit_http_config: { http2_protocol_options: {} },
+            },
+          },
+        },
+      ],
+    },
+  }
+}
+
+export async function writeEnvoyConfiguration(runDirectory: string, nodeId: string): Promise<void> {
+  const place = join(runDirectory, places.envoyConfiguration)
+  await writeFile(place, JSON.stringify(envoyConfiguration(runDirectory, nodeId)), { mode: 0o644 })
+}
