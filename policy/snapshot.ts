@@ -178,12 +178,12 @@ class Snapshot implements PolicySnapshot {
     const access = identity.spec.access?.find(
       ({ resource }) => `${identity.metadata.namespace}/${resource}` === subject.resource,
     )
-    const granted =
-      access?.roles.includes(subject.role) ||
-      (access && elevations.some((elevation) => elevation.role === subject.role))
-    return granted
-      ? undefined
-      : `${principal.identity} has no access to role ${subject.role} of ${subject.resource}`
+    const elevated = elevations.some((elevation) => elevation.role === subject.role)
+    if (!access || !(elevated || access.roles.includes(subject.role)))
+      return `${principal.identity} has no access to role ${subject.role} of ${subject.resource}`
+    const needed = access.roleGroups?.find(({ role }) => role === subject.role)?.groups
+    if (elevated || !needed || needed.some((group) => principal.groups.includes(group))) return undefined
+    return `role ${subject.role} of ${subject.resource} needs group ${needed.join(' or ')}, which ${principal.identity} has not`
   }
 
   #classification(resource: QualifiedName): Classification {

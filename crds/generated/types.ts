@@ -193,6 +193,13 @@ export interface AgentIdentitySpec {
     resource: string
     /** Its roles; the first is the default. */
     roles: string[]
+    /** Roles that need a group, the identity's own or one that its token proves. Others need none. */
+    roleGroups?: ({
+      /** One of the roles. */
+      role: string
+      /** One of them is enough. */
+      groups: string[]
+    })[]
   })[]
   /** How long a session may live. */
   session: {

@@ -16,6 +16,7 @@ interface Parts {
   readonly identity?: string
   readonly account?: string
   readonly credential?: string
+  readonly access?: string
 }
 
 describe('sessions and what proves them', function () {
@@ -30,6 +31,7 @@ describe('sessions and what proves them', function () {
     authentication,
     identity = '',
     account = 'postgres',
+    access = 'roles: [agent]',
     credential = 'env: {password: SHOP_PASSWORD}',
   }: Parts): string => `
 apiVersion: firebreak.dev/v1alpha1
@@ -47,7 +49,7 @@ kind: AgentIdentity
 metadata: {name: tester}
 spec:
   authentication: {${authentication}}
-  access: [{resource: shop, roles: [agent]}]
+  access: [{resource: shop, ${access}}]
   ${identity}
 ---
 apiVersion: firebreak.dev/v1alpha1
@@ -131,6 +133,26 @@ spec:
     const administrator = await connect(await mint({ realm_access: { roles: ['dba'] } }))
     await administrator.query('CREATE TABLE t (id integer); DROP TABLE t')
     await Promise.all([reader.end(), administrator.end()])
+  })
+
+  it('have the roles that the groups of their token give, for as long as they do', async () => {
+    const parts = {
+      authentication: oidc(),
+      access: 'roles: [agent], roleGroups: [{role: agent, groups: [dba, operations]}]',
+    }
+    await start(parts)
+    await assert.rejects(connect(await mint()), {
+      code: '42501',
+      message: 'role agent of default/shop needs group dba or operations, which default/tester has not',
+    })
+    const agent = await connect(await mint({ groups: ['operations'] }))
+    await going(agent)
+    const ended = ending(agent)
+    await change({ ...parts, access: 'roles: [agent], roleGroups: [{role: agent, groups: [dba]}]' })
+    assert.equal(
+      await ended,
+      '57P01 role agent of default/shop needs group dba, which default/tester has not',
+    )
   })
 
   it('begin with the token of a service account, and name its pod', async () => {
