@@ -1,4 +1,5 @@
 /** Tests that need a cluster with nodes share one, which starts before the first of them and ends with the process. */
+import { canHaveNodes } from './cluster/cluster.ts'
 import { toStandardError } from './cluster/progress.ts'
 import { existing } from './providers/existing.ts'
 import { local } from './providers/local.ts'
@@ -48,8 +49,7 @@ export async function endSharedCluster(): Promise<void> {
 
 function chooseProvider(): ClusterProvider | undefined {
   const choice = process.env.FIREBREAK_CLUSTER
-  if (choice === undefined)
-    return process.platform === 'linux' && process.getuid?.() === 0 ? local : undefined
+  if (choice === undefined) return canHaveNodes() ? local : undefined
   const provider = providers[choice]
   if (provider === undefined)
     throw new Error(`FIREBREAK_CLUSTER must be one of ${Object.keys(providers).join(', ')}`)

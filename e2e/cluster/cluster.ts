@@ -21,9 +21,9 @@ import {
 } from './node/machine.ts'
 import { bridgeCommands, isClusterInterface, network } from './node/network.ts'
 import { ClusterNode, type NodeRecord } from './node/node.ts'
-import { findNodePrograms } from './node/programs.ts'
+import { findNodePrograms, type NodePrograms } from './node/programs.ts'
 import { ComponentProcess, processExists } from './process.ts'
-import { buildProgram } from './program/build.ts'
+import { buildProgram, type Program } from './program/build.ts'
 import { type Progress, toStandardError } from './progress.ts'
 
 export interface ClusterOptions {
@@ -61,11 +61,10 @@ export async function startCluster({
   outlivesParent = false,
   progress = toStandardError,
 }: ClusterOptions = {}): Promise<Cluster> {
-  if (process.platform !== 'linux' || process.getuid?.() !== 0)
+  if (!canHaveNodes())
     throw new Error('A cluster with nodes needs Linux and root; startControlPlane() needs neither')
   const program = await buildProgram(progress)
-  const programs = await findNodePrograms(progress)
-  const images = await imageStore(await standardImages(program, programs, progress), programs, progress)
+  const { programs, images } = await prepareNodes(program, progress)
   await untilFree(progress)
   const record: ClusterRecord = {
     ...(outlivesParent ? {} : { owner: process.pid }),
@@ -112,6 +111,25 @@ export async function startCluster({
     await stopCluster()
     throw error
   }
+}
+
+export function canHaveNodes(): boolean {
+  return process.platform === 'linux' && process.getuid?.() === 0
+}
+
+/** Compiles and fetches what takes long, so that no test has to wait for it; nodes' part only where there can be nodes. */
+export async function prepareCluster(progress: Progress = toStandardError): Promise<void> {
+  const program = await buildProgram(progress)
+  if (canHaveNodes()) await prepareNodes(program, progress)
+}
+
+async function prepareNodes(
+  program: Program,
+  progress: Progress,
+): Promise<{ programs: NodePrograms; images: string }> {
+  const programs = await findNodePrograms(progress)
+  const images = await imageStore(await standardImages(program, programs, progress), programs, progress)
+  return { programs, images }
 }
 
 /** The cluster that runs, or undefined. */

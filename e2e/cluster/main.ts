@@ -1,10 +1,11 @@
 /** npm run cluster -- up|down|status: the test cluster, by hand. */
 import { parseArgs } from 'node:util'
-import { type Cluster, findCluster, startCluster, stopCluster } from './cluster.ts'
+import { type Cluster, findCluster, prepareCluster, startCluster, stopCluster } from './cluster.ts'
 
 const usage = `npm run cluster -- up [--nodes N]     start the test cluster (Linux, root)
 npm run cluster -- status [--json]    whether it runs, and how to reach it
-npm run cluster -- down               stop it and remove all traces`
+npm run cluster -- down               stop it and remove all traces
+npm run cluster -- prepare            compile and fetch what a first start needs, and no more`
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -17,6 +18,9 @@ switch (positionals.join(' ')) {
     break
   case 'down':
     await stopCluster()
+    break
+  case 'prepare':
+    await prepareCluster()
     break
   case 'status':
     await print(await findCluster())

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { parse, stringify } from 'yaml'
-import { type Cluster, startCluster } from '../cluster/cluster.ts'
+import { type Cluster, canHaveNodes, startCluster } from '../cluster/cluster.ts'
 import { buildDebianImage } from '../cluster/images/build.ts'
 import { toolsImage } from '../cluster/images/standard.ts'
 import { network } from '../cluster/node/network.ts'
@@ -42,7 +42,7 @@ function pod(namespace: string, name: string, container: object = {}, spec: obje
 }
 
 // nodes need rights that not everyone who runs the tests has
-if (process.platform === 'linux' && process.getuid?.() === 0) {
+if (canHaveNodes()) {
   describe('a cluster with nodes', function () {
     this.timeout('2m')
     let cluster: Cluster
