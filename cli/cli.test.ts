@@ -83,6 +83,14 @@ describe('firebreak', function () {
         database: 'shop',
         rules,
         classification: '[{tags: [pii/ssn], columns: [public.customers.ssn]}]',
+        more: `---
+apiVersion: firebreak.dev/v1alpha1
+kind: GuardrailPolicy
+metadata: {name: administrators}
+spec:
+  appliesTo: {groups: [dba]}
+  rules: [{name: truncate, match: {actions: ["sql:truncate"]}, effect: allow}]
+`,
       }),
     )
     process.env.SHOP_PASSWORD = shop.postgres.password
@@ -107,6 +115,10 @@ describe('firebreak', function () {
       denied.out,
       /^deny {3}policy default\/guard, rule keep\n {7}sql:delete on table public\.orders is denied\n {7}"Ask a person\."$/m,
     )
+    const truncate = ['tester', 'shop', '--', 'truncate carts']
+    assert.equal(firebreak('explain', '--config', directory, ...truncate).status, 1)
+    const proven = firebreak('explain', '--config', directory, '--group', 'dba', ...truncate)
+    assert.match(proven.out, /^allow {2}policy default\/administrators, rule truncate$/m)
     assert.equal((await shop.admin('shop', 'SELECT count(*) FROM orders')).rows[0].count, '3')
   })
 

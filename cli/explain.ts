@@ -7,13 +7,14 @@ import { showProblem, style } from './output.ts'
 export const explain: CliCommand = {
   name: 'explain',
   summary: 'show which decision an identity gets for a command, and why',
-  options: ['config', 'namespace', 'role', 'json'],
+  options: ['config', 'namespace', 'role', 'group', 'json'],
   help: `Shows which decision an identity gets for a command, and why. The command is not run, but the resource is asked
 for its catalogue, since names mean nothing without it.
 
-Usage: firebreak explain --config DIR [--namespace NS] [--role ROLE] [--json] IDENTITY RESOURCE -- COMMAND
+Usage: firebreak explain --config DIR [--namespace NS] [--role ROLE] [--group GROUP]… [--json] IDENTITY RESOURCE -- COMMAND
 
-  --role ROLE   default: the first role that the identity has
+  --role ROLE     default: the first role that the identity has
+  --group GROUP   one that its token proves, besides the identity's own
 
 Exit code 0: allowed. 1: denied or held, or the resource can't be asked.`,
   async run(words) {
@@ -26,6 +27,7 @@ Exit code 0: allowed. 1: denied or held, or the resource can't be asked.`,
         config: { type: 'string' },
         namespace: { type: 'string', default: 'default' },
         role: { type: 'string' },
+        group: { type: 'string', multiple: true, default: [] },
         json: { type: 'boolean' },
       },
     })
@@ -62,7 +64,12 @@ Exit code 0: allowed. 1: denied or held, or the resource can't be asked.`,
       throw new UsageError(`${identityName} may not use ${resourceName}; ${listed(known, 'that it may use')}`)
     }
     const subject: Subject = {
-      chain: [{ identity: `${values.namespace}/${identityName}`, groups: identity.spec.groups ?? [] }],
+      chain: [
+        {
+          identity: `${values.namespace}/${identityName}`,
+          groups: [...(identity.spec.groups ?? []), ...values.group],
+        },
+      ],
       resource: `${values.namespace}/${resourceName}`,
       role,
     }
