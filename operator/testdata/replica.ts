@@ -1,0 +1,28 @@
+/** The program of {@link ReplicaProcess}. */
+import { KubeConfig } from '@kubernetes/client-node'
+import { startOperator } from '../operator.ts'
+import { probeResource } from '../reconcile/probe.ts'
+import type { ReplicaSettings } from './replica-process.ts'
+
+const settings = JSON.parse(process.argv[2] ?? '') as ReplicaSettings
+const kubeConfig = new KubeConfig()
+kubeConfig.loadFromFile(settings.kubeconfig)
+const write = (fields: object, message: string): void => console.log(message, JSON.stringify(fields))
+const operator = await startOperator({
+  kubeConfig,
+  replica: settings.replica,
+  user: settings.user,
+  place: { namespace: 'firebreak-system', podSelector: { matchLabels: { app: 'operator' } }, port: 18000 },
+  certificate: { namespace: 'firebreak-system', name: 'firebreak-operator', hosts: ['127.0.0.1'] },
+  webhooks: { host: '127.0.0.1', port: 0, outside: true },
+  images: { enforcer: 'firebreak/sidecar:test', envoy: 'envoyproxy/envoy:test' },
+  stream: { host: '127.0.0.1', port: settings.controlPort },
+  control: 'firebreak-operator.firebreak-system.svc:18000',
+  probe: probeResource,
+  log: { error: write, info: write },
+})
+const { controlPort, controlCa } = operator
+process.send?.({ controlPort, controlCa })
+process.once('SIGTERM', () => {
+  void operator[Symbol.asyncDispose]().then(() => process.exit(0))
+})

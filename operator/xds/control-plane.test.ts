@@ -1,0 +1,257 @@
+import assert from 'node:assert/strict'
+import type pg from 'pg'
+import { parse } from 'yaml'
+import type { ControlPlane } from '../../e2e/index.ts'
+import { type ApiServer, startApiServer } from '../../test/api-server.ts'
+import { Shop } from '../../test/shop.ts'
+import { SidecarProcess } from '../../test/sidecar-process.ts'
+import { guardrailPolicies } from '../kubernetes/objects.ts'
+import { ReplicaProcess } from '../testdata/replica-process.ts'
+
+const manifests = (address: string, password: string, rules: string): string => `apiVersion: v1
+kind: Namespace
+metadata: {name: agents}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: bot, namespace: agents}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: shop-agent, namespace: agents}
+stringData: {username: postgres, password: "${password}"}
+---
+apiVersion: firebreak.dev/v1alpha1
+kind: ProtectedResource
+metadata: {name: shop, namespace: agents}
+spec:
+  type: postgresql
+  address: ${address}
+  database: shop
+  tls: {mode: disable}
+  roles: [{name: agent, credential: {secret: {name: shop-agent}}}]
+---
+apiVersion: firebreak.dev/v1alpha1
+kind: AgentIdentity
+metadata: {name: support-bot, namespace: agents}
+spec:
+  workload: {podSelector: {matchLabels: {app: support-bot}}}
+  access: [{resource: shop, roles: [agent]}]
+---
+${policy(rules)}`
+
+function policy(rules: string): string {
+  return `apiVersion: firebreak.dev/v1alpha1
+kind: GuardrailPolicy
+metadata: {name: guard, namespace: agents}
+spec:
+  rules:
+    - {name: all, match: {actions: ["sql:*"]}, effect: allow}
+${rules}`
+}
+
+const noDrop = '    - {name: no-drop, match: {actions: ["sql:drop"]}, effect: deny}\n'
+const noDelete = '    - {name: no-delete, match: {actions: ["sql:delete"]}, effect: deny}\n'
+
+describe("an agent's sidecar and the operator", function () {
+  this.timeout(60_000)
+  const stack = new AsyncDisposableStack()
+  let api: ApiServer
+  let cluster: ControlPlane
+  let shop: Shop
+  let replica: ReplicaProcess
+  let sidecar: SidecarProcess
+  let startReplica: (controlPort: number) => Promise<ReplicaProcess>
+
+  const apply = async (text: string): Promise<void> => {
+    await cluster.kubectl.run(['apply', '-f', '-'], { input: text })
+  }
+  const eventually = async (read: () => Promise<string> | string, wanted: RegExp): Promise<string> => {
+    const until = Date.now() + 20_000
+    let seen = ''
+    while (Date.now() < until) {
+      seen = await read()
+      if (wanted.test(seen)) return seen
+      await new Promise((resolve) => setTimeout(resolve, 50))
+    }
+    assert.match(seen, wanted, `${replica.log}\n${sidecar?.log}`)
+    return seen
+  }
+  const identity = async (path: string): Promise<string> =>
+    await cluster.kubectl.run([
+      'get',
+      'agentidentity',
+      'support-bot',
+      '-n',
+      'agents',
+      '-o',
+      `jsonpath=${path}`,
+    ])
+  const contained = (): Promise<string> =>
+    identity(
+      '{.status.containedPods}/{.status.pods} {.status.conditions[?(@.type=="Contained")].status} {.status.conditions[?(@.type=="Contained")].message}',
+    )
+  const connect = async (): Promise<pg.Client> =>
+    await shop.connect({ host: '127.0.0.1', port: sidecar.ports.get('shop') ?? 0 }, 'shop')
+  const attempt = async (client: pg.Client, sql: string): Promise<string> =>
+    await client.query(sql).then(
+      ({ rows }) => JSON.stringify(rows),
+      (error: Error) => error.message,
+    )
+
+  before(async function () {
+    this.timeout('45m')
+    api = stack.use(await startApiServer(['namespace', 'garbagecollector']))
+    cluster = api.cluster
+    shop = stack.use(await Shop.start())
+    await shop.create('shop')
+    await cluster.kubectl.run(['create', 'namespace', 'firebreak-system'])
+    const user = await cluster.user({ name: 'firebreak-operator', groups: ['system:masters'] })
+    startReplica = async (controlPort) =>
+      stack.use(
+        await ReplicaProcess.start({
+          kubeconfig: user.kubeconfig,
+          user: user.name,
+          replica: 'one',
+          controlPort,
+        }),
+      )
+    replica = await startReplica(0)
+    const { host, port, password } = shop.postgres
+    await apply(manifests(`${host}:${port}`, password, noDrop))
+    await eventually(
+      () => cluster.kubectl.run(['get', 'namespace', 'agents', '-o', 'jsonpath={.metadata.labels}']),
+      /firebreak.dev\/agents/,
+    )
+    await apply(
+      JSON.stringify({
+        apiVersion: 'v1',
+        kind: 'Pod',
+        metadata: { name: 'bot-1', namespace: 'agents', labels: { app: 'support-bot' } },
+        spec: { serviceAccountName: 'bot', containers: [{ name: 'agent', image: 'x' }] },
+      }),
+    )
+    const uid = await cluster.kubectl.run([
+      'get',
+      'pod',
+      'bot-1',
+      '-n',
+      'agents',
+      '-o',
+      'jsonpath={.metadata.uid}',
+    ])
+    const token = await cluster.kubectl.run([
+      ...['create', 'token', 'bot', '-n', 'agents', '--audience=firebreak-control'],
+      ...['--bound-object-kind=Pod', '--bound-object-name=bot-1', `--bound-object-uid=${uid}`],
+    ])
+    sidecar = stack.use(
+      await SidecarProcess.start({
+        control: `127.0.0.1:${replica.controlPort}`,
+        ca: replica.controlCa,
+        token: token.trim(),
+        pod: { namespace: 'agents', name: 'bot-1', uid },
+        listen: ['shop'],
+      }),
+    )
+    await eventually(() => sidecar.log, /is in force/)
+  })
+  after(() => stack.disposeAsync())
+
+  it('is ready with a configuration in force, and the status says so', async () => {
+    assert.equal(await sidecar.probe('/ready'), 200)
+    assert.equal(await sidecar.probe('/ready/capture'), 503, 'there is no Envoy here')
+    await eventually(contained, /^1\/1 True all 1 pods have the revision in force$/)
+    const client = await connect()
+    assert.equal(await attempt(client, 'SELECT 1 AS one'), '[{"one":1}]')
+    assert.match(await attempt(client, 'DROP TABLE orders'), /no-drop/)
+    await client.end()
+  })
+
+  it('puts a changed policy in force in live sessions, at once', async () => {
+    const client = await connect()
+    assert.equal(await attempt(client, 'DELETE FROM orders WHERE id = -1'), '[]')
+    const { revision } = JSON.parse(await identity('{.status}')) as { revision: string }
+    const { spec } = parse(policy(noDrop + noDelete)) as { spec: object }
+    const startedAt = performance.now()
+    await api.client.merge(guardrailPolicies, 'guard', 'agents', { spec })
+    await eventually(() => attempt(client, 'DELETE FROM orders WHERE id = -1'), /no-delete/)
+    const milliseconds = performance.now() - startedAt
+    console.log(`        in force ${milliseconds.toFixed(0)} ms after the API server was asked`)
+    assert.ok(milliseconds < 5_000, `${milliseconds} ms`)
+    await eventually(contained, /^1\/1 True/)
+    assert.notEqual((JSON.parse(await identity('{.status}')) as { revision: string }).revision, revision)
+    await client.end()
+  })
+
+  it('refuses what it does not understand, keeps what it has, and the status says why', async () => {
+    await apply(policy(`${noDelete}    - {name: typo, match: {actions: ["sql:dorp"]}, effect: deny}\n`))
+    const said = await eventually(contained, /^0\/1 False/)
+    assert.match(
+      said,
+      /the sidecar of bot-1 refused the configuration: .*there is no action sql:dorp; did you mean sql:drop/,
+    )
+    const client = await connect()
+    assert.match(await attempt(client, 'DROP TABLE orders'), /no-drop/, 'the last good policy is in force')
+    assert.equal(await sidecar.probe('/ready'), 200)
+    await apply(policy(noDelete))
+    await eventually(contained, /^1\/1 True/)
+    await client.end()
+  })
+
+  it('uses a rotated Secret for the next session', async () => {
+    const password = 'rotated-password'
+    await shop.admin('postgres', `ALTER ROLE postgres PASSWORD '${password}'`)
+    const stale = await connect().catch((error: Error) => error)
+    assert.ok(stale instanceof Error, 'the old password is not taken any more')
+    await cluster.kubectl.run([
+      ...['patch', 'secret', 'shop-agent', '-n', 'agents', '--type=merge'],
+      ...['-p', JSON.stringify({ stringData: { password } })],
+    ])
+    await eventually(
+      () =>
+        connect().then(
+          (client) => client.end().then(() => 'connected'),
+          (error: Error) => error.message,
+        ),
+      /^connected$/,
+    )
+    await eventually(contained, /^1\/1 True/)
+    assert.ok(!sidecar.log.includes(password) && !replica.log.includes(password))
+  })
+
+  it('goes on when the operator is killed, and takes the next change from the next one', async () => {
+    const client = await connect()
+    await replica.end('SIGKILL')
+    await eventually(() => sidecar.log, /no connection to the operator/)
+    assert.match(await attempt(client, 'DELETE FROM orders'), /no-delete/)
+    const another = await connect()
+    assert.equal(await attempt(another, 'SELECT 1 AS one'), '[{"one":1}]')
+    assert.equal(await sidecar.probe('/ready'), 200)
+    replica = await startReplica(replica.controlPort)
+    await apply(policy(noDrop))
+    await eventually(() => attempt(client, 'DROP TABLE nothing_of_that_name'), /no-drop/)
+    await eventually(contained, /^1\/1 True/)
+    await client.end()
+    await another.end()
+  })
+
+  it('is let in no more once its pod is gone, and keeps what it has', async () => {
+    await cluster.kubectl.run(['delete', 'pod', 'bot-1', '-n', 'agents', '--grace-period=0', '--force'])
+    await eventually(() => sidecar.log, /no connection to the operator \(the pod is gone\)/)
+    await eventually(
+      () => sidecar.log,
+      /no connection to the operator \((the token is not valid|the pod is not the pod of an agent)\)/,
+    )
+    const client = await connect()
+    assert.match(await attempt(client, 'DROP TABLE orders'), /no-drop/)
+    await client.end()
+  })
+
+  it('tells its sessions when it is stopped, and leaves nothing', async () => {
+    const client = await connect()
+    const ended = new Promise<string>((resolve) => client.once('error', (error) => resolve(error.message)))
+    assert.equal(await sidecar.end('SIGTERM'), 0, sidecar.log)
+    assert.match(await ended, /Firebreak|gateway|stop|shut|terminat/i)
+    assert.match(sidecar.audit, /"event":"session.end"/)
+  })
+})
