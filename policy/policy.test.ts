@@ -423,6 +423,20 @@ describe('policy', () => {
       /x; what can't be analysed/,
     ],
     [
+      'a rule for everything of another protocol allows nothing of this one',
+      [{ name: 'a', effect: 'allow', match: { actions: ['k8s:*'] } }],
+      { ...read(['id']), opaque: ['x'] },
+      'deny',
+      /x; what can't be analysed/,
+    ],
+    [
+      'a rule for everything of this protocol allows what is opaque',
+      [{ name: 'a', effect: 'allow', match: { actions: ['k8s:*', 'sql:*'] } }],
+      { ...read(['id']), opaque: ['x'] },
+      'allow',
+      /allowed/,
+    ],
+    [
       'a deny rule is taken to match what is opaque',
       [
         { name: 'a', effect: 'allow', match: {} },

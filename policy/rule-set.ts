@@ -6,6 +6,7 @@ import type { Decision, FieldMask, MaskStrategy, Principal, RuleReference, Subje
 import { describeSource, describeTouch } from './describe.ts'
 import { approvalTerms } from './holding.ts'
 import {
+  allowsAll,
   type CompiledRule,
   compileGrant,
   coversTouch,
@@ -119,7 +120,7 @@ export class RuleSet {
 
   /** Whether people have granted for a while all that a rule wants to ask them about. */
   #elevated(rule: CompiledRule, command: Command): boolean {
-    if (this.#elevations.some((elevation) => elevation.unrestricted)) return true
+    if (this.#elevations.some((elevation) => allowsAll(elevation, command))) return true
     if (command.opaque.length > 0) return false
     const asked = command.touches.filter((touch) => matchTouch(rule, touch, this.#classification) !== 'none')
     return asked.length > 0 && asked.every((touch) => this.#covered(touch, this.#elevations))
@@ -152,7 +153,7 @@ export class RuleSet {
   #notAllowed(command: Command, input: ConditionInput): Explanation | undefined {
     const [opaque] = command.opaque
     if (opaque !== undefined) {
-      if (this.#rules.allow.some((rule) => rule.unrestricted)) return undefined
+      if (this.#rules.allow.some((rule) => allowsAll(rule, command))) return undefined
       return {
         reason: `${opaque}; what can't be analysed is allowed only by a rule that allows everything`,
         matched: [`opaque: ${opaque}`],
@@ -182,7 +183,7 @@ export class RuleSet {
     const [touch] = command.touches.filter((candidate) => candidate.origin === 'direct')
     const covers = (rule: CompiledRule): boolean =>
       touch === undefined
-        ? rule.unrestricted
+        ? allowsAll(rule, command)
         : coversTouch(rule, touch, this.#classification) !== 'none' &&
           (rule.condition?.(input, false) ?? true)
     return this.#rules.allow.find(covers)?.reference

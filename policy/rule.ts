@@ -1,7 +1,7 @@
 /** One rule of a policy, compiled: what it matches. */
 import type { GuardrailPolicySpec } from '@firebreak/crds'
 import type { Classification } from './classification.ts'
-import type { Command, Source, Touch } from './command.ts'
+import { actionFamilies, type Command, type Source, type Touch } from './command.ts'
 import { type Condition, type ConditionInput, compileCondition } from './condition.ts'
 import type { QualifiedName, RuleReference } from './decision.ts'
 import { describeTouch } from './describe.ts'
@@ -14,7 +14,7 @@ export interface CompiledRule {
   /** `policy/rule`, for an order that doesn't depend on how things were written. */
   readonly sortKey: string
   readonly spec: RuleSpec
-  /** Nothing narrows it: it matches whatever a command does. */
+  /** Nothing but the family of its actions narrows it: {@link allowsAll} asks for that too. */
   readonly unrestricted: boolean
   readonly actions: readonly ((action: string) => boolean)[] | undefined
   readonly objects: readonly NamePattern[] | undefined
@@ -38,6 +38,11 @@ export function compileRule(policy: QualifiedName, spec: RuleSpec): CompiledRule
     tags: tags?.map(compileGlob),
     condition: condition === undefined ? undefined : compileCondition(condition),
   }
+}
+
+/** Whether a rule matches whatever a command does. `ssh:*` is everything of another protocol, and nothing of this one. */
+export function allowsAll({ unrestricted, actions }: CompiledRule, { resourceType }: Command): boolean {
+  return unrestricted && (!actions || actions.some((matches) => matches(`${actionFamilies[resourceType]}:`)))
 }
 
 /** What was granted beside the rules, as an allow rule. */
