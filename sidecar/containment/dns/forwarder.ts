@@ -1,6 +1,6 @@
 /** The only DNS server that an agent reaches: answers what it may ask, from the cluster's resolver. */
 import { createSocket, type Socket as DatagramSocket } from 'node:dgram'
-import { createServer, type Server, type Socket } from 'node:net'
+import { createServer, isIPv6, type Server, type Socket } from 'node:net'
 import type { Question } from 'dns-packet'
 import { type Clock, Deadline } from '../../clock.ts'
 import type { Refusals } from '../refusals.ts'
@@ -67,7 +67,8 @@ export class Forwarder implements AsyncDisposable {
   }
 
   async #listen(host: string): Promise<void> {
-    const socket = createSocket({ type: host.includes(':') ? 'udp6' : 'udp4', ipv6Only: true })
+    const six = isIPv6(host)
+    const socket = createSocket({ type: six ? 'udp6' : 'udp4', ipv6Only: six })
     const port = this.port
     await new Promise<void>((resolve, reject) => {
       socket.once('error', reject).bind(port, host, resolve)
@@ -83,7 +84,7 @@ export class Forwarder implements AsyncDisposable {
     const server = createServer((client) => this.#serve(client))
     server.maxConnections = mostClients
     await new Promise<void>((resolve, reject) => {
-      server.once('error', reject).listen({ port: this.port, host, ipv6Only: true }, resolve)
+      server.once('error', reject).listen({ port: this.port, host, ipv6Only: six }, resolve)
     })
     this.#servers.push(server)
   }

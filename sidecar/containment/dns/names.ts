@@ -25,10 +25,10 @@ export type NameVerdict =
 
 const plainTypes: ReadonlySet<string> = new Set(['A', 'AAAA', 'CNAME'])
 /**
- * Asked for by browsers along with addresses; going without is what they do where there is none. With one, a client could hide
- * the server's name that its connection is known by.
+ * SVCB and HTTPS, by their numbers, which is how dns-packet writes what it has no name for. Browsers ask for them along
+ * with addresses and do without. With one, a client could hide the server's name that its connection is known by.
  */
-const optionalTypes: ReadonlySet<string> = new Set(['HTTPS', 'SVCB', 'UNKNOWN_64', 'UNKNOWN_65'])
+const optionalTypes: ReadonlySet<string> = new Set(['UNKNOWN_64', 'UNKNOWN_65'])
 /** Of what stands before the namespace. A Service's name has up to 63, and a port and protocol may come before it. */
 const longestUnlisted = 100
 
@@ -61,12 +61,14 @@ function refused(reason: string): NameVerdict {
 function isListedWithin(name: string, { isListed, searchDomains }: NameRules): boolean {
   // _postgresql._tcp.orders-db is about orders-db
   const host = name.replace(/^_[a-z0-9-]+\._(tcp|udp)\./, '')
-  const shorter = searchDomains.flatMap((domain) =>
-    host.endsWith(`.${domain}`) ? [host.slice(0, -domain.length - 1)] : [],
-  )
-  return [host, ...shorter].some(
-    (form) => isListed(form) || searchDomains.some((domain) => isListed(`${form}.${domain}`)),
-  )
+  const withShorter = (form: string): string[] => [
+    form,
+    ...searchDomains.flatMap((domain) =>
+      form.endsWith(`.${domain}`) ? [form.slice(0, -domain.length - 1)] : [],
+    ),
+  ]
+  const withLonger = (form: string): string[] => [form, ...searchDomains.map((domain) => `${form}.${domain}`)]
+  return withShorter(host).flatMap(withLonger).flatMap(withShorter).some(isListed)
 }
 
 /** @returns what stands before `.NAMESPACE.svc.DOMAIN`, where it is the agent's namespace. */
