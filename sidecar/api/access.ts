@@ -46,13 +46,18 @@ export function accessRoutes(runtime: Runtime): readonly Route[] {
       method: 'POST',
       path: '/v1/elevations',
       schema,
-      handle: async ({ caller, body }) => {
+      handle: async ({ caller, body, user }) => {
         const { for: duration, reason, ...ask } = body as Body
-        const made = await requestAccess(runtime, chainOf(caller), {
-          ...ask,
-          duration,
-          justification: reason,
-        })
+        const made = await requestAccess(
+          runtime,
+          chainOf(caller),
+          {
+            ...ask,
+            duration,
+            justification: reason,
+          },
+          user(),
+        )
         return made.ok ? { status: 201, body: shown(made.value) } : failure(403, made.error)
       },
     },

@@ -3,6 +3,7 @@ import type { ApprovalRequest } from '@firebreak/crds'
 import type { QualifiedName, Subject } from '@firebreak/policy'
 import type { Runtime } from '../runtime.ts'
 import type { Result } from '../session.ts'
+import { agentUser } from './system-users.ts'
 
 export interface AccessRequest {
   /** Name of the resource, in the identity's namespace. */
@@ -23,6 +24,8 @@ export async function requestAccess(
   { approvals, approvalsProblem, configuration }: Runtime,
   chain: Subject['chain'],
   { resource: name, role, actions, objects, duration, justification, breakGlass = false }: AccessRequest,
+  /** UID of the process that asks, where it can be told. */
+  user?: number,
 ): Promise<Result<ApprovalRequest, string>> {
   const { identity } = chain.at(-1) ?? chain[0]
   if (!approvals) return failed(approvalsProblem ?? `no policy lets ${identity} ask for more rights`)
@@ -48,7 +51,7 @@ export async function requestAccess(
     breakGlass,
   }
   try {
-    return await approvals.requestAccess(subject, ask, configuration.snapshot)
+    return await approvals.requestAccess(subject, ask, configuration.snapshot, await agentUser(user))
   } catch (error) {
     return failed(
       `the request could not be recorded: ${error instanceof Error ? error.message : String(error)}`,

@@ -45,6 +45,7 @@ export class Elevations {
     subject: Subject,
     ask: AccessAsk,
     snapshot: PolicySnapshot,
+    agentUser: string | undefined,
   ): Promise<Result<ApprovalRequest, string>> {
     const justification = ask.justification.trim()
     if (justification === '') return failed('a reason is needed')
@@ -57,6 +58,7 @@ export class Elevations {
     if (!offer) return failed(notOffered(subject, offers))
     const request = requestFor(subject, { ...ask, justification }, offer, this.#registry.now)
     const same = this.#registry.boundTo(bindingOfRequest(request))
+    if (same && agentUser !== undefined) same.askers.add(agentUser)
     if (same) return { ok: true, value: same.request }
     const { namespace } = request.metadata
     if (this.#registry.countOf(namespace, request.spec.identity) >= maximumOpen)
@@ -64,6 +66,7 @@ export class Elevations {
         `${namespace}/${request.spec.identity} has ${maximumOpen} open requests, and that is the most it may have`,
       )
     const entry = await this.#registry.add(request)
+    if (agentUser !== undefined) entry.askers.add(agentUser)
     this.#registry.tell('requested', request)
     if (offer.breakGlass) {
       await this.#registry.grant(entry)

@@ -140,6 +140,28 @@ describe('the file of a request', function () {
     await until(() => !readdirSync(desk.directory).includes('worker-forged.yaml'))
   })
 
+  it('is put back when somebody decides too late, which is no crime', async () => {
+    const before = desk.read(name)
+    desk.decide(name, 'Denied', 'no')
+    await ask.outcome
+    await until(() => desk.read(name).status?.state === 'Denied')
+    await delay(300)
+    writeFileSync(
+      desk.path(name),
+      formatRequest({ ...before, spec: { ...before.spec, decision: 'Approved' } }),
+    )
+    const refused = await until(() => desk.lines.find(({ event }) => event === 'approval.refused'))
+    assert.equal(refused.reason, 'it is denied already')
+    await until(() => desk.read(name).status?.state === 'Denied')
+    assert.deepEqual(
+      desk.lines.filter(({ event }) => event === 'signal'),
+      [],
+    )
+    writeFileSync(desk.path(name), formatRequest({ ...before, status: { state: 'Approved' } }))
+    await tampered()
+    await until(() => desk.read(name).status?.state === 'Denied')
+  })
+
   it('may be half written for a moment', async () => {
     const whole = formatRequest({
       ...desk.read(name),

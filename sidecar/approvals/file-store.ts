@@ -6,7 +6,7 @@
  * a removed file gives nothing, whether the runner is up or not.
  */
 import { type BigIntStats, type FSWatcher, lstatSync, statSync, watch } from 'node:fs'
-import { lstat, mkdir, readdir, readFile, rm } from 'node:fs/promises'
+import { lstat, mkdir, readdir, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { ApprovalRequest } from '@firebreak/crds'
 import { ProcessLock } from './process-lock.ts'
@@ -15,9 +15,9 @@ import {
   formatRequest,
   parseRequest,
   readWritten,
-  removeFile,
   replaceFile,
   sameVersion,
+  syncDirectory,
 } from './request-file.ts'
 import { type ApprovalStore, type Attempt, isFinished } from './store.ts'
 import { systemUser } from './system-users.ts'
@@ -26,6 +26,8 @@ import { systemUser } from './system-users.ts'
 const lookEvery = 1_000
 /** A file that is being written is left alone until it has not changed for so long. */
 const settlesIn = 50
+/** Files of requests that are not open are looked at at most this often. */
+const othersEvery = 200
 /** Finished requests are kept for people to read, the youngest so many. */
 const maximumFinished = 1_000
 
@@ -42,14 +44,17 @@ interface OpenFile {
 export class FileStore implements ApprovalStore {
   readonly directory: string
   readonly #own: string
+  /** Where the runner's copies of finished requests are. */
+  readonly #ownFinished: string
   /** Whoever can write to the directory can put another folder there; what is written into that holds nothing. */
   readonly #ownInode: number
   /** For files that approvers read: a directory that a group may enter has approvers in it. */
   readonly #mode: number
   readonly #lock: ProcessLock
   readonly #files = new Map<string, OpenFile>()
-  /** Files of requests that are finished, or never were this runner's: looked at once. */
-  readonly #others = new Set<string>()
+  /** Files of requests that are finished, or never were this runner's, in the version that was looked at. */
+  readonly #others = new Map<string, FileVersion>()
+  #othersAt = 0
   /** The last write of each request. */
   readonly #writes = new Map<string, Promise<void>>()
   readonly #watcher: FSWatcher | undefined
@@ -71,6 +76,7 @@ export class FileStore implements ApprovalStore {
       throw new Error(
         `${own} has to be a directory of this user's own, with mode 0700: others could write approvals`,
       )
+    await mkdir(join(own, 'finished'), { recursive: true, mode: 0o700 })
     const shared = statSync(directory)
     if ((shared.mode & 0o002) !== 0)
       throw new Error(`everybody can write to ${directory}: take that right away`)
@@ -81,6 +87,7 @@ export class FileStore implements ApprovalStore {
   private constructor(directory: string, own: string, inode: number, mode: number, lock: ProcessLock) {
     this.directory = directory
     this.#own = own
+    this.#ownFinished = join(own, 'finished')
     this.#ownInode = inode
     this.#mode = mode
     this.#lock = lock
@@ -163,7 +170,8 @@ export class FileStore implements ApprovalStore {
     const { name } = request.metadata
     this.#files.delete(name)
     await replaceFile(this.#path(name), formatRequest(request), this.#mode)
-    await removeFile(join(this.#own, `${name}.yaml`))
+    await rename(join(this.#own, `${name}.yaml`), join(this.#ownFinished, `${name}.yaml`))
+    await syncDirectory(this.#own)
     if (this.#finished++ % 100 === 0) await this.#removeOld()
   }
 
@@ -172,7 +180,9 @@ export class FileStore implements ApprovalStore {
     if (finished.length <= maximumFinished) return
     const dated = finished.map((name) => ({ name, at: versionAt(this.#path(name))?.modified ?? 0n }))
     dated.sort((a, b) => (a.at < b.at ? -1 : 1))
-    for (const { name } of dated.slice(0, -maximumFinished)) await rm(this.#path(name), { force: true })
+    for (const { name } of dated.slice(0, -maximumFinished))
+      for (const path of [this.#path(name), join(this.#ownFinished, `${name}.yaml`)])
+        await rm(path, { force: true })
   }
 
   #path(name: string): string {
@@ -206,7 +216,7 @@ export class FileStore implements ApprovalStore {
         void this.#tell(name)
       }
     }
-    void this.#lookForStrangers()
+    void this.#lookAtOthers(now)
   }
 
   async #tell(name: string): Promise<void> {
@@ -232,25 +242,45 @@ export class FileStore implements ApprovalStore {
     }
   }
 
-  /** A file that claims to be an open request and is none of this runner's would mislead people; it never has effect. */
-  async #lookForStrangers(): Promise<void> {
+  /** A file that claims to be an open request and is none would mislead people; it never has effect. */
+  async #lookAtOthers(now: number): Promise<void> {
+    if (now - this.#othersAt < othersEvery) return
+    this.#othersAt = now
     try {
       const names = new Set(await requestFiles(this.directory))
-      for (const name of this.#others) if (!names.has(name)) this.#others.delete(name)
+      for (const name of this.#others.keys()) if (!names.has(name)) this.#others.delete(name)
       for (const name of names) {
-        if (this.#files.has(name) || this.#writes.has(name) || this.#others.has(name)) continue
-        this.#others.add(name)
-        const { text, owner } = await readWritten(this.#path(name))
-        const parsed = parseRequest(text)
-        if ((parsed.ok && isFinished(parsed.value)) || this.#files.has(name) || this.#writes.has(name))
-          continue
-        await rm(this.#path(name), { force: true })
-        const problem = 'it is no request of this runner, and was removed'
-        this.#listener({ name, by: await systemUser(owner), after: undefined, problem })
+        const version = versionAt(this.#path(name))
+        if (this.#files.has(name) || this.#writes.has(name) || !version) continue
+        if (sameVersion(this.#others.get(name), version)) continue
+        this.#others.set(name, version)
+        await this.#lookAtOther(name)
       }
     } catch {
       // it is gone again, or the directory is; the next look tells
     }
+  }
+
+  async #lookAtOther(name: string): Promise<void> {
+    const { text, owner } = await readWritten(this.#path(name))
+    const parsed = parseRequest(text)
+    if ((parsed.ok && isFinished(parsed.value)) || this.#files.has(name) || this.#writes.has(name)) return
+    const own = await readFile(join(this.#ownFinished, `${name}.yaml`), 'utf8').catch(() => undefined)
+    const finished = own === undefined ? undefined : parseRequest(own)
+    const by = await systemUser(owner)
+    if (own !== undefined && finished?.ok) {
+      // somebody was too late
+      await replaceFile(this.#path(name), own, this.#mode)
+      this.#listener({ name, by, after: parsed.ok ? parsed.value : undefined, finished: finished.value })
+      return
+    }
+    await rm(this.#path(name), { force: true })
+    this.#listener({
+      name,
+      by,
+      after: undefined,
+      problem: 'it is no request of this runner, and was removed',
+    })
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

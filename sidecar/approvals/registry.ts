@@ -235,7 +235,14 @@ export class Registry implements AsyncDisposable {
   }
 
   /** Somebody has written to a request's file: it is taken for what it may be, and put right otherwise. */
-  #attempted({ name, after, problem, by }: Attempt): void {
+  #attempted({ name, after, problem, by, finished }: Attempt): void {
+    if (finished) {
+      // who still saw it pending was only too late
+      const late = after?.status?.state === 'Pending'
+      const reason = `it is ${finished.status?.state?.toLowerCase()} already`
+      this.tell(late ? 'refused' : 'tampering', finished, { by, reason })
+      return
+    }
     const entry = this.#entries.get(name)
     if (!entry) {
       this.#report({ kind: 'tampering', name, by, reason: problem ?? 'there is no such request' })

@@ -79,12 +79,7 @@ export async function replaceFile(path: string, text: string, mode: number): Pro
   }
 }
 
-export async function removeFile(path: string): Promise<void> {
-  await rm(path, { force: true })
-  await syncDirectory(dirname(path))
-}
-
-async function syncDirectory(path: string): Promise<void> {
+export async function syncDirectory(path: string): Promise<void> {
   const directory = await open(path, constants.O_RDONLY)
   try {
     await directory.sync()

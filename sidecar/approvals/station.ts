@@ -63,8 +63,9 @@ export class ApprovalStation implements AsyncDisposable {
     subject: Subject,
     ask: AccessAsk,
     snapshot: PolicySnapshot,
+    agentUser?: string,
   ): Promise<Result<ApprovalRequest, string>> {
-    return this.#elevations.request(subject, ask, snapshot)
+    return this.#elevations.request(subject, ask, snapshot, agentUser)
   }
 
   grantedTo(subject: Subject): readonly GrantedElevation[] {

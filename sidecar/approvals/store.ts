@@ -10,6 +10,8 @@ export interface Attempt {
   /** What is wrong with what was written, beyond what the rules of a decision say. */
   readonly problem?: string
   readonly by: Approver
+  /** The request as it stands, when it was finished already. */
+  readonly finished?: ApprovalRequest
 }
 
 export interface ApprovalStore extends AsyncDisposable {

@@ -21,6 +21,14 @@ export function systemUser(uid: number): Promise<Approver> {
   return user
 }
 
+/**
+ * The user that an agent runs as, by the UID of its process. One that runs as this process's own user can't be told from
+ * whoever approves as that user.
+ */
+export async function agentUser(uid: number | undefined): Promise<string | undefined> {
+  return uid === undefined || uid === process.getuid?.() ? undefined : (await systemUser(uid)).user
+}
+
 async function lookUp(uid: number): Promise<Approver> {
   try {
     const gnu = process.platform === 'linux'

@@ -10,7 +10,7 @@ import {
 } from '@firebreak/policy'
 import { elevate } from '../approvals/elevate.ts'
 import { type GrantedElevation, remainingInWords } from '../approvals/elevations.ts'
-import { systemUser } from '../approvals/system-users.ts'
+import { agentUser } from '../approvals/system-users.ts'
 import type { SessionIdentity } from '../audit/audit.ts'
 import { newReference } from '../audit/reference.ts'
 import { type Clock, Deadline } from '../clock.ts'
@@ -171,7 +171,7 @@ export class LiveSession implements GuardedSession {
       }
     // who waits for people is not idle
     this.#held++
-    const outcome = await approvals.hold(this, held, await this.#agentUser())
+    const outcome = await approvals.hold(this, held, await agentUser(this.#clientUser()))
     this.#held--
     this.#idle.restart()
     return outcome
@@ -284,12 +284,6 @@ export class LiveSession implements GuardedSession {
   #refresh(): void {
     this.#terms = this.#elevate()
     this.#budget = budgetOf(this.#subject, this.#proof, this.#runtime)
-  }
-
-  /** An agent that runs as the gateway's own user can't be told from whoever approves as that user. */
-  async #agentUser(): Promise<string | undefined> {
-    const user = this.#clientUser()
-    return user === undefined || user === process.getuid?.() ? undefined : (await systemUser(user)).user
   }
 
   /** @returns the terms of the session with what is granted to it now. */
