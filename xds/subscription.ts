@@ -45,7 +45,8 @@ abstract class Answers {
   protected verdict(nonce: string, error: { readonly message: string } | undefined): Verdict | undefined {
     if (nonce === '' || nonce !== this.#last?.nonce) return undefined
     const { versions } = this.#last
-    return error ? { versions, refusal: error.message.slice(0, longestRefusal) } : { versions }
+    if (!error) return { versions }
+    return { versions, refusal: error.message.replaceAll(/\s+/g, ' ').trim().slice(0, longestRefusal) }
   }
 }
 

@@ -105,7 +105,6 @@ function namedHost({ host, port }: { readonly host: string; readonly port: numbe
     name,
     type: 'LOGICAL_DNS',
     connectTimeout: '10s',
-    respectDnsTtl: true,
     loadAssignment: {
       clusterName: name,
       endpoints: [

@@ -3,6 +3,9 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { places } from '@firebreak/xds'
 
+/** Of an agent that opens more at a time, the others wait. */
+const maximumConnections = 4_096
+
 /** https://www.envoyproxy.io/docs/envoy/latest/api-v3/config/bootstrap/v3/bootstrap.proto */
 export function envoyConfiguration(runDirectory: string, nodeId: string): object {
   const source = { resource_api_version: 'V3', ads: {} }
@@ -18,6 +21,18 @@ export function envoyConfiguration(runDirectory: string, nodeId: string): object
       },
       cds_config: source,
       lds_config: source,
+    },
+    overload_manager: {
+      resource_monitors: [
+        {
+          name: 'envoy.resource_monitors.global_downstream_max_connections',
+          typed_config: {
+            '@type':
+              'type.googleapis.com/envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig',
+            max_active_downstream_connections: maximumConnections,
+          },
+        },
+      ],
     },
     static_resources: {
       clusters: [

@@ -117,6 +117,8 @@ export class Relay implements AsyncDisposable {
       },
       [Symbol.dispose]: () => {
         this.#wakes.delete(wake)
+        // the next Envoy has to take it too
+        for (const passed of this.#passed.values()) passed.verdict = undefined
       },
     }
   }
