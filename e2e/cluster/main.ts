@@ -14,7 +14,7 @@ const { values, positionals } = parseArgs({
 
 switch (positionals.join(' ')) {
   case 'up':
-    await print(await startCluster({ nodes: Number(values.nodes), outlivesParent: true }))
+    await up(Number(values.nodes))
     break
   case 'down':
     await stopCluster()
@@ -28,6 +28,15 @@ switch (positionals.join(' ')) {
   default:
     console.error(usage)
     process.exitCode = 2
+}
+
+async function up(nodes: number): Promise<void> {
+  if (Number.isInteger(nodes) && nodes >= 1 && nodes <= 9) {
+    await print(await startCluster({ nodes, outlivesParent: true }))
+  } else {
+    console.error('The number of nodes must be from 1 to 9')
+    process.exitCode = 2
+  }
 }
 
 async function print(cluster: Cluster | undefined): Promise<void> {

@@ -2,10 +2,11 @@
  * The programs of a node that aren't part of Kubernetes: containerd, runc, the CNI plugins, nft. The machine's own when
  * it has them; otherwise from its distribution's packages, unpacked into the cache and not installed.
  */
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { findProgram, runCommand } from '../command.ts'
 import { cacheDirectory } from '../directories.ts'
+import { lockFile } from '../lock.ts'
 import type { Progress } from '../progress.ts'
 
 export interface NodePrograms {
@@ -13,8 +14,6 @@ export interface NodePrograms {
   readonly environment: Readonly<Record<string, string>>
   /** Directory of the CNI plugins. */
   readonly cniPlugins: string
-  /** Directory that holds the unpacked packages, as if they were installed below it. */
-  readonly root: string
 }
 
 /** The package, by its name in Debian and Ubuntu, that has the program. */
@@ -30,50 +29,43 @@ const cniPackage = 'containernetworking-plugins'
 const cniDirectories = ['/opt/cni/bin', '/usr/lib/cni', '/usr/libexec/cni']
 
 export async function findNodePrograms(progress: Progress): Promise<NodePrograms> {
-  const systemPath = `${process.env.PATH ?? ''}:/usr/local/sbin:/usr/sbin:/sbin`
-  const missing = Object.keys(packages).filter((program) => findProgram(program, systemPath) === undefined)
-  const ownPlugins = cniDirectories.find((directory) => existsSync(join(directory, 'ptp')))
-  const wanted = new Set(missing.map((program) => packages[program] ?? program))
-  if (ownPlugins === undefined) wanted.add(cniPackage)
   const root = cacheDirectory('packages')
-  if (wanted.size > 0) await unpackPackages([...wanted].sort(), missing, root, progress)
-  const directories = ['usr/sbin', 'usr/bin', 'sbin', 'bin'].map((name) => join(root, name))
+  const systemPath = `${process.env.PATH ?? ''}:/usr/local/sbin:/usr/sbin:/sbin`
+  const path = [systemPath, join(root, 'usr/sbin'), join(root, 'usr/bin')].join(':')
+  const plugins = (): string | undefined =>
+    [...cniDirectories, join(root, 'usr/lib/cni')].find((directory) => existsSync(join(directory, 'ptp')))
+  const missing = (): Set<string> => {
+    const programs = Object.entries(packages).filter(([program]) => findProgram(program, path) === undefined)
+    return new Set([...programs.map(([, name]) => name), ...(plugins() === undefined ? [cniPackage] : [])])
+  }
+  if (missing().size > 0) {
+    await using _lock = await lockFile(`${root}.lock`, progress)
+    if (missing().size > 0) await unpackPackages([...missing()].sort(), root, progress)
+  }
+  const ownDebootstrap = findProgram('debootstrap', systemPath) === undefined
   return {
-    root,
-    cniPlugins: ownPlugins ?? join(root, 'usr/lib/cni'),
+    cniPlugins: plugins() ?? '',
     environment: {
-      PATH: [...systemPath.split(':'), ...directories].join(':'),
+      PATH: path,
       LD_LIBRARY_PATH: libraryDirectories(root).join(':'),
-      DEBOOTSTRAP_DIR: join(root, 'usr/share/debootstrap'),
+      ...(ownDebootstrap ? { DEBOOTSTRAP_DIR: join(root, 'usr/share/debootstrap') } : {}),
     },
   }
 }
 
-async function unpackPackages(
-  wanted: readonly string[],
-  missing: readonly string[],
-  root: string,
-  progress: Progress,
-): Promise<void> {
-  const present = missing.every((program) =>
-    ['usr/bin', 'usr/sbin'].some((path) => existsSync(join(root, path, program))),
-  )
-  if (present && existsSync(join(root, 'usr/lib/cni'))) return
+/** Unpacks them as if the root were that of the system. */
+async function unpackPackages(wanted: readonly string[], root: string, progress: Progress): Promise<void> {
   if (findProgram('apt-get') === undefined)
     throw new Error(`Please install ${wanted.join(', ')}: a node needs them`)
   progress(`Fetching ${wanted.join(', ')} (they are unpacked, not installed) …`)
-  const draft = mkdtempSync(join(cacheDirectory(), 'packages-'))
+  const archives = mkdtempSync(join(cacheDirectory(), 'packages-'))
   try {
-    const names = await withDependencies(wanted, progress)
-    await runCommand('apt-get', ['download', ...names], { directory: draft })
-    const files = readdirSync(draft).filter((name) => name.endsWith('.deb'))
-    const unpacked = join(draft, 'root')
-    mkdirSync(unpacked)
-    for (const file of files) await runCommand('dpkg-deb', ['-x', join(draft, file), unpacked])
-    rmSync(root, { recursive: true, force: true })
-    renameSync(unpacked, root)
+    await runCommand('apt-get', ['download', ...(await withDependencies(wanted, progress))], {
+      directory: archives,
+    })
+    for (const name of readdirSync(archives)) await runCommand('dpkg-deb', ['-x', join(archives, name), root])
   } finally {
-    rmSync(draft, { recursive: true, force: true })
+    rmSync(archives, { recursive: true, force: true })
   }
 }
 
