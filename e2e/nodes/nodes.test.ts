@@ -295,9 +295,15 @@ if (canHaveNodes()) {
     })
 
     describe('when it has ended', () => {
-      before(() => cluster[Symbol.asyncDispose]())
+      let tracesWhileUp: Traces
+
+      before(async () => {
+        tracesWhileUp = await traces()
+        await cluster[Symbol.asyncDispose]()
+      })
 
       it('nothing of it is left on the machine', async () => {
+        assert.notDeepEqual(tracesWhileUp, tracesBefore)
         assert.deepEqual(await traces(), tracesBefore)
       })
     })
