@@ -12,10 +12,12 @@ import type pg from 'pg'
 import { manifests } from '../../test/policies.ts'
 import { Guard, Shop } from '../../test/shop.ts'
 import type { AccessRequest } from './access.ts'
-import { decideRequest } from './desk.ts'
+import { decideRequest, listRequests } from './desk.ts'
 import { SettableClock, until } from './testdata/station.ts'
 
 const rules = `    - {name: read, match: {actions: ["sql:select"]}, effect: allow}
+    - {name: update-carts, match: {actions: ["sql:update"], objects: [public.carts]}, effect: allow}
+    - {name: ask, match: {actions: ["sql:update"], objects: [public.carts]}, effect: requireApproval}
     - {name: keep-customers, match: {actions: ["sql:delete"], objects: [public.customers]}, effect: deny}
 `
 const elevations = `  elevations:
@@ -26,7 +28,7 @@ const elevations = `  elevations:
 `
 
 describe('elevations', function () {
-  this.timeout(60_000)
+  this.timeout(180_000)
   let shop: Shop
   let guard: Guard
   let clock: SettableClock
@@ -307,6 +309,20 @@ describe('elevations', function () {
       result.kind === 'refused' &&
         /is in none of the groups that may decide: nobody-has-it/.test(result.reason),
     )
+  })
+
+  it('let go what is held for somebody to approve', async () => {
+    const agent = await connect()
+    const updating = agent.query("UPDATE carts SET note = 'x' WHERE id = 2")
+    const [held] = await until(async () => {
+      const requests = await listRequests(directory())
+      return requests.length === 1 && requests
+    })
+    await ask({ actions: ['sql:*'], breakGlass: true })
+    assert.equal((await updating).rowCount, 1)
+    assert.ok(held)
+    await until(() => textOf(held).includes('state: Withdrawn'))
+    await agent.end()
   })
 
   it('break the glass at once, and loudly', async () => {

@@ -104,6 +104,9 @@ export class ApprovalStation implements AsyncDisposable {
     notify?.(event)
     if (event.kind === 'decided' && event.decision === 'Denied' && event.unheard && event.request)
       this.#holds.decided(event.request, bindingOfRequest(event.request))
-    if (event.kind === 'granted' || event.kind === 'ended') elevationsChanged?.()
+    if (event.kind !== 'granted' && event.kind !== 'ended') return
+    elevationsChanged?.()
+    // what is held may need nobody's approval now
+    this.#registry.wakeAll()
   }
 }
