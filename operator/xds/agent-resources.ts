@@ -14,13 +14,16 @@ export interface SentConfiguration {
   readonly manifests: readonly object[]
 }
 
-/** Everything that an agent's sidecar gets, by type. */
-export function agentResources(configuration: AgentConfiguration): ReadonlyMap<string, Resources> {
-  const { identities, resources } = configuration.objects
+/** Everything that an agent's sidecar gets, by type. @param guardedAddresses see {@link envoyResources}. */
+export function agentResources(
+  configuration: AgentConfiguration,
+  guardedAddresses: readonly string[] | undefined,
+): ReadonlyMap<string, Resources> {
+  const { identities } = configuration.objects
   const identity = identities.find(({ metadata }) => metadata.name === configuration.name)
   return new Map([
     [typeUrls.agentConfiguration, byName([sent(configuration)])],
-    ...(identity ? envoyResources(identity, resources, layout.runDirectory) : []),
+    ...(identity ? envoyResources(identity, guardedAddresses, layout.runDirectory) : []),
   ])
 }
 

@@ -1,6 +1,6 @@
 /** What Envoy does in an agent's pod with the connections that are captured. Pure. */
 import { isIPv4 } from 'node:net'
-import type { AgentIdentity, ProtectedResource } from '@firebreak/crds'
+import type { AgentIdentity } from '@firebreak/crds'
 import { byName, cluster, type JsonObject, listener, places, type Resources, typeUrls } from '@firebreak/xds'
 import { type AddressRange, addressRange } from './address-range.ts'
 
@@ -17,22 +17,23 @@ const loopback: AddressRange[] = [
  * A host that is allowed by its name is resolved by Envoy itself: whoever sends that name to another address gets to
  * the named host all the same.
  *
- * @param resources that the agent may use.
+ * @param guardedAddresses of all resources of the namespace, also of those that the agent may not use; undefined while
+ * they are not known: then no range of addresses is open.
  * @param runDirectory the one that Envoy and the enforcer share.
  */
 export function envoyResources(
   { spec: { egress = [] } }: AgentIdentity,
-  resources: readonly ProtectedResource[],
+  guardedAddresses: readonly string[] | undefined,
   runDirectory: string,
 ): ReadonlyMap<string, Resources> {
   const hosts = distinct(
     egress.flatMap(({ host, port }) => (host === undefined ? [] : [{ host: host.toLowerCase(), port }])),
     ({ host, port }) => `${host}:${port}`,
   )
-  const guarded = guardedAddresses(resources)
+  const guarded = guardedRanges(guardedAddresses ?? [])
   const ranges = distinct(
     egress.flatMap(({ cidr, port }) => {
-      const range = cidr === undefined ? undefined : addressRange(cidr)
+      const range = cidr === undefined || !guardedAddresses ? undefined : addressRange(cidr)
       return range && !isWithin(range, guarded) ? [{ ...range, port }] : []
     }),
     ({ addressPrefix, prefixLen, port }) => `${addressPrefix}/${prefixLen}:${port}`,
@@ -61,12 +62,11 @@ export function envoyResources(
 }
 
 /** What must not pass as plain egress: addresses of protected resources, and the pod's own. */
-function guardedAddresses(resources: readonly ProtectedResource[]): AddressRange[] {
-  const fixed = resources.flatMap(({ spec: { address } }) => {
-    const host = address.slice(0, address.lastIndexOf(':')).replace(/^\[|\]$/g, '')
-    return addressRange(`${host}/${isIPv4(host) ? 32 : 128}`) ?? []
-  })
-  return distinct([...loopback, ...fixed], ({ addressPrefix }) => addressPrefix)
+function guardedRanges(addresses: readonly string[]): AddressRange[] {
+  const single = addresses.flatMap(
+    (address) => addressRange(`${address}/${isIPv4(address) ? 32 : 128}`) ?? [],
+  )
+  return distinct([...loopback, ...single], ({ addressPrefix }) => addressPrefix)
 }
 
 function enforcer(socket: string) {

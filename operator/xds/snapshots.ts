@@ -1,10 +1,13 @@
 /** What each agent's sidecars are to have, made anew when something in the agent's namespace changes. */
+import { isIP } from 'node:net'
+import type { AgentIdentity, ProtectedResource } from '@firebreak/crds'
 import type { Resources } from '@firebreak/xds'
 import { compileAgent } from '../compile/agent.ts'
 import type { NamespaceCompiler } from '../compile/namespace.ts'
 import type { Key } from '../watch/informer.ts'
 import type { World } from '../watch/world.ts'
 import { agentResources, nothing } from './agent-resources.ts'
+import { HostAddresses } from './host-addresses.ts'
 
 /** Changes that come together (kubectl apply of a directory) are taken together. In milliseconds. */
 const settleFor = 20
@@ -12,7 +15,8 @@ const settleFor = 20
 interface Followed {
   /** Undefined: what it is to have can't be told, and its sidecars keep what they have. */
   resources: ReadonlyMap<string, Resources> | undefined
-  revision: string | undefined
+  /** What the resources were made of: the revision, and the addresses that are guarded. */
+  madeOf: string | undefined
   readonly listeners: Set<() => void>
 }
 
@@ -23,6 +27,9 @@ export class AgentSnapshots implements Disposable {
   readonly #failed: (agent: Key, error: Error) => void
   readonly #followed = new Map<Key, Followed>()
   readonly #timers = new Map<string, NodeJS.Timeout>()
+  readonly #hosts = new HostAddresses(() => {
+    for (const agent of this.#followed.keys()) this.#changed(namespaceOf(agent))
+  })
 
   constructor(world: World, compiler: NamespaceCompiler, failed: (agent: Key, error: Error) => void) {
     this.#world = world
@@ -53,12 +60,13 @@ export class AgentSnapshots implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#hosts[Symbol.dispose]()
     for (const timer of this.#timers.values()) clearTimeout(timer)
     this.#followed.clear()
   }
 
   #begin(agent: Key): Followed {
-    const followed: Followed = { resources: undefined, revision: undefined, listeners: new Set() }
+    const followed: Followed = { resources: undefined, madeOf: undefined, listeners: new Set() }
     this.#followed.set(agent, followed)
     this.#make(namespaceOf(agent), [[agent, followed]])
     return followed
@@ -80,7 +88,11 @@ export class AgentSnapshots implements Disposable {
   }
 
   #make(namespace: string, agents: readonly [Key, Followed][]): void {
-    const compiled = this.#compiler.compile(this.#world.objectsOf(namespace))
+    const objects = this.#world.objectsOf(namespace)
+    const compiled = this.#compiler.compile(objects)
+    const hosts = objects.identities.some(hasOpenRange) ? objects.resources.map(hostOf) : []
+    const found = this.#hosts.of(hosts.filter((host) => isIP(host) === 0))
+    const addresses = found && [...hosts.filter((host) => isIP(host) !== 0), ...found]
     for (const [agent, followed] of agents) {
       const before = followed.resources
       try {
@@ -88,13 +100,14 @@ export class AgentSnapshots implements Disposable {
         const compilation = identity && compileAgent(identity, compiled)
         if (!compilation) {
           followed.resources = nothing
-          followed.revision = undefined
-        } else if (
-          compilation.kind === 'compiled' &&
-          compilation.configuration.revision !== followed.revision
-        ) {
-          followed.resources = agentResources(compilation.configuration)
-          followed.revision = compilation.configuration.revision
+          followed.madeOf = undefined
+        } else if (compilation.kind === 'compiled') {
+          const { configuration } = compilation
+          const guarded = hasOpenRange(identity) ? addresses : []
+          const madeOf = [configuration.revision, ...(guarded ?? ['unknown'])].join(' ')
+          if (followed.madeOf === madeOf) continue
+          followed.resources = agentResources(configuration, guarded)
+          followed.madeOf = madeOf
         }
       } catch (error) {
         this.#failed(agent, error instanceof Error ? error : new Error(String(error)))
@@ -102,6 +115,18 @@ export class AgentSnapshots implements Disposable {
       if (followed.resources !== before) for (const listener of followed.listeners) listener()
     }
   }
+}
+
+/** Only there an address counts by itself. */
+function hasOpenRange({ spec: { egress = [] } }: AgentIdentity): boolean {
+  return egress.some(({ cidr }) => cidr !== undefined)
+}
+
+function hostOf({ spec: { address } }: ProtectedResource): string {
+  return address
+    .slice(0, address.lastIndexOf(':'))
+    .replace(/^\[|\]$/g, '')
+    .toLowerCase()
 }
 
 function namespaceOf(key: Key): string {

@@ -7,7 +7,7 @@ import { connect, createServer, type Server, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { create } from '@bufbuild/protobuf'
-import type { AgentIdentity, ProtectedResource } from '@firebreak/crds'
+import type { AgentIdentity } from '@firebreak/crds'
 import {
   DeltaDiscoveryRequestSchema,
   DeltaSubscription,
@@ -22,9 +22,7 @@ import { readProxyHeader } from '../containment/capture/proxy-protocol.ts'
 import { writeEnvoyConfiguration } from './envoy-configuration.ts'
 import { Relay } from './relay.ts'
 
-const orders = {
-  spec: { type: 'postgresql', address: '10.77.0.1:5432' },
-} as unknown as ProtectedResource
+const guarded = ['10.77.0.1']
 
 function identity(egress: readonly object[]): AgentIdentity {
   return { spec: { egress } } as unknown as AgentIdentity
@@ -120,7 +118,7 @@ describe('Envoy behind the relay', function () {
 
   it('takes its first configuration, and hands what it captures to the enforcer', async () => {
     assert.equal(relay.captures, false)
-    const answers = await push(envoyResources(identity([]), [orders], directory))
+    const answers = await push(envoyResources(identity([]), guarded, directory))
     assert.deepEqual([...answers.values()], [undefined, undefined], log)
     assert.equal(relay.captures, true)
     await until(async () => (await admin('/listeners').catch(() => '')).includes('capture'))
@@ -143,20 +141,20 @@ describe('Envoy behind the relay', function () {
       { cidr: '0.0.0.0/0', port: 22 },
       { cidr: 'fd00::/8', port: 22 },
     ]
-    const answers = await push(envoyResources(identity(egress), [orders], directory))
+    const answers = await push(envoyResources(identity(egress), guarded, directory))
     assert.deepEqual([...answers.values()], [undefined, undefined], log)
     const clusters = await admin('/clusters?format=json')
     assert.match(clusters, /host:api\.example\.com:443/)
     await until(async () => (await admin('/config_dump')).includes('"10.0.0.0/8:443"'))
-    const again = await push(envoyResources(identity(egress), [orders], directory))
+    const again = await push(envoyResources(identity(egress), guarded, directory))
     assert.equal(again.size, 0)
-    const fewer = await push(envoyResources(identity(egress.slice(1)), [orders], directory))
+    const fewer = await push(envoyResources(identity(egress.slice(1)), guarded, directory))
     assert.deepEqual([...fewer.values()], [undefined, undefined])
     await until(async () => !(await admin('/clusters?format=json')).includes('api.example.com'))
   })
 
   it('says why it refuses something, keeps what it has, and takes what is right again', async () => {
-    const right = envoyResources(identity([]), [orders], directory)
+    const right = envoyResources(identity([]), guarded, directory)
     await push(right)
     const broken = listener({
       name: 'capture',
