@@ -129,8 +129,9 @@ describe('held commands in PostgreSQL sessions', function () {
     assert.equal(request.spec.command?.text, 'DROP TABLE carts')
     assert.deepEqual(request.spec.command.actions, ['sql:drop'])
     assert.deepEqual(request.spec.command.context, ['database shop', 'user postgres', 'search_path public'])
+    const closed = once(child, 'close')
     await decide(request, 'Approved', 'CHG-1')
-    await once(child, 'close')
+    await closed
     assert.match(
       output,
       /^NOTICE: {2}held for approval as approvalrequest\/tester-\w{5} \(approvers: any approver, expires in 15m\)\nDROP TABLE\n$/,
