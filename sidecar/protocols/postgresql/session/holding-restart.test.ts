@@ -15,7 +15,7 @@ const rules = `    - {name: anything, match: {actions: ["sql:*"]}, effect: allow
 `
 
 describe('held commands and the end of the runner', function () {
-  this.timeout(60_000)
+  this.timeout(120_000)
   let shop: Shop
 
   before(async () => {
@@ -66,7 +66,7 @@ describe('held commands and the end of the runner', function () {
     )
     const directory = join(guard.directory, 'own')
     const only = async (): Promise<ApprovalRequest> => {
-      for (let turn = 0; turn < 1_000; turn++) {
+      for (let turn = 0; turn < 3_000; turn++) {
         const [request] = (await listRequests(directory).catch(() => [])).filter((each) => !isFinished(each))
         if (request) return request
         await delay(10)

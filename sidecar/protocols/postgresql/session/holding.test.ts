@@ -23,7 +23,7 @@ const rules = (more = ''): string => `    - {name: anything, match: {actions: ["
 `
 
 describe('held commands in PostgreSQL sessions', function () {
-  this.timeout(60_000)
+  this.timeout(120_000)
   let shop: Shop
   let guard: Guard
 
@@ -67,7 +67,7 @@ describe('held commands in PostgreSQL sessions', function () {
 
   /** The one that nobody has decided yet. */
   async function theRequest(): Promise<ApprovalRequest> {
-    for (let turn = 0; turn < 1_000; turn++) {
+    for (let turn = 0; turn < 3_000; turn++) {
       const pending = (await open()).filter(({ status }) => status?.state === 'Pending')
       const [request] = pending
       if (request && pending.length === 1) return request
@@ -94,7 +94,7 @@ describe('held commands in PostgreSQL sessions', function () {
   const client = (to: Guard = guard): Promise<pg.Client> => shop.connect(to.address, 'shop')
 
   async function stateOf(name: string): Promise<string | undefined> {
-    for (let turn = 0; turn < 500; turn++) {
+    for (let turn = 0; turn < 2_000; turn++) {
       const request = (await listRequests(directory())).find(({ metadata }) => metadata.name === name)
       if (request && isFinished(request)) return request.status?.state
       await delay(10)
