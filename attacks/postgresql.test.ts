@@ -31,6 +31,12 @@ const { attacks, benign } = parse(readFileSync(new URL('postgresql.yaml', attack
   benign: Case[]
 }
 
+/** The shop, with what its owner has installed. */
+async function createShop(shop: Shop): Promise<void> {
+  await shop.create('shop')
+  await shop.admin('shop', readFileSync(new URL('postgresql-installed.sql', attacksDirectory), 'utf8'))
+}
+
 /** The messages of a case, one batch for each text. */
 function messages({
   sql = [],
@@ -97,7 +103,7 @@ describe('attacks on PostgreSQL', function () {
 
   before(async () => {
     shop = await Shop.start()
-    await shop.create('shop')
+    await createShop(shop)
     guard = await shop.guard('postgresql-policy', 'shop')
     untouched = await shop.fingerprint('shop')
   })
@@ -133,7 +139,7 @@ describe('look-alikes of attacks on PostgreSQL', function () {
 
   before(async () => {
     shop = await Shop.start()
-    await shop.create('shop')
+    await createShop(shop)
     await shop.copy('shop', 'direct')
     guard = await shop.guard('postgresql-policy', 'shop')
   })

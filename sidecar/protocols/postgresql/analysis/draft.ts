@@ -1,5 +1,5 @@
 /** The catalogue as the earlier statements of the same text will have left it. */
-import type { Catalogue, FunctionInfo, OperatorInfo, Relation, TypeInfo } from '../catalogue/types.ts'
+import type { Cast, Catalogue, FunctionInfo, OperatorInfo, Relation, TypeInfo } from '../catalogue/types.ts'
 
 /** OIDs that no real object has; they only tell drafts apart. */
 let nextOid = -1
@@ -29,6 +29,7 @@ export class DraftCatalogue implements Catalogue {
       parents: [],
       children: [],
       triggers: [],
+      code: [],
       rules: [],
     }
     this.changed = true
@@ -99,7 +100,7 @@ export class DraftCatalogue implements Catalogue {
     return this.#base.typeByOid(oid)
   }
 
-  castFunctions(): readonly number[] {
-    return this.#base.castFunctions()
+  casts(): readonly Cast[] {
+    return this.#base.casts()
   }
 }

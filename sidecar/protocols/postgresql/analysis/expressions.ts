@@ -163,9 +163,11 @@ function caseExpression(findings: Findings, { arg, args = [], defresult }: CaseE
     const results = [...branches.map(({ result }) => result), defresult].map((node) =>
       optional(findings, node, scope),
     )
+    const sides = [compared, typed(derived(...conditions), commonType(conditions))]
+    const equals = arg ? callOperator(findings, ['='], derived(...sides), sides) : constant
     if (compared.row) findings.failable(derived(compared, ...conditions), 'comparing rows can fail on it')
     const row = results.some((value) => value.row)
-    return asRow(typed(derived(compared, ...conditions, ...results), commonType(results)), row)
+    return asRow(typed(derived(compared, ...conditions, equals, ...results), commonType(results)), row)
   })
 }
 
@@ -212,12 +214,14 @@ function comparedWithRows(
   scope: Scope,
 ): Value {
   const rows = subselect ? query(findings, subselect, scope).map((column) => column.value) : []
-  const operands = derived(rowElements(findings, testexpr, scope), ...rows)
+  const left = rowElements(findings, testexpr, scope)
+  const operands = derived(left, ...rows)
   const operator = strings(operName)
   const [symbol = '='] = operator.slice(-1)
   if (comparisonCanFail(symbol, operands))
     findings.failable(operands, `the operator ${symbol} can fail on it`)
-  return truth(operator.length > 0 ? derived(operands, callOperator(findings, operator, operands)) : operands)
+  const name = operator.length > 0 ? operator : [symbol]
+  return truth(derived(operands, callOperator(findings, name, operands, [left, ...rows])))
 }
 
 /** Filter, order and window of an SQL/JSON aggregate. */

@@ -30,6 +30,8 @@ export class Findings {
   /** Code that the owner installed is being analysed: what it does inside is not the agent's doing. */
   readonly effects: SessionEffect[] = []
   readonly functions = new Set<string>()
+  /** Functions that run without being named, by OID: what they do is looked at once. */
+  readonly installed = new Set<number>()
   /** Functions whose bodies are being analysed, to stop at recursion. */
   readonly bodies = new Set<number>()
   readonly views = new Set<number>()

@@ -13,11 +13,12 @@ import type { Relation } from '../catalogue/types.ts'
 import { expression } from './expressions.ts'
 import type { Findings } from './findings.ts'
 import { type CallResult, callFunction } from './functions.ts'
+import { runRelationCode } from './installed-code.ts'
 import { findRelation } from './names.ts'
 import { query } from './query.ts'
 import { type RangeItem, relatedRelations, relationColumns, Scope, type ScopeColumn } from './scope.ts'
 import { bodyOf, is, listItems, type Node, strings, tagOf } from './tree.ts'
-import { constant, derived, eitherOf, unproven, type Value } from './value.ts'
+import { constant, derived, eitherOf, typed, unproven, type Value } from './value.ts'
 import { viewColumns } from './views.ts'
 
 /** Adds an entry to the scope. */
@@ -87,10 +88,11 @@ export function relationItem(findings: Findings, relation: Relation, withChildre
       schema,
       columns: relation.columns.map((column) => ({
         name: column.name,
-        value: constant,
+        value: typed(constant, column.typeOid),
         read: () => read(column.name),
       })),
     }
+  runRelationCode(findings, relation, 'look')
   if (withChildren) {
     for (const child of relatedRelations(findings, relation))
       findings.touch('sql:select', 'table', [child.schema, child.name], [], 'implied')

@@ -4,9 +4,10 @@ import { builtinEffect, settingEffect } from '../catalogue/builtins.ts'
 import { enlarges } from '../catalogue/totality.ts'
 import type { FunctionInfo } from '../catalogue/types.ts'
 import { functionBody } from './bodies.ts'
+import { withoutUnreachable } from './coercion.ts'
 import { expression } from './expressions.ts'
 import type { Findings } from './findings.ts'
-import { findFunctions, splitName } from './names.ts'
+import { findFunctions, isBuiltin, splitName } from './names.ts'
 import { parseText } from './parse.ts'
 import { query, window } from './query.ts'
 import { Scope } from './scope.ts'
@@ -28,6 +29,7 @@ export interface CallResult {
 export function callFunction(findings: Findings, call: FuncCall, scope: Scope): CallResult {
   findings.visited.add(call)
   const { schema, name } = splitName(strings(call.funcname))
+  const byPosition = !call.args?.some((node) => is(node, 'NamedArgExpr'))
   const nodes = [...(call.args ?? [])]
   const before = findings.enlargements
   const values = nodes.map((node) => expression(findings, node, scope))
@@ -39,7 +41,8 @@ export function callFunction(findings: Findings, call: FuncCall, scope: Scope): 
   if (call.over) window(findings, call.over, scope)
   if (call.agg_distinct) for (const value of values) findings.indirect(value, 'DISTINCT in an aggregate')
   const input = derived(...values, ...sorted)
-  const candidates = findFunctions(findings, schema, name, nodes.length)
+  const named = findFunctions(findings, schema, name, nodes.length)
+  const candidates = named && byPosition ? withoutUnreachable(findings, named, values) : named
   if (candidates === undefined) {
     findings.opaque(`which function ${name} is can't be known`)
     return { value: unproven, arguments: input, columns: undefined, scalar: false }
@@ -81,7 +84,7 @@ function runCandidates(
 ): Omit<CallResult, 'arguments'> {
   const reached = reachable(findings, candidates, call)
   const values = candidates.map((info) =>
-    info.schema === 'pg_catalog'
+    isBuiltin(info)
       ? callBuiltin(findings, info, call, reached.includes(info))
       : callUserFunction(findings, info, call.input),
   )

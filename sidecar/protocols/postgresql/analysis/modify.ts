@@ -13,10 +13,10 @@ import type {
 } from 'libpg-query'
 import type { Relation } from '../catalogue/types.ts'
 import type { SqlAction } from './actions.ts'
-import { functionBody } from './bodies.ts'
 import { expression, optional } from './expressions.ts'
 import type { Findings } from './findings.ts'
 import { addFrom } from './from.ts'
+import { runImplicitConversions, runInstalled, runRelationCode } from './installed-code.ts'
 import { tellOfKeys } from './keys.ts'
 import { findRelation } from './names.ts'
 import { commonTables, query, targetList } from './query.ts'
@@ -89,15 +89,16 @@ function write(
   if (relation.rules.length > 0)
     findings.opaque(`rewrite rules of ${relation.schema}.${relation.name} run something else instead`)
   if (relation.definition !== undefined) writeBelow(findings, relation, event, columns)
-  for (const trigger of relation.triggers) {
-    if (!trigger.events.includes(event)) continue
-    const info = findings.catalogue.functionByOid(trigger.functionOid)
-    if (!info) continue
-    findings.within('implied', findings.searchPath, () => {
-      findings.touch('sql:call', 'function', [info.schema, info.name])
-      functionBody(findings, info)
-    })
+  for (const each of [relation, ...relatedRelations(findings, relation)]) {
+    const fired = each.triggers.filter(({ events }) => events.includes(event))
+    runInstalled(
+      findings,
+      fired.map(({ functionOid }) => functionOid),
+    )
+    if (event !== 'delete') runRelationCode(findings, each, 'write')
+    runRelationCode(findings, each, 'look')
   }
+  runImplicitConversions(findings, 'ai')
 }
 
 /** An updatable view writes the tables below it. */

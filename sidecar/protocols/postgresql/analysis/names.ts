@@ -77,13 +77,22 @@ export function findFunctions(
 export function findUserOperators(findings: Findings, name: readonly string[]): OperatorInfo[] {
   const operator = name.at(-1) ?? ''
   const schema = name.length > 1 ? name.at(-2) : undefined
-  return findings.catalogue
+  const { catalogue, searchPath } = findings
+  const found = catalogue
     .operators(operator)
     .filter((info) =>
       schema === undefined
-        ? findings.searchPath === undefined || findings.searchPath.includes(info.schema)
+        ? searchPath === undefined || functionPath(searchPath).includes(info.schema)
         : info.schema === schema,
     )
+  if (schema !== undefined && schema !== 'pg_catalog' && found.length === 0)
+    findings.fails('42883', `operator does not exist: ${schema}.${operator}`)
+  return found
+}
+
+/** What PostgreSQL brings along has lower OIDs than what is made later, also in its own schemas. */
+export function isBuiltin({ oid }: { readonly oid: number }): boolean {
+  return oid < 16_384
 }
 
 /** A dotted name as schema and name. */

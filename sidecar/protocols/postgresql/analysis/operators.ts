@@ -1,9 +1,10 @@
 /** Operators: what they compute, and whether that can fail. */
 import type { A_Expr } from 'libpg-query'
+import { mayTake } from './coercion.ts'
 import { expression, guarded, optional } from './expressions.ts'
 import type { Findings } from './findings.ts'
 import { callBuiltin, callUserFunction } from './functions.ts'
-import { findUserOperators } from './names.ts'
+import { findUserOperators, isBuiltin } from './names.ts'
 import type { Scope } from './scope.ts'
 import { is, listItems, type Node, strings } from './tree.ts'
 import { asRow, constant, derived, isTraced, typed, unproven, type Value } from './value.ts'
@@ -33,6 +34,14 @@ const stepwise: ReadonlySet<A_Expr['kind']> = new Set([
   'AEXPR_NOT_BETWEEN_SYM',
 ])
 
+/** Words that the parser puts where operators stand. */
+const standsFor: Readonly<Record<string, readonly string[]>> = {
+  BETWEEN: ['>=', '<='],
+  'NOT BETWEEN': ['<', '>'],
+  'BETWEEN SYMMETRIC': ['>=', '<='],
+  'NOT BETWEEN SYMMETRIC': ['<', '>'],
+}
+
 const patterns: ReadonlySet<A_Expr['kind']> = new Set(['AEXPR_LIKE', 'AEXPR_ILIKE', 'AEXPR_SIMILAR'])
 
 /** They can't fail on any value that is no row. */
@@ -60,7 +69,7 @@ function operation(
   const operator = strings(name)
   const symbol = operator.at(-1) ?? ''
   const operands = derived(left, right)
-  const own = callOperator(findings, operator, operands)
+  const own = callOperator(findings, operator, operands, [left, right])
   const value = asRow(derived(operands, own), own.row ?? false)
   const canFail = patterns.has(kind)
     ? !isWholePattern(rexpr)
@@ -127,17 +136,27 @@ function isWholePattern(node: Node | undefined): boolean {
   return trailing % 2 === 0
 }
 
-/** @returns what the operator's own function adds to the value; its operands are the caller's. */
-export function callOperator(findings: Findings, name: readonly string[], operands: Value): Value {
-  const functions = findUserOperators(findings, name).map((operator) =>
-    findings.catalogue.functionByOid(operator.functionOid),
-  )
+/**
+ * @param sides its left and right operand, where they are single values.
+ * @returns what the operator's own function adds to the value; its operands are the caller's.
+ */
+export function callOperator(
+  findings: Findings,
+  name: readonly string[],
+  operands: Value,
+  sides: readonly Value[] = [],
+): Value {
+  const symbols = standsFor[name.at(-1) ?? ''] ?? name.slice(-1)
+  const functions = symbols
+    .flatMap((symbol) => findUserOperators(findings, [...name.slice(0, -1), symbol]))
+    .map((operator) => findings.catalogue.functionByOid(operator.functionOid))
+    .filter((info) => info === undefined || sides.length !== 2 || mayTake(findings, info, sides))
   const values = functions.map((info): Value => {
     if (!info) {
       findings.opaque(`what the operator ${name.join('.')} runs is not known`)
       return unproven
     }
-    return info.schema === 'pg_catalog'
+    return isBuiltin(info)
       ? callBuiltin(
           findings,
           info,

@@ -11,6 +11,7 @@ import { columnReference, starColumns } from './columns.ts'
 import { expression } from './expressions.ts'
 import type { Findings } from './findings.ts'
 import { addFrom } from './from.ts'
+import { runImplicitConversions } from './installed-code.ts'
 import { modify } from './modify.ts'
 import { type CommonTable, Scope, type ScopeColumn } from './scope.ts'
 import { bodyOf, is, type Node, strings, tagOf } from './tree.ts'
@@ -20,6 +21,7 @@ import { constant, derived, eitherOf, unproven, type Value } from './value.ts'
 export function query(findings: Findings, node: Node, outer: Scope): ScopeColumn[] {
   const tag = tagOf(node)
   if (tag !== undefined) findings.visited.add(bodyOf(node, tag) as object)
+  runImplicitConversions(findings, 'i')
   switch (tag) {
     case 'SelectStmt':
       return select(findings, bodyOf(node, tag), outer)

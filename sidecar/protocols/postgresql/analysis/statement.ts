@@ -2,6 +2,7 @@
 import { copyStatement } from './copy.ts'
 import { definitions } from './definitions.ts'
 import type { Findings } from './findings.ts'
+import { runNamedTypes } from './installed-code.ts'
 import { query } from './query.ts'
 import type { Scope, ScopeColumn } from './scope.ts'
 import { bodyOf, type Node, type Tag, tagOf } from './tree.ts'
@@ -16,6 +17,7 @@ export function statement(
 ): readonly ScopeColumn[] {
   const tag = tagOf(node)
   if (findings.kind === '' && tag !== undefined) findings.kind = tag.replace(/Stmt$/, '').toLowerCase()
+  runNamedTypes(findings, node)
   switch (tag) {
     case 'SelectStmt':
     case 'InsertStmt':

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto'
 import { type CatalogueRows, parseCatalogueRows } from './query.ts'
 import type {
+  Cast,
   Column,
   FunctionInfo,
   OperatorInfo,
@@ -33,7 +34,7 @@ interface Part {
   readonly types: ReadonlyMap<string, TypeInfo>
   readonly typesByOid: ReadonlyMap<number, TypeInfo>
   readonly operators: ReadonlyMap<string, readonly OperatorInfo[]>
-  readonly castFunctions: readonly number[]
+  readonly casts: readonly Cast[]
 }
 
 /** The system part is large and the same for all databases of a server version: parsed once. */
@@ -56,6 +57,7 @@ class IndexedCatalogue implements ReadCatalogue {
   readonly definitionSearchPath: readonly string[]
   readonly ofSession: boolean
   readonly #parts: readonly Part[]
+  readonly #casts: readonly Cast[]
 
   constructor(version: string, searchPath: readonly string[] | undefined, parts: readonly Part[]) {
     this.version = version
@@ -64,6 +66,7 @@ class IndexedCatalogue implements ReadCatalogue {
     this.serverVersion = parts[0]?.serverVersion ?? 0
     this.reader = parts.at(-1)?.reader ?? ''
     this.#parts = parts
+    this.#casts = parts.flatMap((part) => part.casts)
   }
 
   hasSchema(name: string): boolean {
@@ -85,7 +88,7 @@ class IndexedCatalogue implements ReadCatalogue {
   }
 
   functions(schema: string, name: string): readonly FunctionInfo[] {
-    return this.#first((part) => part.functions.get(key(schema, name))) ?? []
+    return this.#all((part) => part.functions.get(key(schema, name)))
   }
 
   functionByOid(oid: number): FunctionInfo | undefined {
@@ -93,7 +96,7 @@ class IndexedCatalogue implements ReadCatalogue {
   }
 
   operators(name: string): readonly OperatorInfo[] {
-    return this.#first((part) => part.operators.get(name)) ?? []
+    return this.#all((part) => part.operators.get(name))
   }
 
   type(schema: string, name: string): TypeInfo | undefined {
@@ -104,8 +107,14 @@ class IndexedCatalogue implements ReadCatalogue {
     return this.#first((part) => part.typesByOid.get(oid))
   }
 
-  castFunctions(): readonly number[] {
-    return this.#parts.flatMap((part) => part.castFunctions)
+  casts(): readonly Cast[] {
+    return this.#casts
+  }
+
+  /** What is added to PostgreSQL's own schemas stands beside what it brings along. */
+  #all<Found>(find: (part: Part) => readonly Found[] | undefined): readonly Found[] {
+    const found = this.#parts.flatMap((part) => [find(part) ?? []]).filter((list) => list.length > 0)
+    return found.length > 1 ? found.flat() : (found[0] ?? [])
   }
 
   #first<Found>(find: (part: Part) => Found | undefined): Found | undefined {
@@ -124,6 +133,7 @@ function key(schema: string, name: string): string {
 function index(rows: CatalogueRows): Part {
   const relations = rows.relations.map(relationBuilder(rows))
   const functions = rows.functions.map(functionInfo)
+  const code = Map.groupBy(rows.code, ([owner]) => owner)
   const types = rows.types.map(
     ([oid, schema, name, kind, category, element, base, relation]): TypeInfo => ({
       oid,
@@ -134,6 +144,9 @@ function index(rows: CatalogueRows): Part {
       element,
       base,
       relation,
+      checks: (code.get(oid) ?? []).flatMap(([, occasion, functionOid]) =>
+        occasion === 'type' ? [functionOid] : [],
+      ),
     }),
   )
   const operators = rows.operators.map(
@@ -150,7 +163,12 @@ function index(rows: CatalogueRows): Part {
     types: new Map(types.map((info) => [key(info.schema, info.name), info])),
     typesByOid: new Map(types.map((info) => [info.oid, info])),
     operators: Map.groupBy(operators, (operator) => operator.name),
-    castFunctions: rows.castFunctions,
+    casts: rows.casts.map(([functionOid, source, target, context]) => ({
+      functionOid,
+      source,
+      target,
+      context,
+    })),
   }
 }
 
@@ -191,6 +209,7 @@ function relationBuilder(rows: CatalogueRows): (row: CatalogueRows['relations'][
   const keys = Map.groupBy(rows.keys, ([relation]) => relation)
   const dependencies = Map.groupBy(rows.dependencies, ([view]) => view)
   const triggers = Map.groupBy(rows.triggers, ([relation]) => relation)
+  const code = Map.groupBy(rows.code, ([owner]) => owner)
   const rules = Map.groupBy(rows.rules, ([relation]) => relation)
   return ([oid, schema, name, kind, persistence, definition]) => ({
     oid,
@@ -220,6 +239,9 @@ function relationBuilder(rows: CatalogueRows): (row: CatalogueRows['relations'][
       functionOid,
       events: triggerEvents(type),
     })),
+    code: (code.get(oid) ?? []).flatMap(([, occasion, functionOid]) =>
+      occasion === 'type' ? [] : [{ occasion, functionOid }],
+    ),
     rules: (rules.get(oid) ?? []).map(([, rule]) => rule),
   })
 }

@@ -59,20 +59,28 @@ export interface CatalogueRows {
     relation: number,
   ][]
   readonly operators: readonly [schema: string, name: string, functionOid: number][]
-  readonly castFunctions: readonly number[]
+  readonly casts: readonly [functionOid: number, source: number, target: number, context: 'e' | 'a' | 'i'][]
+  /** Functions that something of a relation or a type calls. */
+  readonly code: readonly [owner: number, occasion: 'look' | 'write' | 'type', functionOid: number][]
 }
 
-/** `system`: pg_catalog and information_schema, which only change with the server. `user`: everything else that this session sees. */
+/**
+ * `system`: what PostgreSQL brings along in pg_catalog and information_schema, which only changes with the server.
+ * `user`: everything else that this session sees, also where it was added to these schemas.
+ */
 export type Scope = 'system' | 'user'
 
 export function catalogueQuery(scope: Scope): string {
   const system = `n.nspname OPERATOR(pg_catalog.=) ANY ('{pg_catalog,information_schema}'::pg_catalog.name[])`
   const hidden = `pg_catalog.starts_with(n.nspname::pg_catalog.text, 'pg_toast') OR (pg_catalog.starts_with(n.nspname::pg_catalog.text, 'pg_temp_') AND n.oid OPERATOR(pg_catalog.<>) pg_catalog.pg_my_temp_schema())`
-  const visible = scope === 'system' ? system : `NOT (${system} OR ${hidden})`
+  const visible = (oid: string): string => {
+    const brought = `${system} AND ${oid} OPERATOR(pg_catalog.<) 16384::pg_catalog.oid`
+    return scope === 'system' ? brought : `NOT (${brought} OR ${hidden})`
+  }
   const schema = `CASE WHEN n.oid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema() THEN 'pg_temp' ELSE n.nspname END`
-  const join = (table: string, column: string): string =>
-    `${table} JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) ${column} AND ${visible}`
-  const relations = join('pg_catalog.pg_class c', 'c.relnamespace')
+  const join = (table: string, row: string, column: string): string =>
+    `${table} ${row} JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) ${row}.${column} AND ${visible(`${row}.oid`)}`
+  const relations = join('pg_catalog.pg_class', 'c', 'relnamespace')
   const viewDefinition =
     scope === 'system'
       ? 'NULL'
@@ -126,17 +134,35 @@ export function catalogueQuery(scope: Scope): string {
     [
       'functions',
       `p.oid::pg_catalog.int8, ${schema}, p.proname, p.prokind, l.lanname, p.provolatile, p.prosecdef, p.proargtypes::pg_catalog.text, p.proargnames, p.pronargdefaults, p.provariadic OPERATOR(pg_catalog.<>) 0::pg_catalog.oid, p.proretset, p.prorettype::pg_catalog.int8, ${source}, p.proconfig, p.proargmodes`,
-      `${join('pg_catalog.pg_proc p', 'p.pronamespace')} JOIN pg_catalog.pg_language l ON l.oid OPERATOR(pg_catalog.=) p.prolang`,
+      `${join('pg_catalog.pg_proc', 'p', 'pronamespace')} JOIN pg_catalog.pg_language l ON l.oid OPERATOR(pg_catalog.=) p.prolang`,
     ],
     [
       'types',
       `t.oid::pg_catalog.int8, ${schema}, t.typname, t.typtype, t.typcategory, t.typelem::pg_catalog.int8, t.typbasetype::pg_catalog.int8, t.typrelid::pg_catalog.int8`,
-      join('pg_catalog.pg_type t', 't.typnamespace'),
+      join('pg_catalog.pg_type', 't', 'typnamespace'),
+    ],
+    [
+      'code',
+      'x.owner::pg_catalog.int8, x.occasion, coalesce(o.oprcode::pg_catalog.oid, d.refobjid)::pg_catalog.int8',
+      `(
+        SELECT k.conrelid AS owner, 'write' AS occasion, 'pg_catalog.pg_constraint'::pg_catalog.regclass AS class, k.oid
+          FROM pg_catalog.pg_constraint k WHERE k.contypid OPERATOR(pg_catalog.=) 0::pg_catalog.oid
+        UNION ALL
+        SELECT k.contypid, 'type', 'pg_catalog.pg_constraint'::pg_catalog.regclass, k.oid
+          FROM pg_catalog.pg_constraint k WHERE k.contypid OPERATOR(pg_catalog.<>) 0::pg_catalog.oid
+        UNION ALL
+        SELECT i.indrelid, 'write', 'pg_catalog.pg_class'::pg_catalog.regclass, i.indexrelid FROM pg_catalog.pg_index i
+        UNION ALL
+        SELECT p.polrelid, 'look', 'pg_catalog.pg_policy'::pg_catalog.regclass, p.oid FROM pg_catalog.pg_policy p
+      ) x JOIN pg_catalog.pg_depend d ON d.classid OPERATOR(pg_catalog.=) x.class AND d.objid OPERATOR(pg_catalog.=) x.oid
+        AND d.refclassid OPERATOR(pg_catalog.=) ANY (ARRAY['pg_catalog.pg_proc'::pg_catalog.regclass, 'pg_catalog.pg_operator'::pg_catalog.regclass]::pg_catalog.oid[])
+        LEFT JOIN pg_catalog.pg_operator o ON d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_operator'::pg_catalog.regclass AND o.oid OPERATOR(pg_catalog.=) d.refobjid
+        WHERE ${scope === 'user'}`,
     ],
     [
       'operators',
       `${schema}, o.oprname, o.oprcode::pg_catalog.oid::pg_catalog.int8`,
-      `${join('pg_catalog.pg_operator o', 'o.oprnamespace')} WHERE ${scope === 'user'}`,
+      `${join('pg_catalog.pg_operator', 'o', 'oprnamespace')} WHERE ${scope === 'user'}`,
     ],
   ]
   const arrays = parts.map(
@@ -146,8 +172,8 @@ export function catalogueQuery(scope: Scope): string {
   return `SELECT pg_catalog.json_build_object(
     'serverVersion', pg_catalog.current_setting('server_version_num')::pg_catalog.int4,
     'reader', current_user,
-    'schemas', (SELECT pg_catalog.json_agg(${schema}) FROM pg_catalog.pg_namespace n WHERE ${visible} AND pg_catalog.has_schema_privilege(n.oid, 'USAGE')),
-    'castFunctions', (SELECT pg_catalog.json_agg(c.castfunc::pg_catalog.int8) FROM pg_catalog.pg_cast c WHERE c.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid AND c.castfunc OPERATOR(pg_catalog.<>) 0::pg_catalog.oid AND ${scope === 'user'}),
+    'schemas', (SELECT pg_catalog.json_agg(${schema}) FROM pg_catalog.pg_namespace n WHERE ${visible('n.oid')} AND pg_catalog.has_schema_privilege(n.oid, 'USAGE')),
+    'casts', (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(c.castfunc::pg_catalog.int8, c.castsource::pg_catalog.int8, c.casttarget::pg_catalog.int8, c.castcontext)) FROM pg_catalog.pg_cast c WHERE c.oid OPERATOR(pg_catalog.${scope === 'user' ? '>=' : '<'}) 16384::pg_catalog.oid),
     ${arrays.join(',\n    ')})::pg_catalog.text`
 }
 
@@ -165,6 +191,8 @@ export const fingerprintQuery = `SELECT pg_catalog.concat_ws(',', ${[
   'pg_namespace',
   'pg_attrdef',
   'pg_auth_members',
+  'pg_constraint',
+  'pg_policy',
 ]
   .map(
     (table) =>
@@ -187,7 +215,8 @@ export function parseCatalogueRows(json: string): CatalogueRows {
     'functions',
     'types',
     'operators',
-    'castFunctions',
+    'casts',
+    'code',
   ])
     rows[name] ??= []
   return rows as unknown as CatalogueRows

@@ -24,6 +24,13 @@ export interface Column {
   readonly expression?: string
 }
 
+/** A function that definitions of a relation call. */
+export interface InstalledCode {
+  /** Row security runs when rows are looked at, constraints and indexes when they are written. */
+  readonly occasion: 'look' | 'write'
+  readonly functionOid: number
+}
+
 export interface Relation {
   readonly oid: number
   readonly schema: string
@@ -51,6 +58,8 @@ export interface Relation {
     readonly functionOid: number
     readonly events: readonly ('insert' | 'update' | 'delete' | 'truncate')[]
   }[]
+  /** What constraints, indexes and row security call, as `pg_depend` knows it. */
+  readonly code: readonly InstalledCode[]
   /** Rewrite rules other than a view's own SELECT rule: `pg_get_ruledef`. */
   readonly rules: readonly string[]
 }
@@ -93,12 +102,24 @@ export interface TypeInfo {
   readonly base: number
   /** `pg_class` OID of a row type, otherwise 0. */
   readonly relation: number
+  /** Functions that the constraints of a domain call, by OID. */
+  readonly checks: readonly number[]
 }
 
 export interface OperatorInfo {
   readonly schema: string
   readonly name: string
   readonly functionOid: number
+}
+
+export interface Cast {
+  /** 0 where the value stays as it is. */
+  readonly functionOid: number
+  readonly source: number
+  /** The type that it makes. */
+  readonly target: number
+  /** `pg_cast.castcontext`: whether it runs when it is asked for, when a value is stored, or whenever it helps. */
+  readonly context: 'e' | 'a' | 'i'
 }
 
 export interface Catalogue {
@@ -123,8 +144,8 @@ export interface Catalogue {
   operators(name: string): readonly OperatorInfo[]
   type(schema: string, name: string): TypeInfo | undefined
   typeByOid(oid: number): TypeInfo | undefined
-  /** User-defined casts that run a function, by that function. */
-  castFunctions(): readonly number[]
+  /** Builtin ones too. */
+  casts(): readonly Cast[]
 }
 
 /** As the server has told it. */
