@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import { parse, parseAllDocuments } from 'yaml'
 import { type ControlPlane, startControlPlane } from '../index.ts'
 import { chart, Helm } from './helm.ts'
@@ -82,6 +84,44 @@ describe('the chart', function () {
       const { status, stderr } = await helm.attempt(['template', 'firebreak', chart], values)
       assert.notEqual(status, 0)
       assert.ok(stderr.includes(says), stderr)
+    })
+  }
+})
+
+describe('the Kustomize base', function () {
+  this.timeout(120_000)
+  const namespace = 'firebreak-system'
+  let cluster: ControlPlane
+  before(async function () {
+    this.timeout('45m')
+    cluster = await startControlPlane()
+    await cluster.kubectl.run(['create', 'namespace', namespace])
+  })
+  after(() => cluster[Symbol.asyncDispose]())
+
+  it('is what the chart renders', async () => {
+    await promisify(execFile)(process.execPath, [file('../../deploy/generate.ts'), '--check'])
+  })
+
+  for (const [name, has] of [
+    ['base', ['replicas: 2', 'pod-security.kubernetes.io/enforce: restricted']],
+    [
+      'overlays/pinned',
+      [
+        'replicas: 3',
+        'image: registry.example/firebreak/operator@sha256:',
+        '--enforcer-image=registry.example/firebreak/enforcer@sha256:',
+        '--envoy-image=registry.example/envoy@sha256:',
+      ],
+    ],
+  ] as const) {
+    it(`${name} is what the API server takes`, async () => {
+      const text = await cluster.kubectl.run(['kustomize', file(`../../deploy/kustomize/${name}`)])
+      for (const part of has) assert.ok(text.includes(part), part)
+      for (const address of text.matchAll(/cidr: (.*)/g))
+        assert.equal(name !== 'base', address[1]?.startsWith('192.0.2.'), address[0])
+      const arguments_ = ['apply', '--dry-run=server', '--validate=strict', '-f', '-']
+      await cluster.kubectl.run(arguments_, { input: text })
     })
   }
 })
