@@ -170,6 +170,14 @@ const notices: { readonly [Event in keyof Notices]: Required<Notices[Event]> } =
   'account.made': account,
   'account.dropped': account,
   'account.left': { ...account, reason: 'it owns a subscription' },
+  'egress.refused': {
+    identity: 'agents/worker',
+    kind: 'name',
+    destination: '10.0.0.2:53',
+    name: 'example.com A',
+    reason: 'the name is not allowed',
+    count: 3,
+  },
   'notification.lost': { notification: 'approval.requested', request: 'worker-bcdfg', reason: 'no answer' },
   'classification.unmatched': {
     resource: 'agents/orders',
