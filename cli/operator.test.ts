@@ -1,0 +1,101 @@
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import { type ApiServer, startApiServer } from '../test/api-server.ts'
+import { freePort } from '../tools/postgres.ts'
+
+const main = fileURLToPath(new URL('main.ts', import.meta.url))
+
+describe('firebreak operator', function () {
+  this.timeout(60_000)
+  const stack = new AsyncDisposableStack()
+  let api: ApiServer
+
+  before(async function () {
+    this.timeout('45m')
+    api = stack.use(await startApiServer())
+    await api.cluster.kubectl.run(['create', 'namespace', 'firebreak-system'])
+  })
+  after(() => stack.disposeAsync())
+
+  it('tells whether it is ready and what it does, and gives its lease up when it is stopped', async () => {
+    const ports = {
+      webhook: await freePort(),
+      control: await freePort(),
+      metrics: await freePort(),
+      health: await freePort(),
+    }
+    const words = [
+      'operator',
+      '--service=firebreak',
+      '--certificate-secret=firebreak-certificate',
+      '--pod-labels=app=operator,part=all',
+      '--enforcer-image=firebreak/sidecar:test',
+      '--envoy-image=envoyproxy/envoy:test',
+      ...Object.entries(ports).map(([name, port]) => `--${name}-port=${port}`),
+    ]
+    const child = spawn(process.execPath, [main, ...words], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: {
+        PATH: process.env.PATH,
+        KUBECONFIG: api.cluster.kubeconfig,
+        FIREBREAK_POD_NAME: 'firebreak-0',
+        FIREBREAK_POD_NAMESPACE: 'firebreak-system',
+        FIREBREAK_SERVICE_ACCOUNT: 'firebreak',
+      },
+    })
+    stack.defer(() => void child.kill('SIGKILL'))
+    let log = ''
+    for (const stream of [child.stdout, child.stderr])
+      stream.setEncoding('utf8').on('data', (chunk: string) => {
+        log += chunk
+      })
+    const page = async (port: number, path: string): Promise<string> => {
+      const response = await fetch(`http://127.0.0.1:${port}${path}`).catch(() => undefined)
+      return response ? `${response.status} ${await response.text()}` : 'nobody answers'
+    }
+    const eventually = async (read: () => Promise<string>, wanted: RegExp): Promise<string> => {
+      const until = Date.now() + 30_000
+      for (;;) {
+        const seen = await read()
+        if (wanted.test(seen)) return seen
+        assert.ok(Date.now() < until, `${seen}\n${log}`)
+        await new Promise((resolve) => setTimeout(resolve, 50))
+      }
+    }
+    await eventually(() => page(ports.health, '/healthz'), /^200 ok/)
+    await eventually(() => page(ports.health, '/readyz'), /^200 ok/)
+    const metrics = await eventually(
+      () => page(ports.metrics, '/metrics'),
+      /firebreak_queue_depth\{controller="AgentIdentity"\} 0/,
+    )
+    assert.match(metrics, /firebreak_streams\{server="control"\} 0/)
+    assert.match(metrics, /firebreak_watch_restarts\{kind="Pod"\} 0/)
+    assert.match(await page(ports.health, '/metrics'), /^404/)
+    const holder = (): Promise<string> =>
+      api.cluster.kubectl.run([
+        ...['get', 'lease', '-n', 'firebreak-system', 'firebreak-operator'],
+        ...['-o', 'jsonpath={.spec.holderIdentity}'],
+      ])
+    assert.equal(await holder(), 'firebreak-0')
+    const exited = once(child, 'exit')
+    child.kill('SIGTERM')
+    assert.deepEqual(await exited, [0, null], log)
+    assert.equal(await holder(), '')
+    assert.match(log, /"msg":"this replica leads"/)
+  })
+
+  it('says what it lacks', async () => {
+    const child = spawn(process.execPath, [main, 'operator'], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+      env: { PATH: process.env.PATH },
+    })
+    let said = ''
+    child.stderr.setEncoding('utf8').on('data', (chunk: string) => {
+      said += chunk
+    })
+    assert.deepEqual(await once(child, 'exit'), [2, null])
+    assert.match(said, /operator needs the environment variable FIREBREAK_POD_NAMESPACE/)
+  })
+})
