@@ -186,6 +186,16 @@ describe('analysis of SQL', function () {
     assert.match(opaque(`SELECT 1${' + 1'.repeat(30_000)}`), /nested too deeply|stack/)
     assert.match(opaque(`SELECT 1 ${'/*'.repeat(20_000)}${'*/'.repeat(20_000)}`), /too many comments/)
     assert.match(opaque(' '.repeat(1_000_001)), /longer than/)
+    const slow = /more than 40000 words and operators/
+    assert.match(opaque(`SELECT ${'1=1 and '.repeat(25_000)}true`), slow)
+    assert.match(opaque(`SELECT '${"''".repeat(20)}' || E'\\'', ${'a.b+'.repeat(25_000)}1`), slow)
+    assert.match(opaque(`SELECT /* ' */ ${'a b, '.repeat(25_000)}1`), slow)
+    for (const data of [
+      `SELECT ${"(1, 'some words of a note', true), ".repeat(20_000)}1`,
+      `SELECT '${"it is long, isn''t it? a = b; ".repeat(20_000)}'`,
+      `SELECT 1 WHERE 1 IN (${'123,'.repeat(100_000)}1)`,
+    ])
+      assert.doesNotMatch(opaque(data), slow)
     assert.match(opaque('SELECT 1\0; DROP TABLE orders'), /NUL/)
     assert.match(opaque(Buffer.from([0x53, 0xff])), /can't be read/)
     assert.match(opaque("SELECT 'a\\'", { standardConformingStrings: false }), /backslashes/)
