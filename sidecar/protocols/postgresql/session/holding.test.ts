@@ -60,7 +60,7 @@ describe('held commands in PostgreSQL sessions', function () {
     for (let turn = 0; turn < 2_000; turn++) {
       const requests = await open()
       if (requests.length === count) return requests
-      await delay(10)
+      await delay(count > 10 ? 250 : 10)
     }
     return assert.fail(`there never were ${count} requests`)
   }
@@ -120,6 +120,7 @@ describe('held commands in PostgreSQL sessions', function () {
       '-c',
       'DROP TABLE carts',
     ])
+    const closed = once(child, 'close')
     let output = ''
     for (const stream of [child.stdout, child.stderr]) stream.on('data', (text: Buffer) => (output += text))
     const request = await theRequest()
@@ -197,7 +198,7 @@ describe('held commands in PostgreSQL sessions', function () {
     for (const stream of [child.stdout, child.stderr]) stream.on('data', (text: Buffer) => (output += text))
     const request = await theRequest()
     child.kill('SIGINT')
-    await once(child, 'close')
+    await closed
     assert.match(output, /ERROR: {2}canceled while it was held for approval/)
     assert.equal(await stateOf(request.metadata.name), 'Withdrawn')
     const [line] = await audited(/DROP/)
