@@ -1,4 +1,7 @@
 import { parseArgs } from 'node:util'
+import { cleanUp } from '@firebreak/operator/cleanup.ts'
+import { KubernetesClient } from '@firebreak/operator/kubernetes/client.ts'
+import { KubeConfig } from '@kubernetes/client-node'
 import { type CliCommand, UsageError } from './command.ts'
 
 /** How long the operator's pods may take to end, in milliseconds. */
@@ -34,12 +37,6 @@ runs in.`,
     const given = [namespace, name, pods].filter((value) => value !== undefined).length
     if (given !== 0 && given !== 3)
       throw new UsageError('--namespace, --deployment and --pod-labels go together')
-    // the client library takes longer to load than the other commands to run
-    const [{ KubeConfig }, { KubernetesClient }, { cleanUp }] = await Promise.all([
-      import('@kubernetes/client-node'),
-      import('@firebreak/operator/kubernetes/client.ts'),
-      import('@firebreak/operator/cleanup.ts'),
-    ])
     const config = new KubeConfig()
     config.loadFromDefault()
     await using client = new KubernetesClient(config)

@@ -1,45 +1,50 @@
 #!/usr/bin/env node
 /** `firebreak`: finds the command and runs it. Exit codes: 0 done, 1 the answer is no or something failed, 2 wrong use. */
-import { closest } from '@firebreak/crds'
-import { approvals } from './approvals/approvals.ts'
-import { approve, deny, revoke } from './approvals/decide.ts'
-import { requestAccess } from './approvals/request-access.ts'
-import { check } from './check.ts'
-import { cleanup } from './cleanup.ts'
 import { type CliCommand, UsageError } from './command.ts'
 import { completion } from './completion.ts'
-import { contain } from './contain.ts'
-import { delegate, delegations, revokeDelegation } from './delegation/delegate.ts'
-import { demo } from './demo/demo.ts'
-import { explain } from './explain.ts'
-import { operator } from './operator.ts'
 import { styleError } from './output.ts'
-import { run } from './run.ts'
-import { sidecar } from './sidecar.ts'
 
 const version = '0.1.0'
-const commands: readonly CliCommand[] = [
-  run,
-  check,
-  explain,
-  approvals,
-  approve,
-  deny,
-  revoke,
-  requestAccess,
-  delegate,
-  delegations,
-  revokeDelegation,
-  cleanup,
-  contain,
-  sidecar,
-  operator,
-  demo,
-]
-const all: readonly CliCommand[] = [...commands, completion(commands)]
 
-function overview(): string {
-  const lines = all.map(({ name, summary }) => `  ${name.padEnd(19)}${summary}`)
+/** Only the one that runs is loaded: an agent's pod waits for some of them to start. */
+const commands: Readonly<Record<string, () => Promise<CliCommand>>> = {
+  run: async () => (await import('./run.ts')).run,
+  check: async () => (await import('./check.ts')).check,
+  explain: async () => (await import('./explain.ts')).explain,
+  approvals: async () => (await import('./approvals/approvals.ts')).approvals,
+  approve: async () => (await import('./approvals/decide.ts')).approve,
+  deny: async () => (await import('./approvals/decide.ts')).deny,
+  revoke: async () => (await import('./approvals/decide.ts')).revoke,
+  'request-access': async () => (await import('./approvals/request-access.ts')).requestAccess,
+  delegate: async () => (await import('./delegation/delegate.ts')).delegate,
+  delegations: async () => (await import('./delegation/delegate.ts')).delegations,
+  'revoke-delegation': async () => (await import('./delegation/delegate.ts')).revokeDelegation,
+  cleanup: async () => (await import('./cleanup.ts')).cleanup,
+  contain: async () => (await import('./contain.ts')).contain,
+  sidecar: async () => (await import('./sidecar.ts')).sidecar,
+  operator: async () => (await import('./operator.ts')).operator,
+  demo: async () => (await import('./demo/demo.ts')).demo,
+  completion: async () => completion(await loadAll('completion')),
+}
+
+async function loadAll(except?: string): Promise<CliCommand[]> {
+  const loaded = Object.entries(commands).filter(([name]) => name !== except)
+  return await Promise.all(loaded.map(([, load]) => load()))
+}
+
+/** @returns the command of this name, where there is one. */
+async function find(name: string | undefined): Promise<CliCommand | undefined> {
+  return name !== undefined && Object.hasOwn(commands, name) ? await commands[name]?.() : undefined
+}
+
+/** What was most likely meant. */
+async function nearest(word: string, words: readonly string[]): Promise<string | undefined> {
+  const { closest } = await import('@firebreak/crds')
+  return closest(word, words)
+}
+
+async function overview(): Promise<string> {
+  const lines = (await loadAll()).map(({ name, summary }) => `  ${name.padEnd(19)}${summary}`)
   return `Firebreak limits what an AI agent can break.
 
 Usage: firebreak COMMAND [OPTIONS]
@@ -52,17 +57,17 @@ firebreak COMMAND --help tells more. --version prints the version.`
 async function main(words: readonly string[]): Promise<number> {
   const [name, ...rest] = words
   if (name === undefined || name === 'help' || name === '--help' || name === '-h') {
-    console.log(overview())
+    console.log(await overview())
     return name === undefined ? 2 : 0
   }
   if (name === '--version') {
     console.log(version)
     return 0
   }
-  const command = all.find((candidate) => candidate.name === name)
+  const command = await find(name)
   if (!command) {
-    const names = all.map((candidate) => candidate.name)
-    const near = closest(name, names)
+    const names = Object.keys(commands)
+    const near = await nearest(name, names)
     throw new UsageError(
       `there is no command ${name}; ${near ? `did you mean ${near}?` : `there are ${names.join(', ')}`}`,
     )
@@ -77,12 +82,12 @@ async function main(words: readonly string[]): Promise<number> {
 }
 
 /** What was typed wrongly, with the option that was most likely meant; undefined when that was not the fault. */
-function usageProblem(error: unknown, command: CliCommand | undefined): string | undefined {
+async function usageProblem(error: unknown, command: CliCommand | undefined): Promise<string | undefined> {
   if (error instanceof UsageError) return error.message
   if (!(error instanceof Error) || !('code' in error)) return undefined
   if (typeof error.code !== 'string' || !error.code.startsWith('ERR_PARSE_ARGS')) return undefined
   const [, option = ''] = /^Unknown option '--([^']+)'/.exec(error.message) ?? []
-  const near = closest(option, command?.options ?? [])
+  const near = await nearest(option, command?.options ?? [])
   // what Node adds about escaping would only be right for a word that begins with a dash
   const message = error.message.split('. To specify')[0] ?? error.message
   return near ? `${message}; did you mean --${near}?` : message
@@ -92,8 +97,8 @@ const words = process.argv.slice(2)
 try {
   process.exitCode = await main(words)
 } catch (error) {
-  const command = all.find(({ name }) => name === words[0])
-  const usage = usageProblem(error, command)
+  const command = await find(words[0])
+  const usage = await usageProblem(error, command)
   const message = usage ?? (error instanceof Error ? error.message : String(error))
   console.error(`${styleError('red', 'error:')} ${message}`)
   if (usage !== undefined) console.error(`Try firebreak ${command ? `${command.name} ` : ''}--help.`)
