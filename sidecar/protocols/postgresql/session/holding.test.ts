@@ -130,7 +130,6 @@ describe('held commands in PostgreSQL sessions', function () {
     assert.equal(request.spec.command?.text, 'DROP TABLE carts')
     assert.deepEqual(request.spec.command.actions, ['sql:drop'])
     assert.deepEqual(request.spec.command.context, ['database shop', 'user postgres', 'search_path public'])
-    const closed = once(child, 'close')
     await decide(request, 'Approved', 'CHG-1')
     await closed
     assert.match(
@@ -198,7 +197,7 @@ describe('held commands in PostgreSQL sessions', function () {
     for (const stream of [child.stdout, child.stderr]) stream.on('data', (text: Buffer) => (output += text))
     const request = await theRequest()
     child.kill('SIGINT')
-    await closed
+    await once(child, 'close')
     assert.match(output, /ERROR: {2}canceled while it was held for approval/)
     assert.equal(await stateOf(request.metadata.name), 'Withdrawn')
     const [line] = await audited(/DROP/)
