@@ -77,45 +77,12 @@ export class Shop implements AsyncDisposable {
 
   /** Everything that an attack could have changed, as one text. */
   async fingerprint(database: string): Promise<string> {
-    const tables = await this.admin(
-      database,
-      `SELECT format('SELECT %L AS t, count(*), md5(string_agg(x::text, E''\\n'' ORDER BY x::text)) FROM %s x', c.oid::regclass, c.oid::regclass) AS q
-       FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-       WHERE c.relkind IN ('r', 'm') AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') AND n.nspname !~ '^pg_temp' ORDER BY 1`,
-    )
-    const contents = await this.admin(
-      database,
-      (tables.rows as { q: string }[]).map((row) => row.q).join(' UNION ALL ') || 'SELECT 1',
-    )
-    const catalogue = await this.admin(
-      database,
-      `SELECT ${[
-        'pg_class',
-        'pg_proc',
-        'pg_rewrite',
-        'pg_trigger',
-        'pg_type',
-        'pg_cast',
-        'pg_operator',
-        'pg_namespace',
-        'pg_attrdef',
-        'pg_policy',
-        'pg_authid',
-        'pg_db_role_setting',
-        'pg_auth_members',
-        'pg_database',
-        'pg_description',
-        'pg_publication',
-        'pg_extension',
-        'pg_largeobject_metadata',
-      ]
-        .map(
-          (table) =>
-            `(SELECT count(*) || ':' || coalesce(sum(xmin::text::bigint), 0) FROM ${table}) AS ${table}`,
-        )
-        .join(', ')}`,
-    )
-    return JSON.stringify([contents.rows, catalogue.rows], undefined, 1)
+    const client = await this.connect(this.postgres, database, this.postgres.user, this.postgres.password)
+    try {
+      return await fingerprintBy(client)
+    } finally {
+      await client.end()
+    }
   }
 
   /** Starts a gateway with the manifests of a folder in `attacks/`. */
@@ -193,4 +160,43 @@ export class Guard implements AsyncDisposable {
     await this.standalone[Symbol.asyncDispose]()
     rmSync(this.directory, { recursive: true, force: true })
   }
+}
+
+async function fingerprintBy(client: pg.Client): Promise<string> {
+  const tables = await client.query(
+    `SELECT format('SELECT %L AS t, count(*), md5(string_agg(x::text, E''\\n'' ORDER BY x::text)) FROM %s x', c.oid::regclass, c.oid::regclass) AS q
+       FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+       WHERE c.relkind IN ('r', 'm') AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') AND n.nspname !~ '^pg_temp' ORDER BY 1`,
+  )
+  const contents = await client.query(
+    (tables.rows as { q: string }[]).map((row) => row.q).join(' UNION ALL ') || 'SELECT 1',
+  )
+  const catalogue = await client.query(
+    `SELECT ${[
+      'pg_class',
+      'pg_proc',
+      'pg_rewrite',
+      'pg_trigger',
+      'pg_type',
+      'pg_cast',
+      'pg_operator',
+      'pg_namespace',
+      'pg_attrdef',
+      'pg_policy',
+      'pg_authid',
+      'pg_db_role_setting',
+      'pg_auth_members',
+      'pg_database',
+      'pg_description',
+      'pg_publication',
+      'pg_extension',
+      'pg_largeobject_metadata',
+    ]
+      .map(
+        (table) =>
+          `(SELECT count(*) || ':' || coalesce(sum(xmin::text::bigint), 0) FROM ${table}) AS ${table}`,
+      )
+      .join(', ')}`,
+  )
+  return JSON.stringify([contents.rows, catalogue.rows], undefined, 1)
 }
