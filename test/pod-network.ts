@@ -5,7 +5,7 @@
 import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process'
 import { randomInt } from 'node:crypto'
 import { once } from 'node:events'
-import { chmodSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -219,6 +219,8 @@ export class PodNetwork implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all([...this.#children].map((child) => new PodProcess(child).end('SIGKILL')))
+    const left = execFileSync('ip', ['netns', 'pids', this.#name], { encoding: 'utf8' })
+    for (const pid of left.split('\n').map(Number)) if (pid > 0) killIfThere(pid, 'SIGKILL')
     execFileSync('ip', ['netns', 'delete', this.#name], { stdio: 'ignore' })
     rmSync(this.runDirectory, { recursive: true, force: true })
   }
@@ -253,8 +255,19 @@ export class PodProcess {
   async end(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
     if (this.#child.exitCode !== null || this.#child.signalCode !== null) return
     const exited = once(this.#child, 'exit')
-    this.#child.kill(signal)
+    // of an agent this is only what made its process namespace
+    const { pid = 0 } = this.#child
+    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').map(Number)
+    for (const each of [...children, pid]) if (each > 0) killIfThere(each, signal)
     await exited
+  }
+}
+
+function killIfThere(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal)
+  } catch {
+    // it has ended meanwhile
   }
 }
 
