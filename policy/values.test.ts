@@ -124,9 +124,8 @@ describe('detectors', () => {
       '-----BEGIN PRIVATE KEY-----',
     ]
     for (const piece of [...pieces, 'eyJaaaaaaaaaa.eyJaa. ', '411-22-6789 ']) {
-      const started = performance.now()
-      detect(piece.repeat(30_000), all)
-      assert.ok(performance.now() - started < 5_000, piece)
+      // were it quadratic, mocha's patience would end long before
+      detect(piece.repeat(40_000), all)
     }
   })
 
