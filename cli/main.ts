@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 /** `firebreak`: finds the command and runs it. Exit codes: 0 done, 1 the answer is no or something failed, 2 wrong use. */
+import { getSystemErrorMessage } from 'node:util'
 import { type CliCommand, UsageError } from './command.ts'
 import { completion } from './completion.ts'
 import { styleError } from './output.ts'
@@ -93,13 +94,22 @@ async function usageProblem(error: unknown, command: CliCommand | undefined): Pr
   return near ? `${message}; did you mean --${near}?` : message
 }
 
+/** What the system refuses is said of the file; Node's own message is about its call. */
+function inWords(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  const { path, errno } = error as NodeJS.ErrnoException
+  return path !== undefined && errno !== undefined
+    ? `${path}: ${getSystemErrorMessage(errno)}`
+    : error.message
+}
+
 const words = process.argv.slice(2)
 try {
   process.exitCode = await main(words)
 } catch (error) {
   const command = await find(words[0])
   const usage = await usageProblem(error, command)
-  const message = usage ?? (error instanceof Error ? error.message : String(error))
+  const message = usage ?? inWords(error)
   console.error(`${styleError('red', 'error:')} ${message}`)
   if (usage !== undefined) console.error(`Try firebreak ${command ? `${command.name} ` : ''}--help.`)
   process.exitCode = usage === undefined ? 1 : 2
