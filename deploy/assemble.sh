@@ -1,0 +1,22 @@
+#!/bin/sh
+# Lays the program out as it stands in the images: assemble.sh SOURCE ROOT
+# Dependencies are those of package-lock.json, checked by its checksums; none of their scripts runs.
+set -eu
+source=$1
+root=$2
+program=$root/opt/firebreak
+parts='crds policy xds sidecar operator cli'
+
+mkdir -p "$program" "$root/usr/local/bin"
+cp "$source/package.json" "$source/package-lock.json" "$program"
+for part in $parts; do cp -R "$source/$part" "$program"; done
+# tests, and what they read, are no part of the program
+find "$program" \( -name '*.test.ts' -o -name '*.test-child.ts' -o -name testdata -o -name node_modules \) -prune -exec rm -rf {} +
+
+cd "$program"
+npm ci --omit=dev --ignore-scripts --no-audit --no-fund --loglevel=error \
+  $(for part in $parts; do echo "--workspace=@firebreak/$part"; done)
+chmod -R a+rX,go-w .
+
+install -m 0755 "$(node -p process.execPath)" "$root/usr/local/bin/node"
+ln -s ../../../opt/firebreak/cli/main.ts "$root/usr/local/bin/firebreak"
