@@ -1,7 +1,14 @@
 /** `npm run bench -- NAME`: benchmarks that compare in one run with the direct connection and with a peer. */
+
+import { benchContainment } from './containment.ts'
+import { benchControlPlane } from './control-plane.ts'
 import { benchPostgresql } from './postgresql.ts'
 
-const benches: Readonly<Record<string, (seconds: number) => Promise<void>>> = { postgresql: benchPostgresql }
+const benches: Readonly<Record<string, (seconds: number) => Promise<void>>> = {
+  postgresql: benchPostgresql,
+  'control-plane': benchControlPlane,
+  containment: benchContainment,
+}
 
 const [name = '', seconds = '6'] = process.argv.slice(2)
 const bench = benches[name]

@@ -100,7 +100,7 @@ function sidecars(ports: readonly ResourcePort[], context: InjectionContext, uid
         runAsNonRoot: false,
         capabilities: { drop: ['ALL'], add: ['NET_ADMIN'] },
       },
-      resources: limits('10m', '64Mi'),
+      resources: limits('10m', '128Mi'),
     },
     {
       name: layout.enforcerContainer,

@@ -8,7 +8,7 @@ import type { KubernetesClient } from '../kubernetes/client.ts'
 import { agentIdentities, type pods } from '../kubernetes/objects.ts'
 import { inNamespace, type World } from '../watch/world.ts'
 import { conditionsFor, type Finding } from './conditions.ts'
-import { type Controller, type Watch, watching } from './controller.ts'
+import { type Controller, type Watch, watching, watchingSpec } from './controller.ts'
 import { applyNetworkPolicies } from './network-policies.ts'
 import { selectedBy } from './selection.ts'
 import { writeStatus } from './status.ts'
@@ -37,9 +37,9 @@ export function agentIdentityController(
   return {
     name: 'AgentIdentity',
     watches: [
-      watching(world.identities, ({ metadata: { namespace } }) => allOf(namespace)),
-      watching(world.resources, ({ metadata: { namespace } }) => allOf(namespace)),
-      watching(world.policies, ({ metadata: { namespace } }) => allOf(namespace)),
+      watchingSpec(world.identities, ({ metadata: { namespace } }) => allOf(namespace)),
+      watchingSpec(world.resources, ({ metadata: { namespace } }) => allOf(namespace)),
+      watchingSpec(world.policies, ({ metadata: { namespace } }) => allOf(namespace)),
       watching(world.secrets, ({ metadata: { namespace } }) => allOf(namespace)),
       watching(world.pods, ({ metadata: { namespace, labels: podLabels } }) => {
         const agent = podLabels?.[labels.agent]

@@ -3,14 +3,14 @@ import { agentsLabel } from '../containment/names.ts'
 import type { KubernetesClient } from '../kubernetes/client.ts'
 import { namespaces } from '../kubernetes/objects.ts'
 import type { World } from '../watch/world.ts'
-import { type Controller, watching } from './controller.ts'
+import { type Controller, watching, watchingSpec } from './controller.ts'
 
 export function agentNamespaceController(world: World, client: KubernetesClient): Controller {
   return {
     name: 'Namespace',
     watches: [
       watching(world.namespaces),
-      watching(world.identities, ({ metadata: { namespace } }) => [namespace]),
+      watchingSpec(world.identities, ({ metadata: { namespace } }) => [namespace]),
     ],
     async reconcile(name) {
       const namespace = world.namespaces.get(name)

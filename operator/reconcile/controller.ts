@@ -1,7 +1,7 @@
 /** Brings what changes to a reconciler: level-triggered, one key at a time, whatever made the key worth a look. */
 import { ApiError } from '../kubernetes/client.ts'
 import type { KubernetesObject } from '../kubernetes/objects.ts'
-import type { Informer, Key } from '../watch/informer.ts'
+import { differInStatusOnly, type Informer, type Key } from '../watch/informer.ts'
 import { WorkQueue } from './work-queue.ts'
 
 export interface Controller {
@@ -22,15 +22,29 @@ export interface Watch {
   onKeys(listener: (key: Key) => void): void
 }
 
-/** The keys of the objects that change; `keysOf` where the change of one kind concerns another. */
+/** The same for kinds whose status is written by reconcilers: nobody reconciles because of what another has written there. */
+export function watchingSpec<T extends KubernetesObject>(
+  informer: Informer<T>,
+  keysOf?: (object: T, key: Key) => Iterable<Key>,
+): Watch {
+  return watching(informer, keysOf, differInStatusOnly)
+}
+
+/**
+ * The keys of the objects that change; `keysOf` where the change of one kind concerns another.
+ *
+ * @param irrelevant which changes concern nobody.
+ */
 export function watching<T extends KubernetesObject>(
   informer: Informer<T>,
   keysOf: (object: T, key: Key) => Iterable<Key> = (_object, key) => [key],
+  irrelevant: (before: T, now: T) => boolean = () => false,
 ): Watch {
   return {
     synced: informer.synced,
     onKeys: (listener) =>
       informer.onChange((key, now, before) => {
+        if (before && now && irrelevant(before, now)) return
         const keys = new Set([before, now].flatMap((object) => (object ? [...keysOf(object, key)] : [])))
         for (const concerned of keys) listener(concerned)
       }),

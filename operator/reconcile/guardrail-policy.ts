@@ -5,7 +5,7 @@ import type { KubernetesClient } from '../kubernetes/client.ts'
 import { guardrailPolicies } from '../kubernetes/objects.ts'
 import type { World } from '../watch/world.ts'
 import { conditionsFor, type Finding } from './conditions.ts'
-import { type Controller, watching } from './controller.ts'
+import { type Controller, watchingSpec } from './controller.ts'
 import { writeStatus } from './status.ts'
 
 export function guardrailPolicyController(
@@ -16,8 +16,8 @@ export function guardrailPolicyController(
   return {
     name: 'GuardrailPolicy',
     watches: [
-      watching(world.policies),
-      watching(world.identities, ({ metadata: { namespace } }) =>
+      watchingSpec(world.policies),
+      watchingSpec(world.identities, ({ metadata: { namespace } }) =>
         [...world.policies.list()]
           .filter((policy) => policy.metadata.namespace === namespace)
           .map((policy) => `${namespace}/${policy.metadata.name}`),

@@ -6,7 +6,7 @@ import { ApiError, type KubernetesClient } from '../kubernetes/client.ts'
 import { type KubernetesObject, protectedResources } from '../kubernetes/objects.ts'
 import { inNamespace, type World } from '../watch/world.ts'
 import { conditionsFor, type Finding } from './conditions.ts'
-import { type Controller, watching } from './controller.ts'
+import { type Controller, watching, watchingSpec } from './controller.ts'
 import { applyNetworkPolicies } from './network-policies.ts'
 import { selectsLabels } from './selection.ts'
 import { writeStatus } from './status.ts'
@@ -33,8 +33,8 @@ export function protectedResourceController(
   return {
     name: 'ProtectedResource',
     watches: [
-      watching(world.resources),
-      watching(world.identities, ({ metadata: { namespace } }) => allOf(namespace)),
+      watchingSpec(world.resources),
+      watchingSpec(world.identities, ({ metadata: { namespace } }) => allOf(namespace)),
       watching(world.secrets, ({ metadata: { namespace } }) => allOf(namespace)),
       watching(world.namespaces, () =>
         [...world.resources.list()]

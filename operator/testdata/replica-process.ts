@@ -47,6 +47,10 @@ export class ReplicaProcess implements AsyncDisposable {
     this.controlCa = controlCa
   }
 
+  get pid(): number {
+    return this.#child.pid ?? 0
+  }
+
   /** What it wrote so far. */
   get log(): string {
     return this.#log.text

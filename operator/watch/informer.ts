@@ -1,5 +1,6 @@
 /** The objects of one kind as they are now, kept up by list and watch. */
 import { setTimeout as delay } from 'node:timers/promises'
+import { isDeepStrictEqual } from 'node:util'
 import { ApiError, type KubernetesClient, type Selection } from '../kubernetes/client.ts'
 import type { KubernetesObject, Resource } from '../kubernetes/objects.ts'
 
@@ -12,6 +13,22 @@ export function keyOf({ metadata: { namespace, name } }: KubernetesObject): Key 
 
 /** @param before undefined when it is new. @param now undefined when it is gone. */
 export type Listener<T> = (key: Key, now: T | undefined, before: T | undefined) => void
+
+/**
+ * Whether the two differ in nothing but the status and the API server's books. Where there is no generation, nothing
+ * is known of that. https://kubernetes.io/docs/reference/using-api/api-concepts/
+ */
+export function differInStatusOnly(before: KubernetesObject, now: KubernetesObject): boolean {
+  const fixed = ({ metadata }: KubernetesObject): unknown[] => [
+    metadata.uid,
+    metadata.generation,
+    metadata.labels,
+    metadata.annotations,
+    metadata.finalizers,
+    metadata.deletionTimestamp,
+  ]
+  return now.metadata.generation !== undefined && isDeepStrictEqual(fixed(before), fixed(now))
+}
 
 /** A server sends a bookmark every minute; a watch that says nothing for longer is dead, whatever the connection says. */
 const quietFor = 90_000

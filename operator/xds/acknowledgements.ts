@@ -26,6 +26,8 @@ interface Connected {
 
 /** What a sidecar said stands that long after its stream has ended: it holds on to its configuration, and comes back. */
 const keptFor = 30_000
+/** In milliseconds. */
+const tellAfter = 100
 
 export class AcknowledgementLedger implements Acknowledgements, Disposable {
   readonly #own = new Map<string, Connected>()
@@ -33,6 +35,8 @@ export class AcknowledgementLedger implements Acknowledgements, Disposable {
   /** By replica. */
   readonly #others = new Map<string, PodAcknowledgements>()
   readonly #listeners: ((agent: Key) => void)[] = []
+  readonly #unsaid = new Set<Key>()
+  #telling: NodeJS.Timeout | undefined
   readonly changes = {
     synced: Promise.resolve(),
     onKeys: (listener: (agent: Key) => void) => void this.#listeners.push(listener),
@@ -101,15 +105,23 @@ export class AcknowledgementLedger implements Acknowledgements, Disposable {
       if (was?.revision === is?.revision && was?.refusal === is?.refusal && was && is) continue
       for (const each of [was, is]) if (each) agents.add(each.agent)
     }
-    for (const agent of agents) for (const listener of this.#listeners) listener(agent)
+    for (const agent of agents) this.#changed(agent)
   }
 
   [Symbol.dispose](): void {
+    clearTimeout(this.#telling)
     for (const timer of this.#ending.values()) clearTimeout(timer)
   }
 
+  /** Told a moment later: the answers of all of an agent's sidecars come in together. */
   #changed(agent: Key): void {
-    for (const listener of this.#listeners) listener(agent)
+    this.#unsaid.add(agent)
+    this.#telling ??= setTimeout(() => {
+      this.#telling = undefined
+      const agents = [...this.#unsaid]
+      this.#unsaid.clear()
+      for (const each of agents) for (const listener of this.#listeners) listener(each)
+    }, tellAfter)
   }
 }
 

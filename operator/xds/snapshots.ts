@@ -4,7 +4,8 @@ import type { AgentIdentity, ProtectedResource } from '@firebreak/crds'
 import type { Resources } from '@firebreak/xds'
 import { compileAgent } from '../compile/agent.ts'
 import type { NamespaceCompiler } from '../compile/namespace.ts'
-import type { Key } from '../watch/informer.ts'
+import type { KubernetesObject } from '../kubernetes/objects.ts'
+import { differInStatusOnly, type Key, type Listener } from '../watch/informer.ts'
 import type { World } from '../watch/world.ts'
 import { agentResources, nothing } from './agent-resources.ts'
 import { HostAddresses } from './host-addresses.ts'
@@ -35,7 +36,9 @@ export class AgentSnapshots implements Disposable {
     this.#world = world
     this.#compiler = compiler
     this.#failed = failed
-    const changed = (key: Key): void => this.#changed(namespaceOf(key))
+    const changed: Listener<KubernetesObject> = (key, now, before) => {
+      if (!now || !before || !differInStatusOnly(before, now)) this.#changed(namespaceOf(key))
+    }
     world.identities.onChange(changed)
     world.resources.onChange(changed)
     world.policies.onChange(changed)
