@@ -128,17 +128,26 @@ describeInPods('a contained pod', function () {
   }
 
   it('stays contained, and works again, when a sidecar is killed', async () => {
-    const words = ['loop', 'OUTSIDE', 'DATABASE', '9999', '9']
+    const words = ['loop', 'OUTSIDE', 'DATABASE', '9999', '12']
     const trying = users.map((user) => attempt(user, words))
     await works()
+    const holding = pod.psql('agent', '127.0.0.1', 'SELECT 1', '\\! sleep 5')
+    const [address, port] = await connectionOfEnforcer()
     await pod.killEnforcer()
     const before = seen('database').length
+    for (const user of users)
+      assert.match(
+        (await attempt(user, ['tcp', address, 'DATABASE', port])).output,
+        /^stopped/,
+        "the enforcer's own way",
+      )
     assert.match(
       (await pod.psql('agent', pod.network.outside.ipv4, 'SELECT 1')).output,
       /closed|refused|terminat/,
     )
     assert.match((await attempt('agent', ['dns', 'RESOLVER', 'api.example'])).output, /stopped/)
     assert.equal(seen('database').length, before, 'nobody reached the database without the enforcer')
+    await holding
     await pod.startEnforcer()
     await works()
     await pod.killEnvoy()
@@ -183,6 +192,20 @@ describeInPods('a contained pod', function () {
     for (const kind of ['udp', 'icmp', 'icmpv6', 'capture'])
       assert.ok(Number(packets.get(`refused-${kind}`)) > 0, `refused-${kind}`)
   })
+
+  /** By which address it has come to the database, and from which port. */
+  const connectionOfEnforcer = async (): Promise<readonly [string, string]> => {
+    const { ipv4, ipv6 } = pod.network.inside
+    const query = `SELECT host(client_addr) AS address, client_port AS port FROM pg_stat_activity
+      WHERE client_addr IN ('${ipv4}', '${ipv6}') ORDER BY backend_start DESC`
+    const until = performance.now() + 5_000
+    for (;;) {
+      const [row] = (await pod.shop.admin('shop', query)).rows as { address: string; port: number }[]
+      if (row) return [row.address === ipv4 ? 'OUTSIDE' : 'OUTSIDE6', String(row.port)]
+      assert.ok(performance.now() < until, 'the enforcer has come to the database')
+      await new Promise((resolve) => setTimeout(resolve, 50))
+    }
+  }
 
   const works = async (): Promise<void> => {
     const { output } = await pod.psql('agent', pod.network.outside.ipv4, 'SELECT count(*) FROM orders')

@@ -105,9 +105,10 @@ export class ContainedPod implements AsyncDisposable {
     return this.#resolver.output
   }
 
-  async psql(user: PodUser, host: string, sql: string): Promise<Ran> {
+  async psql(user: PodUser, host: string, ...commands: readonly string[]): Promise<Ran> {
     const port = host === '127.0.0.1' ? listenerPort : this.shop.postgres.port
-    const words = ['-h', host, '-p', String(port), '-U', 'agent', '-d', 'shop', '-w', '-Atc', sql]
+    const words = ['-h', host, '-p', String(port), '-U', 'agent', '-d', 'shop', '-w', '-At']
+    words.push(...commands.flatMap((command) => ['-c', command]))
     return await this.network.run(user, [this.#psql, ...words], { PGCONNECT_TIMEOUT: '8' })
   }
 
