@@ -34,8 +34,24 @@ describeOnCluster('the chart, on a cluster with nodes', (cluster) => {
   })
   const kinds = ['agentidentities', 'approvalrequests', 'guardrailpolicies', 'protectedresources']
 
+  /** The addresses behind the API server's Service, and no others. */
+  async function apiServer(): Promise<{ cidrs: string[]; ports: number[] }> {
+    const selector = ['-n', 'default', '-l', 'kubernetes.io/service-name=kubernetes', '-o', 'json']
+    const { items } = JSON.parse(await kubectl('get', 'endpointslices', ...selector)) as {
+      items: { endpoints: { addresses: string[] }[]; ports: { port: number }[] }[]
+    }
+    const addresses = items.flatMap(({ endpoints }) => endpoints.flatMap((endpoint) => endpoint.addresses))
+    return {
+      cidrs: addresses.map((address) => `${address}/${address.includes(':') ? 128 : 32}`),
+      ports: items.flatMap(({ ports }) => ports.map(({ port }) => port)),
+    }
+  }
+
   it('brings up two replicas, one of which leads', async () => {
-    await helm.run(['install', ...release], { images: imageValues })
+    await helm.run(['install', ...release], {
+      images: imageValues,
+      networkPolicy: { apiServer: await apiServer() },
+    })
     const status = ['status', 'deployment/firebreak-operator', '-n', namespace, '--timeout=150s']
     const { stderr, status: code } = await cluster().kubectl.attempt(['rollout', ...status])
     if (code !== 0) {
