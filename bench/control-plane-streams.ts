@@ -52,7 +52,12 @@ async function simulate(
   const baseUrl = `https://${control}`
   const client = createClient(
     AggregatedDiscoveryService,
-    createGrpcTransport({ baseUrl, nodeOptions: { ca }, readMaxBytes: 16 * 1024 * 1024 }),
+    createGrpcTransport({
+      baseUrl,
+      nodeOptions: { ca },
+      readMaxBytes: 16 * 1024 * 1024,
+      acceptCompression: [],
+    }),
   )
   const requests = new Requests<DeltaDiscoveryRequest>()
   for (const typeUrl of Object.values(typeUrls))

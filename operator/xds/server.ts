@@ -65,6 +65,8 @@ export class ControlServer implements AsyncDisposable {
       connect: false,
       grpcWeb: false,
       readMaxBytes: largestRequest,
+      // the same for thousands at once: what it would save on the wire it would cost in time until all have it
+      acceptCompression: [],
     })
     this.#server = createSecureServer({ cert: certificate, key, minVersion: 'TLSv1.3' }, adapter)
     this.#server.on('session', (session) => this.#keep(session))

@@ -47,7 +47,9 @@ export class Relay implements AsyncDisposable {
 
   private constructor() {
     const routes = discoveryService(async () => this.#peer())
-    this.#server = createServer(connectNodeAdapter({ routes, connect: false, grpcWeb: false }))
+    this.#server = createServer(
+      connectNodeAdapter({ routes, connect: false, grpcWeb: false, acceptCompression: [] }),
+    )
     this.#server.on('session', (session) => {
       this.#sessions.add(session)
       session.on('close', () => this.#sessions.delete(session)).on('error', () => {})

@@ -82,6 +82,7 @@ async function openStream(
       baseUrl,
       sessionManager: session,
       readMaxBytes: largestResponse,
+      acceptCompression: [],
     })
     const responses = createClient(AggregatedDiscoveryService, transport).deltaAggregatedResources(requests, {
       signal,
