@@ -43,7 +43,9 @@ describeInPods('a contained pod', function () {
   const perform = async (user: PodUser, { attempt: words, command = [] }: Case): Promise<string> =>
     (words ? await attempt(user, words) : await pod.network.run(user, command.map(filled))).output
 
-  before(async () => {
+  before(async function () {
+    // programs are fetched the first time
+    this.timeout(300_000)
     pod = await ContainedPod.create([
       `${other}/32`,
       ...metadata.map((a) => `${a}/${a.includes(':') ? 128 : 32}`),

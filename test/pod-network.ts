@@ -20,6 +20,8 @@ export function lacksForPods(): string | undefined {
   for (const program of ['ip', 'unshare', 'nsenter', 'setpriv'])
     if (!(process.env.PATH ?? '').split(':').some((directory) => existsSync(join(directory, program))))
       return `the program ${program}`
+  // not one that a user has at home: agents run as others
+  if (!existsSync('/usr/bin/python3')) return 'the program /usr/bin/python3'
   try {
     execFileSync('unshare', ['--net', '--mount', 'true'], { stdio: 'ignore' })
   } catch {

@@ -103,7 +103,9 @@ describeInPods('firebreak contain in a network namespace', function () {
   const nft = async (...words: string[]): Promise<string> =>
     (await pod.run('rules', ['nft', ...words])).output
 
-  before(async () => {
+  before(async function () {
+    // programs are fetched the first time
+    this.timeout(300_000)
     pod = await PodNetwork.create()
   })
   after(() => pod[Symbol.asyncDispose]())
