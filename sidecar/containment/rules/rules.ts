@@ -94,7 +94,7 @@ export function chains({ envoy, enforcer }: SidecarUsers): readonly Chain[] {
         'meta l4proto tcp counter name "refused-tcp" reject with tcp reset',
         'meta l4proto udp counter name "refused-udp" reject',
         'meta l4proto icmp counter name "refused-icmp" reject',
-        'meta l4proto ipv6-icmp counter name "refused-icmpv6" reject',
+        'meta l4proto icmpv6 counter name "refused-icmpv6" reject',
         'meta l4proto sctp counter name "refused-sctp" reject',
         'counter name "refused-other" reject',
       ],
