@@ -91,6 +91,22 @@ describeOnCluster('the chart, on a cluster with nodes', (cluster) => {
     assert.match(injected, /firebreak-rules firebreak-enforcer firebreak-envoy/)
   }).timeout('2m')
 
+  it('contains them, and configures their sidecars over the stream', async () => {
+    const state = (index: number, path: string): string =>
+      `--for=jsonpath={.status.initContainerStatuses[${index}].${path}}`
+    const wait = async (condition: string): Promise<void> => {
+      const { status, stderr } = await cluster().kubectl.attempt([
+        ...['wait', 'pod/agent', '-n', 'agents', '--timeout=60s', condition],
+      ])
+      if (status === 0) return
+      const logs = ['logs', 'agent', '-n', 'agents', '--all-containers', '--prefix', '--tail=20']
+      assert.fail(`${stderr}${(await cluster().kubectl.attempt(logs)).stdout}`)
+    }
+    await wait(`${state(0, 'state.terminated.exitCode')}=0`)
+    // its startup probe asks whether a configuration is in force
+    await wait(`${state(1, 'started')}=true`)
+  }).timeout('3m')
+
   it('is uninstalled by its own Job, and leaves nothing in the way', async () => {
     await helm.run(['uninstall', 'firebreak', '--namespace', namespace])
     assert.equal(await kubectl('get', 'mutatingwebhookconfigurations', 'firebreak', '--ignore-not-found'), '')
