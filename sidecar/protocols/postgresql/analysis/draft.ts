@@ -25,6 +25,7 @@ export class DraftCatalogue implements Catalogue {
       temporary,
       columns: columns.map((column, index) => ({ name: column, number: index + 1, typeOid: 0 })),
       keys: [],
+      spreads: [],
       dependsOn: [],
       parents: [],
       children: [],

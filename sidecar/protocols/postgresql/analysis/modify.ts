@@ -13,10 +13,11 @@ import type {
 } from 'libpg-query'
 import type { Relation } from '../catalogue/types.ts'
 import type { SqlAction } from './actions.ts'
+import { type Event, follow } from './consequences.ts'
 import { expression, optional } from './expressions.ts'
 import type { Findings } from './findings.ts'
 import { addFrom } from './from.ts'
-import { runImplicitConversions, runInstalled, runRelationCode } from './installed-code.ts'
+import { runImplicitConversions } from './installed-code.ts'
 import { tellOfKeys } from './keys.ts'
 import { findRelation } from './names.ts'
 import { commonTables, query, targetList } from './query.ts'
@@ -25,8 +26,6 @@ import { type RangeItem, relatedRelations, relationColumns, Scope, type ScopeCol
 import { is, type Node } from './tree.ts'
 import { isTraced, unproven, type Value } from './value.ts'
 import { viewColumns } from './views.ts'
-
-type Event = 'insert' | 'update' | 'delete'
 
 export function modify(findings: Findings, node: Node, outer: Scope): ScopeColumn[] {
   const scope = new Scope(outer)
@@ -89,15 +88,7 @@ function write(
   if (relation.rules.length > 0)
     findings.opaque(`rewrite rules of ${relation.schema}.${relation.name} run something else instead`)
   if (relation.definition !== undefined) writeBelow(findings, relation, event, columns)
-  for (const each of [relation, ...relatedRelations(findings, relation)]) {
-    const fired = each.triggers.filter(({ events }) => events.includes(event))
-    runInstalled(
-      findings,
-      fired.map(({ functionOid }) => functionOid),
-    )
-    if (event !== 'delete') runRelationCode(findings, each, 'write')
-    runRelationCode(findings, each, 'look')
-  }
+  follow(findings, relation, event, columns, new Set())
   runImplicitConversions(findings, 'ai')
 }
 
@@ -108,6 +99,7 @@ function writeBelow(
   event: Event,
   columns: readonly string[] | undefined,
 ): void {
+  const tables = new Map<number, Relation>()
   for (const column of viewColumns(findings, view, () => {}))
     for (const { path, part } of column.value.sources) {
       const [schema = '', name = ''] = path
@@ -115,8 +107,11 @@ function writeBelow(
       findings.touch(`sql:${event}`, 'table', path, [part], 'implied')
       const below = findings.catalogue.relation(schema, name)
       const written = columns?.includes(column.name) ?? true
+      if (below) tables.set(below.oid, below)
       if (below && written && event !== 'delete') tellOfKeys(findings, below, [part])
     }
+  // which of the view's columns are which of the table's is not worth telling apart
+  for (const table of tables.values()) follow(findings, table, event, undefined, new Set())
 }
 
 /** A value that goes into a column: into its own it may, anywhere else it would get away from its mask. */

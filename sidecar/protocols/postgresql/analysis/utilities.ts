@@ -8,6 +8,7 @@ import type {
   VariableSetStmt,
 } from 'libpg-query'
 import { proceduralCode } from './bodies.ts'
+import { followTruncate } from './consequences.ts'
 import { DraftCatalogue } from './draft.ts'
 import { expression } from './expressions.ts'
 import type { Findings } from './findings.ts'
@@ -126,8 +127,13 @@ export const utilities: StatementTable = {
   },
   ReindexStmt: (findings, { relation }) => void maintain(findings, relation && { RangeVar: relation }),
   RefreshMatViewStmt: (findings, { relation }) => void maintain(findings, relation && { RangeVar: relation }),
-  TruncateStmt(findings, { relations = [] }) {
-    for (const node of relations) if (is(node, 'RangeVar')) touchRelation(findings, 'sql:truncate', node)
+  TruncateStmt(findings, { relations = [], behavior }) {
+    for (const node of relations) {
+      if (!is(node, 'RangeVar')) continue
+      touchRelation(findings, 'sql:truncate', node)
+      const relation = findRelation(findings, node.RangeVar.schemaname, node.RangeVar.relname ?? '')
+      if (relation) followTruncate(findings, relation, behavior === 'DROP_CASCADE')
+    }
     return undefined
   },
   CreateTableAsStmt(findings, { query, into, objtype }, scope, text) {

@@ -207,6 +207,7 @@ function relationBuilder(rows: CatalogueRows): (row: CatalogueRows['relations'][
   const parents = Map.groupBy(rows.inherits, ([child]) => child)
   const children = Map.groupBy(rows.inherits, ([, parent]) => parent)
   const keys = Map.groupBy(rows.keys, ([relation]) => relation)
+  const spreads = Map.groupBy(rows.spreads, ([target]) => target)
   const dependencies = Map.groupBy(rows.dependencies, ([view]) => view)
   const triggers = Map.groupBy(rows.triggers, ([relation]) => relation)
   const code = Map.groupBy(rows.code, ([owner]) => owner)
@@ -231,6 +232,14 @@ function relationBuilder(rows: CatalogueRows): (row: CatalogueRows['relations'][
     keys: (keys.get(oid) ?? []).map(([, column, target, targetColumn]) => ({
       column,
       ...(target !== 0 && { refersTo: { relation: target, column: targetColumn } }),
+    })),
+    spreads: (spreads.get(oid) ?? []).map(([, relation, onDelete, onUpdate, targetColumns, columns]) => ({
+      relation,
+      columns,
+      targetColumns,
+      ...(onDelete === 'c' && { onDelete: 'delete' as const }),
+      ...((onDelete === 'n' || onDelete === 'd') && { onDelete: 'update' as const }),
+      ...(onUpdate !== 'a' && onUpdate !== 'r' && { onUpdate: 'update' as const }),
     })),
     dependsOn: [...new Set((dependencies.get(oid) ?? []).map(([, relation]) => relation))],
     parents: (parents.get(oid) ?? []).map(([, parent]) => parent),

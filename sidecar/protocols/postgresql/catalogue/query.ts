@@ -27,6 +27,14 @@ export interface CatalogueRows {
   ][]
   readonly inherits: readonly [child: number, parent: number][]
   readonly keys: readonly [relation: number, column: number, target: number, targetColumn: number][]
+  readonly spreads: readonly [
+    target: number,
+    relation: number,
+    onDelete: string,
+    onUpdate: string,
+    targetColumns: readonly number[],
+    columns: readonly number[],
+  ][]
   readonly dependencies: readonly [view: number, relation: number][]
   readonly triggers: readonly [relation: number, functionOid: number, type: number][]
   readonly rules: readonly [relation: number, definition: string][]
@@ -115,6 +123,11 @@ export function catalogueQuery(scope: Scope): string {
         SELECT f.conrelid, u.number, f.confrelid, u.target_number
           FROM pg_catalog.pg_constraint f, LATERAL ROWS FROM (pg_catalog.unnest(f.conkey), pg_catalog.unnest(f.confkey)) u (number, target_number) WHERE f.contype OPERATOR(pg_catalog.=) 'f'::"char"
       ) k ON k.relation OPERATOR(pg_catalog.=) c.oid WHERE ${scope === 'user'}`,
+    ],
+    [
+      'spreads',
+      'f.confrelid::pg_catalog.int8, f.conrelid::pg_catalog.int8, f.confdeltype, f.confupdtype, f.confkey::pg_catalog.int4[], f.conkey::pg_catalog.int4[]',
+      `${relations} JOIN pg_catalog.pg_constraint f ON f.confrelid OPERATOR(pg_catalog.=) c.oid AND f.contype OPERATOR(pg_catalog.=) 'f'::"char" WHERE ${scope === 'user'}`,
     ],
     [
       'dependencies',
@@ -209,6 +222,7 @@ export function parseCatalogueRows(json: string): CatalogueRows {
     'columns',
     'inherits',
     'keys',
+    'spreads',
     'dependencies',
     'triggers',
     'rules',

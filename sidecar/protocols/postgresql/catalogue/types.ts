@@ -31,6 +31,18 @@ export interface InstalledCode {
   readonly functionOid: number
 }
 
+/** A foreign key with ON DELETE or ON UPDATE actions. https://www.postgresql.org/docs/current/ddl-constraints.html#DDL-CONSTRAINTS-FK */
+export interface Spread {
+  /** The relation that refers, by OID, and its columns by number. */
+  readonly relation: number
+  readonly columns: readonly number[]
+  /** The columns that are referred to, by number. */
+  readonly targetColumns: readonly number[]
+  /** What becomes of rows there; absent where the key only forbids. */
+  readonly onDelete?: 'delete' | 'update'
+  readonly onUpdate?: 'update'
+}
+
 export interface Relation {
   readonly oid: number
   readonly schema: string
@@ -50,6 +62,8 @@ export interface Relation {
     readonly column: number
     readonly refersTo?: { readonly relation: number; readonly column: number }
   }[]
+  /** Foreign keys of other relations by which a write here changes rows there. */
+  readonly spreads: readonly Spread[]
   /** Direct inheritance or partition parents and children. */
   readonly parents: readonly number[]
   readonly children: readonly number[]
