@@ -72,7 +72,8 @@ export async function startFirebreak(server: Address): Promise<Firebreak> {
   const child = spawn(
     process.execPath,
     [
-      ...(process.env.FLAGS ?? '').split(' ').filter(Boolean),
+      // as in the first line of the program
+      '--max-semi-space-size=2',
       main,
       'run',
       '--config',
