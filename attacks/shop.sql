@@ -37,11 +37,12 @@ CREATE TABLE public.carts (
   note text
 );
 INSERT INTO public.carts VALUES (1, 1, '["pen"]', 'first'), (2, 2, '["ink"]', 'second'), (3, 3, '[]', 'third');
-CREATE TABLE public.cart_visits (
-  cart integer REFERENCES public.carts (id) ON DELETE CASCADE ON UPDATE SET NULL,
+CREATE TABLE public.wishes (id integer PRIMARY KEY, note text);
+CREATE TABLE public.wish_visits (
+  wish integer REFERENCES public.wishes (id) ON DELETE CASCADE ON UPDATE SET NULL,
   visit integer PRIMARY KEY
 );
-CREATE TABLE public.visit_pages (visit integer REFERENCES public.cart_visits (visit) ON DELETE SET NULL, page text);
+CREATE TABLE public.visit_pages (visit integer REFERENCES public.wish_visits (visit) ON DELETE SET NULL, page text);
 
 CREATE TABLE public."Weird Name" ("delete" text, "drop table" integer, "select" text);
 INSERT INTO public."Weird Name" VALUES ('kept', 1, 'x');
