@@ -1,3 +1,4 @@
+export { addressOf } from './address.ts'
 export { crossCheck } from './cross-check.ts'
 export type * from './generated/types.ts'
 export { type LoadedManifests, loadManifests, type ManifestFile } from './load.ts'

@@ -1,6 +1,6 @@
 /** What leaves an agent's pod, as far as NetworkPolicies can say it: the layer behind the rules in the pod. */
 import { isIP } from 'node:net'
-import type { AgentIdentity, ProtectedResource } from '@firebreak/crds'
+import { type AgentIdentity, addressOf, type ProtectedResource } from '@firebreak/crds'
 import type { V1LabelSelector, V1NetworkPolicyEgressRule, V1NetworkPolicyPeer } from '@kubernetes/client-node'
 import { type NetworkPolicy, ownerOf } from '../kubernetes/objects.ts'
 import { agentPodLabels, labels, managed, type OperatorPlace } from './names.ts'
@@ -64,15 +64,14 @@ const clusterDns: V1NetworkPolicyEgressRule = {
   ],
 }
 
-function toResource({ spec: { address, workload }, metadata }: ProtectedResource): V1NetworkPolicyEgressRule {
-  const colon = address.lastIndexOf(':')
-  const host = address.slice(0, colon).replace(/^\[|\]$/g, '')
-  const port = Number(address.slice(colon + 1))
+function toResource(resource: ProtectedResource): V1NetworkPolicyEgressRule {
+  const { host, port } = addressOf(resource)
+  const { workload } = resource.spec
   if (workload) {
     const { podSelector, namespaceSelector, port: podPort = port } = workload
     const peer = namespaceSelector
       ? { podSelector, namespaceSelector }
-      : podsIn(metadata.namespace, podSelector)
+      : podsIn(resource.metadata.namespace, podSelector)
     return to([peer], [podPort])
   }
   const family = isIP(host)

@@ -1,5 +1,5 @@
 /** Who may reach the pods of a protected system: contained agents, and whom its manifest lists. */
-import type { AgentIdentity, ProtectedResource } from '@firebreak/crds'
+import { type AgentIdentity, addressOf, type ProtectedResource } from '@firebreak/crds'
 import type { V1NetworkPolicyPeer } from '@kubernetes/client-node'
 import { type NetworkPolicy, ownerOf } from '../kubernetes/objects.ts'
 import { agentPodLabels, managed, type OperatorPlace } from './names.ts'
@@ -20,9 +20,9 @@ export function resourceNetworkPolicies(
   namespaces: readonly string[],
   operator: OperatorPlace,
 ): NetworkPolicy[] {
-  const { workload, address } = resource.spec
+  const { workload } = resource.spec
   if (!workload) return []
-  const { podSelector, alsoFrom = [], port = Number(address.slice(address.lastIndexOf(':') + 1)) } = workload
+  const { podSelector, alsoFrom = [], port = addressOf(resource).port } = workload
   const { namespace: own, name } = resource.metadata
   const agents = identities.map(
     (identity): V1NetworkPolicyPeer => ({

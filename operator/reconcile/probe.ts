@@ -1,7 +1,7 @@
 /** Tries a protected resource from where the operator is: are the credentials there, and does anybody answer? */
 import { lookup } from 'node:dns/promises'
 import { connect } from 'node:net'
-import type { ProtectedResource } from '@firebreak/crds'
+import { addressOf, type ProtectedResource } from '@firebreak/crds'
 import type { World } from '../watch/world.ts'
 import type { Finding } from './conditions.ts'
 
@@ -27,13 +27,13 @@ function credentials({ metadata: { namespace }, spec: { roles } }: ProtectedReso
     : { type, status: 'False', reason: 'Missing', message: missing.join('; ') }
 }
 
-async function reachable({ spec: { address } }: ProtectedResource): Promise<Finding> {
+async function reachable(resource: ProtectedResource): Promise<Finding> {
   const type = 'Reachable'
-  const colon = address.lastIndexOf(':')
-  const host = address.slice(0, colon).replace(/^\[|\]$/g, '')
+  const { address } = resource.spec
+  const { host, port } = addressOf(resource)
   try {
     const { address: found } = await lookup(host)
-    await connected(found, Number(address.slice(colon + 1)))
+    await connected(found, port)
     return { type, status: 'True', reason: 'Connected', message: `${address} answers` }
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException

@@ -1,6 +1,6 @@
 /** What each agent's sidecars are to have, made anew when something in the agent's namespace changes. */
 import { isIP } from 'node:net'
-import type { AgentIdentity, ProtectedResource } from '@firebreak/crds'
+import { type AgentIdentity, addressOf, type ProtectedResource } from '@firebreak/crds'
 import type { Resources } from '@firebreak/xds'
 import { compileAgent } from '../compile/agent.ts'
 import type { NamespaceCompiler } from '../compile/namespace.ts'
@@ -125,11 +125,8 @@ function hasOpenRange({ spec: { egress = [] } }: AgentIdentity): boolean {
   return egress.some(({ cidr }) => cidr !== undefined)
 }
 
-function hostOf({ spec: { address } }: ProtectedResource): string {
-  return address
-    .slice(0, address.lastIndexOf(':'))
-    .replace(/^\[|\]$/g, '')
-    .toLowerCase()
+function hostOf(resource: ProtectedResource): string {
+  return addressOf(resource).host.toLowerCase()
 }
 
 function namespaceOf(key: Key): string {

@@ -1,16 +1,7 @@
-import type { ProtectedResource } from '@firebreak/crds'
+import { addressOf, type ProtectedResource } from '@firebreak/crds'
 import type { Configuration } from '../configuration/configuration.ts'
 import { readValue } from '../configuration/values.ts'
 import type { Result, Target } from '../session.ts'
-
-/** Host, without the brackets of IPv6, and port of a resource. */
-export function addressOf({ spec }: ProtectedResource): Pick<Target, 'host' | 'port'> {
-  const colon = spec.address.lastIndexOf(':')
-  return {
-    host: spec.address.slice(0, colon).replace(/^\[|\]$/g, ''),
-    port: Number(spec.address.slice(colon + 1)),
-  }
-}
 
 /** The way to a resource, as its manifest says. */
 export function targetOf(resource: ProtectedResource, configuration: Configuration): Result<Target, string> {

@@ -1,9 +1,8 @@
 /** Which protected resource stands at an address, by whatever name an agent found it. */
 import { lookup } from 'node:dns/promises'
 import { isIP } from 'node:net'
-import type { ProtectedResource } from '@firebreak/crds'
+import { addressOf, type ProtectedResource } from '@firebreak/crds'
 import { type Clock, Deadline } from '../../clock.ts'
-import { addressOf } from '../../listen/target.ts'
 import { canonicalAddress, type Endpoint } from './proxy-protocol.ts'
 
 export type Destination =
