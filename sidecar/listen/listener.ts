@@ -1,5 +1,5 @@
 /** A TCP listener for one protected resource. */
-import { createServer, type Server, type Socket } from 'node:net'
+import { createServer, type Server } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { ProtectedResource } from '@firebreak/crds'
 import type { QualifiedName, SessionTerms, Subject } from '@firebreak/policy'
@@ -10,6 +10,7 @@ import { misuseSignal } from '../identity/signal.ts'
 import type { Runtime } from '../runtime.ts'
 import type { Claim, Gateway, GuardedSession, Protocol, Refusal, Result } from '../session.ts'
 import { authenticate, identitiesFor, isLoopbackIdentity, splitUser } from './authenticate.ts'
+import { Clients } from './clients.ts'
 import { isLoopback } from './loopback.ts'
 import { peerUser } from './peer-user.ts'
 import { targetOf } from './target.ts'
@@ -27,8 +28,7 @@ const auditWithin = 5_000
 export class Listener {
   readonly resource: ProtectedResource
   readonly #server: Server
-  readonly #clients = new Set<Socket>()
-  readonly #serving = new Set<Promise<void>>()
+  readonly #clients = new Clients()
 
   static async open(
     resource: ProtectedResource,
@@ -51,14 +51,9 @@ export class Listener {
     this.resource = resource
     this.#server = createServer({ noDelay: true, keepAlive: true }, (socket) => {
       this.#clients.add(socket)
-      socket.on('close', () => this.#clients.delete(socket)).on('error', () => {})
       const gateway = gatewayFor(nameOf(resource), runtime, onlyIdentity, () => peerUser(socket))
-      if (gateway === undefined) {
-        socket.destroy()
-        return
-      }
-      const serving = protocol.serve(socket, gateway).finally(() => this.#serving.delete(serving))
-      this.#serving.add(serving)
+      if (gateway === undefined) socket.destroy()
+      else this.#clients.serve(protocol.serve(socket, gateway))
     })
     this.#server.maxConnections = maximumConnections
   }
@@ -69,16 +64,9 @@ export class Listener {
     return { host: address.address, port: address.port }
   }
 
-  /** No new clients; those that are there have been told, and get a moment to hear it. Their last audit lines are written. */
-  async close(): Promise<void> {
-    const closed = new Promise((resolve) => this.#server.close(resolve))
-    const timer = setTimeout(() => {
-      for (const client of this.#clients) client.destroy()
-    }, 1_000)
-    await closed
-    clearTimeout(timer)
-    // accounts are dropped; one that still waits for its server has nothing more to say
-    await Promise.race([Promise.all(this.#serving), delay(5_000, undefined, { ref: false })])
+  /** Lets no more clients in, and those that are there end. */
+  close(): Promise<void> {
+    return this.#clients.close(this.#server)
   }
 
   #listen({ host, port }: Address): Promise<void> {

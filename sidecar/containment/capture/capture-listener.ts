@@ -1,8 +1,8 @@
 /** Connections that Envoy captured: each is guarded by the protocol of the resource that it was meant for, or refused. */
 import { chmod, rm } from 'node:fs/promises'
 import { createServer, type Server, type Socket } from 'node:net'
-import { setTimeout as delay } from 'node:timers/promises'
 import type { ProtectedResource } from '@firebreak/crds'
+import { Clients } from '../../listen/clients.ts'
 import type { Result } from '../../session.ts'
 import type { Refusals } from '../refusals.ts'
 import type { Destinations } from './destinations.ts'
@@ -24,8 +24,7 @@ const maximumConnections = 1_000
 export class CaptureListener {
   readonly #options: CaptureOptions
   readonly #server: Server
-  readonly #clients = new Set<Socket>()
-  readonly #serving = new Set<Promise<void>>()
+  readonly #clients = new Clients()
 
   static async open(options: CaptureOptions): Promise<CaptureListener> {
     const listener = new CaptureListener(options)
@@ -44,22 +43,14 @@ export class CaptureListener {
     this.#options = options
     this.#server = createServer((client) => {
       this.#clients.add(client)
-      client.on('close', () => this.#clients.delete(client)).on('error', () => {})
-      const serving = this.#serve(client).finally(() => this.#serving.delete(serving))
-      this.#serving.add(serving)
+      this.#clients.serve(this.#serve(client))
     })
     this.#server.maxConnections = maximumConnections
   }
 
-  /** No new connections; those that are there get a moment to end. */
-  async close(): Promise<void> {
-    const closed = new Promise((resolve) => this.#server.close(resolve))
-    const timer = setTimeout(() => {
-      for (const client of this.#clients) client.destroy()
-    }, 1_000)
-    await closed
-    clearTimeout(timer)
-    await Promise.race([Promise.all(this.#serving), delay(5_000, undefined, { ref: false })])
+  /** Lets no more connections in, and those that are there end. */
+  close(): Promise<void> {
+    return this.#clients.close(this.#server)
   }
 
   async #serve(client: Socket): Promise<void> {
