@@ -15,14 +15,25 @@ const maximumUnread = 256 * 1024
 
 export class ClientSide {
   readonly #session: Session
-  readonly #simple: SimpleQuery
   readonly #extended: ExtendedQuery
+  /** What needs the session's state to be known, by the message's type. */
+  readonly #commands: ReadonlyMap<number, () => ClientVerdict>
   #waiting = false
 
   constructor(session: Session) {
+    const simple = new SimpleQuery(session)
+    const extended = new ExtendedQuery(session)
     this.#session = session
-    this.#simple = new SimpleQuery(session)
-    this.#extended = new ExtendedQuery(session)
+    this.#extended = extended
+    this.#commands = new Map([
+      [fromClient.query, () => simple.query()],
+      [fromClient.functionCall, () => simple.functionCall()],
+      [fromClient.parse, () => extended.parse()],
+      [fromClient.bind, () => extended.bind()],
+      [fromClient.describe, () => extended.describe()],
+      [fromClient.execute, () => extended.execute()],
+      [fromClient.close, () => extended.close()],
+    ])
   }
 
   receive(chunk: Buffer): void {
@@ -96,26 +107,9 @@ export class ClientSide {
     if (isCopy(type)) return 'done'
     if (type === fromClient.sync) return this.#extended.sync()
     if (session.discarding) return 'done'
-    switch (type) {
-      case fromClient.query:
-        return this.#simple.query()
-      case fromClient.functionCall:
-        return this.#simple.functionCall()
-      case fromClient.parse:
-        return this.#extended.parse()
-      case fromClient.bind:
-        return this.#extended.bind()
-      case fromClient.describe:
-        return this.#extended.describe()
-      case fromClient.execute:
-        return this.#extended.execute()
-      case fromClient.close:
-        return this.#extended.close()
-      case fromClient.flush:
-        return 'forward'
-      default:
-        return session.malformed()
-    }
+    if (type === fromClient.flush) return 'forward'
+    const answer = this.#commands.get(type)
+    return answer ? (session.admission.unsettled() ?? answer()) : session.malformed()
   }
 
   /** The server ignores Flush and Sync, and gives up on everything that is no part of COPY. */

@@ -27,8 +27,6 @@ export class ExtendedQuery {
     const session = this.#session
     const { admission } = session
     const { buffer, start, end } = session.toServer.reader
-    const unsettled = admission.unsettled()
-    if (unsettled) return unsettled
     const parse = decodeParse(buffer, start, end)
     if (!parse) return session.malformed()
     const { name } = parse
@@ -57,8 +55,6 @@ export class ExtendedQuery {
   bind(): ClientVerdict {
     const session = this.#session
     const { buffer, start, end } = session.toServer.reader
-    const unsettled = session.admission.unsettled()
-    if (unsettled) return unsettled
     const bind = decodeBind(buffer, start, end)
     if (!bind) return session.malformed()
     const { portal: name, statement } = bind
@@ -82,8 +78,6 @@ export class ExtendedQuery {
   describe(): ClientVerdict {
     const session = this.#session
     const { buffer, start, end } = session.toServer.reader
-    const unsettled = session.admission.unsettled()
-    if (unsettled) return unsettled
     const target = decodeTarget(buffer, start, end)
     if (!target) return session.malformed()
     const { kind, name } = target
@@ -97,8 +91,6 @@ export class ExtendedQuery {
   execute(): ClientVerdict {
     const session = this.#session
     const { buffer, start, end } = session.toServer.reader
-    const unsettled = session.admission.unsettled()
-    if (unsettled) return unsettled
     const execute = decodeExecute(buffer, start, end)
     if (!execute) return session.malformed()
     session.groupOpen = true
@@ -160,8 +152,6 @@ export class ExtendedQuery {
   close(): ClientVerdict {
     const session = this.#session
     const { buffer, start, end } = session.toServer.reader
-    const unsettled = session.admission.unsettled()
-    if (unsettled) return unsettled
     const target = decodeTarget(buffer, start, end)
     if (!target) return session.malformed()
     const { kind, name } = target

@@ -26,8 +26,6 @@ export class SimpleQuery {
     const session = this.#session
     const { admission } = session
     const { buffer, start, end } = session.toServer.reader
-    const unsettled = admission.unsettled()
-    if (unsettled) return unsettled
     const text = decodeQuery(buffer, start, end)
     if (!text) return session.malformed()
     const { statements, byForm } = admission.analyse(text)
@@ -61,8 +59,6 @@ export class SimpleQuery {
   functionCall(): ClientVerdict {
     const session = this.#session
     const { admission } = session
-    const unsettled = admission.unsettled()
-    if (unsettled) return unsettled
     const { buffer, start, end } = session.toServer.reader
     const analysis = functionCall(buffer, start, end, session.state)
     if (!analysis) return session.malformed()
