@@ -6,6 +6,7 @@ import { Credentials } from './credentials/credentials.ts'
 import { nameOf } from './decide/live-session.ts'
 import { targetOf } from './listen/target.ts'
 import { analyseText } from './protocols/postgresql/analysis/analyse.ts'
+import { newSession } from './protocols/postgresql/analysis/context.ts'
 import { CatalogueCache } from './protocols/postgresql/catalogue/cache.ts'
 import type { Result } from './session.ts'
 
@@ -47,17 +48,8 @@ export async function explainSql(
   const catalogue = await cache.acquire(AbortSignal.timeout(timeout))
   if (!catalogue.ok) return { ok: false, error: catalogue.error.message }
   cache.release()
-  const context = {
-    catalogue: catalogue.value,
-    searchPath: [credential.value.username, 'public'],
-    currentUser: credential.value.username,
-    standardConformingStrings: true,
-    clientEncoding: 'UTF8',
-    definitionsPending: false,
-    searchPathMayRevert: false,
-    statement: () => undefined,
-    cursor: () => undefined,
-  }
+  const { username } = credential.value
+  const context = newSession(catalogue.value, username, [username, 'public'])
   const statements = analyseText(Buffer.from(text), context)
   return {
     ok: true,

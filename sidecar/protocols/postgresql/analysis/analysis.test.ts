@@ -8,6 +8,7 @@ import { CatalogueCache } from '../catalogue/cache.ts'
 import { sqlActions } from './actions.ts'
 import { analyseText } from './analyse.ts'
 import { Analyser } from './analyser.ts'
+import { newSession } from './context.ts'
 import { definitions } from './definitions.ts'
 import { formOf } from './template.ts'
 import type { SessionContext } from './types.ts'
@@ -42,17 +43,7 @@ describe('analysis of SQL', function () {
     )
     const acquired = await cache.acquire(AbortSignal.timeout(10_000))
     assert.ok(acquired.ok)
-    context = {
-      catalogue: acquired.value,
-      searchPath: ['public'],
-      currentUser: 'postgres',
-      standardConformingStrings: true,
-      clientEncoding: 'UTF8',
-      definitionsPending: false,
-      searchPathMayRevert: false,
-      statement: () => undefined,
-      cursor: () => undefined,
-    }
+    context = newSession(acquired.value, 'postgres', ['public'])
   })
 
   after(async () => {

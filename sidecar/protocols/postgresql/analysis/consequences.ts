@@ -18,11 +18,7 @@ export function follow(
     const key = `${event} ${each.oid}`
     if (followed.has(key)) continue
     followed.add(key)
-    const fired = each.triggers.filter(({ events }) => events.includes(event))
-    runInstalled(
-      findings,
-      fired.map(({ functionOid }) => functionOid),
-    )
+    fireTriggers(findings, each, event)
     if (event !== 'delete') runRelationCode(findings, each, 'write')
     runRelationCode(findings, each, 'look')
     for (const spread of each.spreads) {
@@ -42,17 +38,21 @@ export function followTruncate(findings: Findings, relation: Relation, cascade: 
   for (const each of emptied.values()) {
     if (each !== relation)
       findings.touch('sql:truncate', 'table', [each.schema, each.name], undefined, 'implied')
-    const fired = each.triggers.filter(({ events }) => events.includes('truncate'))
-    runInstalled(
-      findings,
-      fired.map(({ functionOid }) => functionOid),
-    )
+    fireTriggers(findings, each, 'truncate')
     const referring = cascade ? each.spreads.map((spread) => spread.relation) : []
     for (const oid of [...referring, ...each.children]) {
       const other = findings.catalogue.relationByOid(oid)
       if (other) emptied.set(oid, other)
     }
   }
+}
+
+function fireTriggers(findings: Findings, { triggers }: Relation, event: Event | 'truncate'): void {
+  const fired = triggers.filter(({ events }) => events.includes(event))
+  runInstalled(
+    findings,
+    fired.map(({ functionOid }) => functionOid),
+  )
 }
 
 function spreadEvent(

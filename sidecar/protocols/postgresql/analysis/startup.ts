@@ -1,6 +1,7 @@
 /** The startup packet as a command: its parameters are settings like those of SET. */
 import type { Command } from '@firebreak/policy'
 import type { Catalogue } from '../catalogue/types.ts'
+import { newSession } from './context.ts'
 import { Findings } from './findings.ts'
 import { setSetting } from './settings.ts'
 
@@ -9,18 +10,7 @@ const notSettings = new Set(['user', 'database', 'options', 'replication'])
 
 /** What a client asks for when it connects, to be decided like any command. */
 export function analyseStartup(parameters: ReadonlyMap<string, string>, catalogue: Catalogue): Command {
-  const context = {
-    catalogue,
-    searchPath: [],
-    currentUser: '',
-    standardConformingStrings: true,
-    clientEncoding: 'UTF8',
-    definitionsPending: false,
-    searchPathMayRevert: false,
-    statement: () => undefined,
-    cursor: () => undefined,
-  }
-  const findings = new Findings(context, catalogue, false)
+  const findings = new Findings(newSession(catalogue, '', []), catalogue, false)
   findings.kind = 'startup'
   for (const [name, value] of parameters) {
     if (!notSettings.has(name) && !name.startsWith('_pq_.'))

@@ -7,6 +7,7 @@ import type {
   TransactionStmt,
   VariableSetStmt,
 } from 'libpg-query'
+import type { Relation } from '../catalogue/types.ts'
 import { proceduralCode } from './bodies.ts'
 import { followTruncate } from './consequences.ts'
 import { DraftCatalogue } from './draft.ts'
@@ -130,8 +131,7 @@ export const utilities: StatementTable = {
   TruncateStmt(findings, { relations = [], behavior }) {
     for (const node of relations) {
       if (!is(node, 'RangeVar')) continue
-      touchRelation(findings, 'sql:truncate', node)
-      const relation = findRelation(findings, node.RangeVar.schemaname, node.RangeVar.relname ?? '')
+      const relation = touchRelation(findings, 'sql:truncate', node)
       if (relation) followTruncate(findings, relation, behavior === 'DROP_CASCADE')
     }
     return undefined
@@ -169,13 +169,14 @@ function touchRelation(
   findings: Findings,
   action: 'sql:lock' | 'sql:maintain' | 'sql:truncate',
   { RangeVar: range }: Extract<Node, { RangeVar: unknown }>,
-): void {
+): Relation | undefined {
   const relation = findRelation(findings, range.schemaname, range.relname ?? '')
   findings.touch(
     action,
     'table',
     relation ? [relation.schema, relation.name] : [range.schemaname ?? '?', range.relname ?? ''],
   )
+  return relation
 }
 
 const transactionSteps = {
