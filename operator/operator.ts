@@ -92,8 +92,12 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
     ),
   )
   const ledger = starting.use(new AcknowledgementLedger())
+  const compiler = new NamespaceCompiler()
+  world.policies.onChange((key, now) => {
+    if (!now) compiler.forget(key)
+  })
   const snapshots = starting.use(
-    new AgentSnapshots(world, new NamespaceCompiler(), (agent, error) =>
+    new AgentSnapshots(world, compiler, (agent, error) =>
       log.error({ agent, error: error.message }, 'its configuration could not be made'),
     ),
   )
@@ -136,6 +140,7 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
       await reconcileAll(
         {
           world,
+          compiler,
           client,
           operator: options.place,
           acknowledgements: ledger,

@@ -1,6 +1,7 @@
 /** The policies of one namespace as they can be in force: a broken one never takes effect, and never silently drops out. */
 import type { GuardrailPolicy, ManifestSet } from '@firebreak/crds'
 import { compilePolicy, type PolicyProblem } from '@firebreak/policy'
+import type { Key } from '../watch/informer.ts'
 
 export type Objects = Omit<ManifestSet, 'approvals'>
 
@@ -14,14 +15,14 @@ export interface CompiledNamespace {
 }
 
 /**
- * Compiles namespaces and remembers the last good version of each policy.
+ * Compiles namespaces and remembers the last good version of each policy. There is one for all of a replica, so that
+ * what sidecars are sent and what the status says of it is the same.
  *
  * It remembers in memory only. After a restart a policy that is broken is {@link CompiledNamespace.missing}: sidecars
  * keep what they have, and new ones wait.
  */
 export class NamespaceCompiler {
-  /** By `namespace/name`. */
-  readonly #lastGood = new Map<string, GuardrailPolicy>()
+  readonly #lastGood = new Map<Key, GuardrailPolicy>()
   /** Of policies that haven't changed since: a namespace is compiled with every change of anything in it. */
   readonly #problems = new WeakMap<GuardrailPolicy, readonly PolicyProblem[]>()
 
@@ -48,19 +49,30 @@ export class NamespaceCompiler {
   #problemsOf(policy: GuardrailPolicy): readonly PolicyProblem[] {
     const known = this.#problems.get(policy)
     if (known) return known
-    const compiled = compilePolicy({
-      identities: [],
-      resources: [],
-      policies: [policy],
-      approvals: [],
-      secrets: [],
-    })
-    const found = compiled.ok ? [] : compiled.problems
+    const found = policyProblems(policy)
     this.#problems.set(policy, found)
     return found
   }
 
-  forget(namespace: string, name: string): void {
-    this.#lastGood.delete(`${namespace}/${name}`)
+  /** @param key of a policy that is gone: one of the same name is another. */
+  forget(key: Key): void {
+    this.#lastGood.delete(key)
   }
+}
+
+/** Each with its field. */
+export function inWords(problems: readonly PolicyProblem[]): string {
+  return problems.map(({ field, message }) => `${field}: ${message}`).join('; ')
+}
+
+/** What keeps a policy from taking effect, whatever else there is. */
+export function policyProblems(policy: GuardrailPolicy): readonly PolicyProblem[] {
+  const compiled = compilePolicy({
+    identities: [],
+    resources: [],
+    policies: [policy],
+    approvals: [],
+    secrets: [],
+  })
+  return compiled.ok ? [] : compiled.problems
 }

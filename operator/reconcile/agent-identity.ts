@@ -6,7 +6,7 @@ import { agentNetworkPolicies } from '../containment/agent-network-policy.ts'
 import { labels, type OperatorPlace } from '../containment/names.ts'
 import type { KubernetesClient } from '../kubernetes/client.ts'
 import { agentIdentities, type pods } from '../kubernetes/objects.ts'
-import { inNamespace, type World } from '../watch/world.ts'
+import { inNamespace, type Key, keysIn, type World } from '../watch/world.ts'
 import { conditionsFor, type Finding } from './conditions.ts'
 import { type Controller, type Watch, watching, watchingSpec } from './controller.ts'
 import { applyNetworkPolicies } from './network-policies.ts'
@@ -30,10 +30,7 @@ export function agentIdentityController(
   operator: OperatorPlace,
   client: KubernetesClient,
 ): Controller {
-  const allOf = (namespace: string | undefined): string[] =>
-    [...world.identities.list()]
-      .filter(({ metadata }) => metadata.namespace === namespace)
-      .map(({ metadata }) => `${metadata.namespace}/${metadata.name}`)
+  const allOf = (namespace: string | undefined): Key[] => keysIn(world.identities, namespace)
   return {
     name: 'AgentIdentity',
     watches: [

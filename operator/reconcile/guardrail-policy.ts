@@ -1,9 +1,9 @@
 /** GuardrailPolicy: is it valid, and to whom does it apply? */
 import type { GuardrailPolicyStatus } from '@firebreak/crds'
-import type { NamespaceCompiler } from '../compile/namespace.ts'
+import { inWords, type NamespaceCompiler } from '../compile/namespace.ts'
 import type { KubernetesClient } from '../kubernetes/client.ts'
 import { guardrailPolicies } from '../kubernetes/objects.ts'
-import type { World } from '../watch/world.ts'
+import { keysIn, type World } from '../watch/world.ts'
 import { conditionsFor, type Finding } from './conditions.ts'
 import { type Controller, watchingSpec } from './controller.ts'
 import { writeStatus } from './status.ts'
@@ -17,19 +17,11 @@ export function guardrailPolicyController(
     name: 'GuardrailPolicy',
     watches: [
       watchingSpec(world.policies),
-      watchingSpec(world.identities, ({ metadata: { namespace } }) =>
-        [...world.policies.list()]
-          .filter((policy) => policy.metadata.namespace === namespace)
-          .map((policy) => `${namespace}/${policy.metadata.name}`),
-      ),
+      watchingSpec(world.identities, ({ metadata }) => keysIn(world.policies, metadata.namespace)),
     ],
     async reconcile(key) {
       const policy = world.policies.get(key)
-      if (!policy) {
-        const [namespace = '', name = ''] = key.split('/')
-        compiler.forget(namespace, name)
-        return undefined
-      }
+      if (!policy) return undefined
       const { namespace, name, generation } = policy.metadata
       const objects = world.objectsOf(namespace)
       const { problems, missing } = compiler.compile(objects)
@@ -40,7 +32,7 @@ export function guardrailPolicyController(
             type: 'Valid',
             status: 'False',
             reason: 'InvalidRule',
-            message: `${own.map(({ field, message }) => `${field}: ${message}`).join('; ')}; ${
+            message: `${inWords(own)}; ${
               missing.some(({ metadata }) => metadata.name === name)
                 ? 'no version of it was ever valid, so the agents it may apply to get no new configuration'
                 : 'the last valid version stays in force'

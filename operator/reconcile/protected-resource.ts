@@ -4,7 +4,8 @@ import { type OperatorPlace, resourcesFromAnnotation } from '../containment/name
 import { resourceLabels, resourceNetworkPolicies } from '../containment/resource-network-policy.ts'
 import { ApiError, type KubernetesClient } from '../kubernetes/client.ts'
 import { type KubernetesObject, protectedResources } from '../kubernetes/objects.ts'
-import { inNamespace, type World } from '../watch/world.ts'
+import { keyOf } from '../watch/informer.ts'
+import { inNamespace, type Key, keysIn, type World } from '../watch/world.ts'
 import { conditionsFor, type Finding } from './conditions.ts'
 import { type Controller, watching, watchingSpec } from './controller.ts'
 import { applyNetworkPolicies } from './network-policies.ts'
@@ -26,10 +27,7 @@ export function protectedResourceController(
   operator: OperatorPlace,
   client: KubernetesClient,
 ): Controller {
-  const allOf = (namespace: string | undefined): string[] =>
-    [...world.resources.list()]
-      .filter(({ metadata }) => metadata.namespace === namespace)
-      .map(({ metadata }) => `${metadata.namespace}/${metadata.name}`)
+  const allOf = (namespace: string | undefined): Key[] => keysIn(world.resources, namespace)
   return {
     name: 'ProtectedResource',
     watches: [
@@ -37,9 +35,7 @@ export function protectedResourceController(
       watchingSpec(world.identities, ({ metadata: { namespace } }) => allOf(namespace)),
       watching(world.secrets, ({ metadata: { namespace } }) => allOf(namespace)),
       watching(world.namespaces, () =>
-        [...world.resources.list()]
-          .filter(({ spec }) => spec.workload?.namespaceSelector)
-          .map(({ metadata }) => `${metadata.namespace}/${metadata.name}`),
+        [...world.resources.list()].filter(({ spec }) => spec.workload?.namespaceSelector).map(keyOf),
       ),
       watching(world.networkPolicies, ({ metadata: { labels = {} } }) => {
         const [name, namespace] = [

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import type { ControlPlane } from '../../e2e/index.ts'
 import { startApiServer } from '../../test/api-server.ts'
+import { NamespaceCompiler } from '../compile/namespace.ts'
 import { World } from '../watch/world.ts'
 import { reconcileAll } from './run.ts'
 
@@ -82,6 +83,7 @@ describe('the reconcilers on a real API server', function () {
     const done = reconcileAll(
       {
         world,
+        compiler: new NamespaceCompiler(),
         client,
         operator: {
           namespace: 'firebreak-system',

@@ -1,5 +1,5 @@
 /** What the leader does. */
-import { NamespaceCompiler } from '../compile/namespace.ts'
+import type { NamespaceCompiler } from '../compile/namespace.ts'
 import type { OperatorPlace } from '../containment/names.ts'
 import type { KubernetesClient } from '../kubernetes/client.ts'
 import type { World } from '../watch/world.ts'
@@ -11,6 +11,7 @@ import { type Probe, protectedResourceController } from './protected-resource.ts
 
 export interface Reconciling {
   readonly world: World
+  readonly compiler: NamespaceCompiler
   readonly client: KubernetesClient
   readonly operator: OperatorPlace
   readonly acknowledgements: Acknowledgements
@@ -20,15 +21,15 @@ export interface Reconciling {
 
 /** Reconciles until the signal ends it, and what has begun is finished. */
 export async function reconcileAll(
-  { world, client, operator, acknowledgements, probe, events }: Reconciling,
+  { world, compiler, client, operator, acknowledgements, probe, events }: Reconciling,
   signal: AbortSignal,
 ): Promise<void> {
   await using stack = new AsyncDisposableStack()
   const controllers = [
     agentNamespaceController(world, client),
-    guardrailPolicyController(world, new NamespaceCompiler(), client),
+    guardrailPolicyController(world, compiler, client),
     protectedResourceController(world, probe, operator, client),
-    agentIdentityController(world, new NamespaceCompiler(), acknowledgements, operator, client),
+    agentIdentityController(world, compiler, acknowledgements, operator, client),
   ]
   for (const controller of controllers) stack.use(await runController(controller, events))
   if (signal.aborted) return

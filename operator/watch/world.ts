@@ -14,7 +14,7 @@ import {
   type Resource,
   secrets,
 } from '../kubernetes/objects.ts'
-import { Informer, type Key } from './informer.ts'
+import { Informer, type Key, keyOf } from './informer.ts'
 
 /** Secrets that no credential is in, and of which clusters have many. */
 const otherSecrets = [
@@ -90,6 +90,13 @@ export function inNamespace<T extends KubernetesObject>(informer: Informer<T>, n
   return [...informer.list()]
     .filter(({ metadata }) => metadata.namespace === namespace)
     .sort((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1))
+}
+
+export function keysIn<T extends KubernetesObject>(
+  informer: Informer<T>,
+  namespace: string | undefined,
+): Key[] {
+  return [...informer.list()].filter(({ metadata }) => metadata.namespace === namespace).map(keyOf)
 }
 
 function decoded({ metadata, data = {} }: (typeof secrets)['object']): Secret {

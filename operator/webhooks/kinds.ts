@@ -7,8 +7,7 @@ import {
   type ManifestSet,
   type ProtectedResource,
 } from '@firebreak/crds'
-import { compilePolicy } from '@firebreak/policy'
-import type { Objects } from '../compile/namespace.ts'
+import { inWords, type Objects, policyProblems } from '../compile/namespace.ts'
 import { agentsLabel, labels, managed } from '../containment/names.ts'
 import type { KubernetesObject } from '../kubernetes/objects.ts'
 import type { World } from '../watch/world.ts'
@@ -19,15 +18,8 @@ export function validateKind(request: AdmissionRequest, world: World): Admission
   const manifest = request.object as AgentIdentity | GuardrailPolicy | ProtectedResource
   const { namespace } = manifest.metadata
   if (manifest.kind === 'GuardrailPolicy') {
-    const compiled = compilePolicy({
-      identities: [],
-      resources: [],
-      policies: [manifest],
-      approvals: [],
-      secrets: [],
-    })
-    if (!compiled.ok)
-      return refused(compiled.problems.map(({ field, message }) => `${field}: ${message}`).join('; '))
+    const problems = policyProblems(manifest)
+    if (problems.length > 0) return refused(inWords(problems))
   }
   const set = withManifest(world.objectsOf(namespace), manifest)
   const nowhere = { file: '', line: 1, column: 1, source: '' }
