@@ -20,16 +20,6 @@ export interface ServingPlace {
   readonly hosts: readonly string[]
 }
 
-export async function readServingCertificate(
-  client: KubernetesClient,
-  { namespace, name }: ServingPlace,
-): Promise<ServingCertificate | undefined> {
-  const secret = await client.get(secrets, name, namespace)
-  const text = (key: string): string => Buffer.from(secret?.data?.[key] ?? '', 'base64').toString()
-  const [ca, certificate, key] = [text('ca.crt'), text('tls.crt'), text('tls.key')]
-  return ca && certificate && key ? { ca, certificate, key } : undefined
-}
-
 /**
  * Makes the certificate where there is none, and a new one by the same authority when a third of its time is left.
  *
@@ -41,13 +31,14 @@ export async function keepServingCertificate(
   now = Date.now(),
 ): Promise<ServingCertificate> {
   const { namespace, name, hosts } = place
-  const known = await readServingCertificate(client, place)
-  if (known && isFresh(known.certificate, certificateDays, now)) return known
   const stored = await client.get(secrets, name, namespace)
-  const caKey = Buffer.from(stored?.data?.['ca.key'] ?? '', 'base64').toString()
+  const text = (key: string): string => Buffer.from(stored?.data?.[key] ?? '', 'base64').toString()
+  const [ca, caKey, certificate, key] = [text('ca.crt'), text('ca.key'), text('tls.crt'), text('tls.key')]
+  const isWhole = ca !== '' && certificate !== '' && key !== ''
+  if (isWhole && isFresh(certificate, certificateDays, now)) return { ca, certificate, key }
   const authority =
-    known && caKey !== '' && isFresh(known.ca, authorityDays, now)
-      ? await CertificateAuthority.load({ certificate: known.ca, key: caKey })
+    isWhole && caKey !== '' && isFresh(ca, authorityDays, now)
+      ? await CertificateAuthority.load({ certificate: ca, key: caKey })
       : await CertificateAuthority.create('firebreak', authorityDays)
   const issued = await authority.server({ name: 'firebreak-operator' }, hosts, certificateDays)
   const exported = await authority.export()
