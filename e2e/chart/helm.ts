@@ -1,12 +1,10 @@
 /** Real helm with our chart, as one user of one cluster. */
-import { spawn } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { findHelm } from '../../tools/helm.ts'
-import type { Output } from '../cluster/kubectl.ts'
+import { attemptCommand, type Output } from '../cluster/command.ts'
 
 export const chart = fileURLToPath(new URL('../../charts/firebreak', import.meta.url))
 
@@ -30,22 +28,18 @@ export class Helm implements Disposable {
   }
 
   /** @param values of the chart, on helm's standard input where they are given. */
-  async attempt(args: readonly string[], values?: object): Promise<Output> {
-    const child = spawn(this.#program, [...args, ...(values ? ['--values', '-'] : [])], {
-      // settings of whoever runs the tests, such as plugins, are not part of the test
-      env: {
-        PATH: process.env.PATH,
-        HOME: this.#home,
-        ...(this.#kubeconfig !== undefined && { KUBECONFIG: this.#kubeconfig }),
-      },
-    })
-    const closed = new Promise<number | null>((resolve, reject) => {
-      child.once('error', reject)
-      child.once('close', resolve)
-    })
-    child.stdin.end(values ? JSON.stringify(values) : '')
-    const [stdout, stderr, status] = await Promise.all([text(child.stdout), text(child.stderr), closed])
-    return { status, stdout, stderr }
+  attempt(args: readonly string[], values?: object): Promise<Output> {
+    // settings of whoever runs the tests, such as plugins, are not part of the test
+    const environment = {
+      PATH: process.env.PATH,
+      HOME: this.#home,
+      ...(this.#kubeconfig !== undefined && { KUBECONFIG: this.#kubeconfig }),
+    }
+    return values
+      ? attemptCommand(this.#program, [...args, '--values', '-'], environment, {
+          input: JSON.stringify(values),
+        })
+      : attemptCommand(this.#program, args, environment)
   }
 
   /** @throws Error with what helm says when it fails. */

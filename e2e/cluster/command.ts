@@ -5,21 +5,45 @@ import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 
 export interface CommandOptions {
+  /** Besides this process's own. */
   readonly environment?: Readonly<Record<string, string | undefined>>
   readonly directory?: string
   readonly input?: string
   readonly signal?: AbortSignal
 }
 
+export interface Output {
+  readonly status: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
 /** @returns its standard output. @throws with what it says when it fails. */
 export async function runCommand(
   command: string,
   args: readonly string[],
-  { environment, directory, input = '', signal }: CommandOptions = {},
+  { environment, ...options }: CommandOptions = {},
 ): Promise<string> {
+  const { status, stdout, stderr } = await attemptCommand(
+    command,
+    args,
+    { ...process.env, ...environment },
+    options,
+  )
+  if (status !== 0) throw new Error(`${command} ${args.join(' ')} failed (${status}):\n${stderr || stdout}`)
+  return stdout
+}
+
+/** @throws when it can't be started, or the signal ends it. */
+export async function attemptCommand(
+  command: string,
+  args: readonly string[],
+  environment: NodeJS.ProcessEnv,
+  { directory, input = '', signal }: Omit<CommandOptions, 'environment'> = {},
+): Promise<Output> {
   const child = spawn(command, args, {
     stdio: 'pipe',
-    env: { ...process.env, ...environment },
+    env: environment,
     ...(directory === undefined ? {} : { cwd: directory }),
     ...(signal === undefined ? {} : { signal }),
   })
@@ -32,8 +56,7 @@ export async function runCommand(
   })
   child.stdin.end(input)
   const [stdout, stderr, status] = await Promise.all([text(child.stdout), text(child.stderr), closed])
-  if (status !== 0) throw new Error(`${command} ${args.join(' ')} failed (${status}):\n${stderr || stdout}`)
-  return stdout
+  return { status, stdout, stderr }
 }
 
 /** Path of a program that a shell would find, or undefined. */

@@ -1,19 +1,9 @@
 /** Real kubectl, as one user of one cluster. */
-import { spawn } from 'node:child_process'
 import { dirname, join } from 'node:path'
-import { text } from 'node:stream/consumers'
+import { attemptCommand, type CommandOptions, type Output } from './command.ts'
 
-export interface Output {
-  readonly status: number | null
-  readonly stdout: string
-  readonly stderr: string
-}
-
-export interface RunOptions {
-  /** Standard input, such as the manifests of `apply -f -`. */
-  readonly input?: string
-  readonly signal?: AbortSignal
-}
+/** Standard input is such as the manifests of `apply -f -`. */
+export type RunOptions = Pick<CommandOptions, 'input' | 'signal'>
 
 export class Kubectl {
   readonly program: string
@@ -34,24 +24,16 @@ export class Kubectl {
     return stdout
   }
 
-  async attempt(args: readonly string[], { input = '', signal }: RunOptions = {}): Promise<Output> {
+  attempt(args: readonly string[], options: RunOptions = {}): Promise<Output> {
     const cache = `--cache-dir=${join(dirname(this.kubeconfig), 'kubectl-cache')}`
-    const child = spawn(this.program, [`--kubeconfig=${this.kubeconfig}`, cache, ...args], {
-      stdio: 'pipe',
-      // settings of whoever runs the tests, such as an editor or a plugin, are not part of the test
-      env: { PATH: process.env.PATH, HOME: this.#home, TZ: 'UTC' },
-      ...(signal === undefined ? {} : { signal }),
-    })
-    const closed = new Promise<number | null>((resolve, reject) => {
-      child.once('error', reject)
-      child.once('close', resolve)
-    })
-    child.stdin.on('error', () => {
-      // it ended without reading its input: its status tells
-    })
-    child.stdin.end(input)
-    const [stdout, stderr, status] = await Promise.all([text(child.stdout), text(child.stderr), closed])
-    return { status, stdout, stderr }
+    // settings of whoever runs the tests, such as an editor or a plugin, are not part of the test
+    const environment = { PATH: process.env.PATH, HOME: this.#home, TZ: 'UTC' }
+    return attemptCommand(
+      this.program,
+      [`--kubeconfig=${this.kubeconfig}`, cache, ...args],
+      environment,
+      options,
+    )
   }
 
   async apply(manifests: string): Promise<string> {
