@@ -1,7 +1,7 @@
 /** Reads manifests from YAML text: validated, defaulted, cross-checked, every problem with its place. */
-import { type Document, isMap, isScalar, LineCounter, type ParsedNode, parseAllDocuments } from 'yaml'
 import { crossCheck } from './cross-check.ts'
-import type { Location, Manifest, ManifestProblem, ManifestSet, Secret } from './manifest.ts'
+import { type ManifestFile, readDocuments, type YamlDocument } from './documents.ts'
+import type { Manifest, ManifestProblem, ManifestSet, Secret } from './manifest.ts'
 import { closest } from './near-match.ts'
 import { describe, fieldPath, isRecord, type Locate, problem } from './problem.ts'
 import { knownKinds, validate } from './validate.ts'
@@ -14,19 +14,10 @@ export interface LoadedManifests {
   readonly locate: (object: string, field: string) => ReturnType<Locate>
 }
 
-export interface ManifestFile {
-  /** As it is to be shown in problems. */
-  readonly path: string
-  readonly text: string
-}
-
 interface LoadedObject {
   readonly manifest: Manifest
   readonly locate: Locate
 }
-
-/** More aliases than any manifest needs; what a YAML bomb is made of. */
-const maximumAliases = 100
 
 export function loadManifests(files: readonly ManifestFile[]): LoadedManifests {
   const problems: ManifestProblem[] = []
@@ -45,39 +36,16 @@ export function loadManifests(files: readonly ManifestFile[]): LoadedManifests {
 }
 
 function loadFile(file: ManifestFile, objects: LoadedObject[], problems: ManifestProblem[]): void {
-  const lineCounter = new LineCounter()
-  const lines = file.text.split('\n')
-  const at = (offset: number): Location & { source: string } => {
-    const { line, col } = lineCounter.linePos(offset)
-    return { file: file.path, line, column: col, source: lines[line - 1] ?? '' }
-  }
-  const documents = parseAllDocuments(file.text, { lineCounter, uniqueKeys: true, prettyErrors: false })
-  if (!Array.isArray(documents)) return
-  for (const document of documents) {
-    const [error] = document.errors
-    if (error) {
-      problems.push(problem(at(error.pos[0]), '', '', `not valid YAML: ${error.message}`))
-      continue
-    }
-    const locate: Locate = (path, onKey = false) => at(offsetOf(document, path, onKey))
-    loadDocument(document, locate, objects, problems)
-  }
+  const read = readDocuments(file)
+  problems.push(...read.problems)
+  for (const document of read.documents) loadDocument(document, objects, problems)
 }
 
 function loadDocument(
-  document: Document.Parsed,
-  locate: Locate,
+  { value, locate }: YamlDocument,
   objects: LoadedObject[],
   problems: ManifestProblem[],
 ): void {
-  let value: unknown
-  try {
-    value = document.toJS({ maxAliasCount: maximumAliases })
-  } catch (error) {
-    problems.push(problem(locate([]), '', '', error instanceof Error ? error.message : String(error)))
-    return
-  }
-  if (value === null || value === undefined) return
   if (isRecord(value) && value.kind === 'List' && Array.isArray(value.items)) {
     value.items.forEach((item, index) => {
       loadObject(item, (path, onKey) => locate(['items', index, ...path], onKey), objects, problems)
@@ -175,21 +143,6 @@ function sortByKind(manifests: readonly Manifest[]): ManifestSet {
     approvals: manifests.filter((manifest) => manifest.kind === 'ApprovalRequest'),
     secrets: manifests.filter((manifest) => manifest.kind === 'Secret'),
   }
-}
-
-/** Offset of the deepest node on the path that exists; of its key when that is what is wrong. */
-function offsetOf(document: Document.Parsed, path: readonly (string | number)[], onKey: boolean): number {
-  for (let length = path.length; length > 0; length--) {
-    const parent = length === 1 ? document.contents : document.getIn(path.slice(0, length - 1), true)
-    const last = path[length - 1]
-    if (onKey && isMap(parent)) {
-      const pair = parent.items.find((item) => isScalar(item.key) && item.key.value === last)
-      if (pair) return (pair.key as ParsedNode).range[0]
-    }
-    const node = document.getIn(path.slice(0, length), true) as ParsedNode | undefined
-    if (node?.range) return node.range[0]
-  }
-  return document.contents?.range[0] ?? document.range[0]
 }
 
 /** `spec.rules[0]` as `['spec', 'rules', 0]`. */

@@ -3,6 +3,7 @@ import { evaluate } from '@marcbachmann/cel-js'
 import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv'
 import schemas from './generated/schemas.json' with { type: 'json' }
 import { closest } from './near-match.ts'
+import { fieldPath } from './problem.ts'
 import type { Definition, Schema } from './schema.ts'
 
 /** Of a request: the same form as in a CRD. */
@@ -46,16 +47,17 @@ export function validate(kind: string, manifest: unknown): Finding[] {
   return runRules(definition.schema, manifest, [])
 }
 
-/** Makes a check of values that are no manifests, in the same words. @returns what is wrong, by field; empty when nothing is. */
-export function requestCheck(schema: RequestSchema): (value: unknown) => readonly string[] {
+/** Makes a check of values that are no manifests, in the same words. Defaults are filled in, in place. */
+export function schemaCheck(schema: RequestSchema): (value: unknown) => readonly Finding[] {
   const validator = ajv.compile(closed(schema))
-  return (value) => {
-    if (validator(value)) return []
-    return (validator.errors ?? []).map(finding).map(({ path, message }) => {
-      const place = path.map((step) => (typeof step === 'number' ? `[${step}]` : `.${step}`)).join('')
-      return place === '' ? message : `${place.replace(/^\./, '')}: ${message}`
-    })
-  }
+  return (value) => (validator(value) ? runRules(schema, value, []) : (validator.errors ?? []).map(finding))
+}
+
+/** The same for requests. @returns what is wrong, by field; empty when nothing is. */
+export function requestCheck(schema: RequestSchema): (value: unknown) => readonly string[] {
+  const check = schemaCheck(schema)
+  return (value) =>
+    check(value).map(({ path, message }) => (path.length === 0 ? message : `${fieldPath(path)}: ${message}`))
 }
 
 /** The API server prunes fields it does not know; we refuse them, since in a guardrail a typo is a hole. */
