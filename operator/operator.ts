@@ -3,10 +3,11 @@ import type { KubeConfig } from '@kubernetes/client-node'
 import { keepServingCertificate, type ServingPlace } from './certificates/serving.ts'
 import { NamespaceCompiler } from './compile/namespace.ts'
 import type { OperatorPlace } from './containment/names.ts'
-import type { InjectionContext } from './injection/inject.ts'
+import { type InjectionContext, templateVersion } from './injection/inject.ts'
 import { KubernetesClient } from './kubernetes/client.ts'
 import { mutatingWebhooks, subjectAccessReviews, validatingWebhooks } from './kubernetes/objects.ts'
 import { Metrics } from './metrics.ts'
+import { EventRecorder } from './reconcile/event-recorder.ts'
 import { leadWhenElected } from './reconcile/leadership.ts'
 import type { Probe } from './reconcile/protected-resource.ts'
 import { reconcileAll } from './reconcile/run.ts'
@@ -115,6 +116,12 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
       failed: (error) => log.error({ error: error.message }, "other replicas can't be told"),
     }),
   )
+  const recorder = starting.use(
+    new EventRecorder(client, {
+      replica: options.replica,
+      lost: (error) => log.info({ error: error.message }, 'an Event could not be written'),
+    }),
+  )
   const queues = new Map<string, () => number>()
   watchAll(metrics, world, queues, stream)
   const target: WebhookTarget = {
@@ -144,7 +151,9 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
           client,
           operator: options.place,
           acknowledgements: ledger,
+          sidecarVersion: templateVersion(context),
           probe: options.probe,
+          recorder,
           events: {
             failed: (controller, key, error) => {
               metrics.reconcileFailed(controller)

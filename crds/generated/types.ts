@@ -236,6 +236,8 @@ export interface AgentIdentityStatus {
   pods?: number
   /** Pods whose sidecar is ready with the revision in force. */
   containedPods?: number
+  /** Pods whose sidecars are older than those that a new pod gets. */
+  outdatedPods?: number
   /** Policies that apply. */
   policies?: number
   /** Policy revision in force. */

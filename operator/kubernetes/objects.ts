@@ -1,6 +1,7 @@
 /** The kinds that the operator works with, and where the API server has them. */
 import type { AgentIdentity, ApprovalRequest, GuardrailPolicy, ProtectedResource } from '@firebreak/crds'
 import type {
+  EventsV1Event,
   V1ConfigMap,
   V1Lease,
   V1MutatingWebhookConfiguration,
@@ -108,6 +109,18 @@ export const networkPolicies = new Resource<NetworkPolicy>(
   'NetworkPolicy',
   'networkpolicies',
 )
+/** The generated type has its times as Date, which can't tell microseconds. */
+export interface Event
+  extends KubernetesObject,
+    Pick<EventsV1Event, 'action' | 'note' | 'reason' | 'type' | 'regarding'> {
+  reportingController: string
+  reportingInstance: string
+  /** RFC 3339 with microseconds. */
+  eventTime: string
+  /** From the second time on. */
+  series?: { count: number; lastObservedTime: string }
+}
+export const events = new Resource<Event>('events.k8s.io/v1', 'Event', 'events')
 export const namespaces = new Resource<Plain<V1Namespace>>('v1', 'Namespace', 'namespaces')
 export const mutatingWebhooks = new Resource<Plain<V1MutatingWebhookConfiguration>>(
   'admissionregistration.k8s.io/v1',

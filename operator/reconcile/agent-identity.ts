@@ -3,12 +3,13 @@ import type { AgentIdentity, AgentIdentityStatus } from '@firebreak/crds'
 import { compileAgent } from '../compile/agent.ts'
 import type { NamespaceCompiler } from '../compile/namespace.ts'
 import { agentNetworkPolicies } from '../containment/agent-network-policy.ts'
-import { labels, type OperatorPlace } from '../containment/names.ts'
+import { annotations, labels, type OperatorPlace } from '../containment/names.ts'
 import type { KubernetesClient } from '../kubernetes/client.ts'
 import { agentIdentities, type pods } from '../kubernetes/objects.ts'
 import { inNamespace, type Key, keysIn, type World } from '../watch/world.ts'
 import { conditionsFor, type Finding } from './conditions.ts'
 import { type Controller, type Watch, watching, watchingSpec } from './controller.ts'
+import type { Recorder } from './event-recorder.ts'
 import { applyNetworkPolicies } from './network-policies.ts'
 import { selectedBy } from './selection.ts'
 import { writeStatus } from './status.ts'
@@ -23,12 +24,15 @@ export interface Acknowledgements {
   readonly changes: Watch
 }
 
+/** @param sidecarVersion of what is injected now. */
 export function agentIdentityController(
   world: World,
   compiler: NamespaceCompiler,
   acknowledgements: Acknowledgements,
+  sidecarVersion: string,
   operator: OperatorPlace,
   client: KubernetesClient,
+  recorder: Recorder,
 ): Controller {
   const allOf = (namespace: string | undefined): Key[] => keysIn(world.identities, namespace)
   return {
@@ -72,10 +76,15 @@ export function agentIdentityController(
           pod.metadata.labels?.[labels.agent] === identity.metadata.name &&
           acknowledgements.of(pod.metadata.uid ?? '')?.revision === revision,
       )
+      const outdated = own.filter(({ metadata: { annotations: podAnnotations } }) => {
+        const version = podAnnotations?.[annotations.injected]
+        return version !== undefined && version !== sidecarVersion
+      })
       const status: AgentIdentityStatus = {
         ...(generation !== undefined && { observedGeneration: generation }),
         pods: own.length,
         containedPods: contained.length,
+        outdatedPods: outdated.length,
         ...(compiled.kind === 'compiled' && { policies: compiled.configuration.objects.policies.length }),
         ...(revision !== undefined && { revision }),
         conditions: conditionsFor(
@@ -90,9 +99,10 @@ export function agentIdentityController(
           generation,
           identity.status?.conditions,
           new Date().toISOString(),
+          [currentness(own, outdated)],
         ),
       }
-      await writeStatus(client, agentIdentities, identity, status)
+      await writeStatus(client, recorder, agentIdentities, identity, status)
       return undefined
     },
   }
@@ -155,23 +165,41 @@ function containment(
       message: own.length === 0 ? 'no pods match' : `all ${own.length} pods have the revision in force`,
     }
   const bare = uncontained.filter((pod) => pod.metadata.labels?.[labels.agent] !== name)
-  if (bare.length > 0)
-    return {
-      type,
-      status: 'False',
-      reason: 'NotInjected',
-      message: `${bare.length} of ${own.length} pods were made before the identity and have no sidecar (${namesOf(bare)}); make them anew`,
-    }
-  const refusal = acknowledgements.of(first.metadata.uid ?? '')?.refusal
-  return {
-    type,
-    status: 'False',
-    reason: refusal === undefined ? 'Updating' : 'Refused',
-    message:
-      refusal === undefined
-        ? `${uncontained.length} of ${own.length} pods don't have the revision in force yet (${namesOf(uncontained)})`
-        : `the sidecar of ${first.metadata.name} refused the configuration: ${refusal}`,
-  }
+  const [refusing] = uncontained.flatMap((pod) => {
+    const refusal = acknowledgements.of(pod.metadata.uid ?? '')?.refusal
+    return refusal === undefined
+      ? []
+      : [`the sidecar of ${pod.metadata.name} refused the configuration: ${refusal}`]
+  })
+  const message = [
+    ...(refusing === undefined ? [] : [refusing]),
+    ...(bare.length === 0
+      ? []
+      : [
+          `${bare.length} of ${own.length} pods were made before the identity and have no sidecar (${namesOf(bare)}); make them anew`,
+        ]),
+  ].join('; ')
+  return message === ''
+    ? {
+        type,
+        status: 'False',
+        reason: 'Updating',
+        message: `${uncontained.length} of ${own.length} pods don't have the revision in force yet (${namesOf(uncontained)})`,
+      }
+    : { type, status: 'False', reason: refusing === undefined ? 'NotInjected' : 'Refused', message }
+}
+
+/** Pods keep the sidecars that they were made with: when they are made anew is for people to say. */
+function currentness(own: readonly Pod[], outdated: readonly Pod[]): Finding {
+  const type = 'SidecarsCurrent'
+  return outdated.length === 0
+    ? { type, status: 'True', reason: 'Current', message: 'no pod has older sidecars than a new one gets' }
+    : {
+        type,
+        status: 'False',
+        reason: 'Outdated',
+        message: `${outdated.length} of ${own.length} pods have older sidecars than a new one gets (${namesOf(outdated)}); make them anew when it suits you`,
+      }
 }
 
 function namesOf(some: readonly Pod[]): string {

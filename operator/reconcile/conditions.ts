@@ -23,19 +23,21 @@ export interface Finding {
  *
  * @param before what stands in the status: a condition that hasn't changed keeps its time.
  * @param now RFC 3339.
+ * @param besides what a person should know although all is in force: `Ready` doesn't depend on it.
  */
 export function conditionsFor(
   findings: readonly Finding[],
   generation: number | undefined,
   before: readonly Condition[] | undefined,
   now: string,
+  besides: readonly Finding[] = [],
 ): Condition[] {
   const worst =
     findings.find(({ status }) => status === 'False') ?? findings.find(({ status }) => status === 'Unknown')
   const ready: Finding = worst
     ? { ...worst, type: 'Ready' }
     : { type: 'Ready', status: 'True', reason: 'InForce', message: 'in force everywhere' }
-  return [...findings, ready].map((finding) => {
+  return [...findings, ...besides, ready].map((finding) => {
     const known = before?.find(({ type }) => type === finding.type)
     const since = known?.status === finding.status ? known.lastTransitionTime : now
     return {

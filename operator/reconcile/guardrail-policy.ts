@@ -6,12 +6,14 @@ import { guardrailPolicies } from '../kubernetes/objects.ts'
 import { keysIn, type World } from '../watch/world.ts'
 import { conditionsFor, type Finding } from './conditions.ts'
 import { type Controller, watchingSpec } from './controller.ts'
+import type { Recorder } from './event-recorder.ts'
 import { writeStatus } from './status.ts'
 
 export function guardrailPolicyController(
   world: World,
   compiler: NamespaceCompiler,
   client: KubernetesClient,
+  recorder: Recorder,
 ): Controller {
   return {
     name: 'GuardrailPolicy',
@@ -55,7 +57,7 @@ export function guardrailPolicyController(
         ).length,
         conditions: conditionsFor([valid], generation, policy.status?.conditions, new Date().toISOString()),
       }
-      await writeStatus(client, guardrailPolicies, policy, status)
+      await writeStatus(client, recorder, guardrailPolicies, policy, status)
       return undefined
     },
   }

@@ -8,6 +8,7 @@ import { keyOf } from '../watch/informer.ts'
 import { inNamespace, type Key, keysIn, type World } from '../watch/world.ts'
 import { conditionsFor, type Finding } from './conditions.ts'
 import { type Controller, watching, watchingSpec } from './controller.ts'
+import type { Recorder } from './event-recorder.ts'
 import { applyNetworkPolicies } from './network-policies.ts'
 import { selectsLabels } from './selection.ts'
 import { writeStatus } from './status.ts'
@@ -26,6 +27,7 @@ export function protectedResourceController(
   probe: Probe,
   operator: OperatorPlace,
   client: KubernetesClient,
+  recorder: Recorder,
 ): Controller {
   const allOf = (namespace: string | undefined): Key[] => keysIn(world.resources, namespace)
   return {
@@ -86,7 +88,7 @@ export function protectedResourceController(
           new Date().toISOString(),
         ),
       }
-      await writeStatus(client, protectedResources, resource, status)
+      await writeStatus(client, recorder, protectedResources, resource, status)
       return findings.every((finding) => finding.status === 'True') ? probeEvery : probeAgainAfterFailure
     },
   }

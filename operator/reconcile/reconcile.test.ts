@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
 import type { ControlPlane } from '../../e2e/index.ts'
 import { startApiServer } from '../../test/api-server.ts'
+import { eventuallyWith } from '../../test/eventually.ts'
 import { NamespaceCompiler } from '../compile/namespace.ts'
 import { World } from '../watch/world.ts'
+import { EventRecorder } from './event-recorder.ts'
 import { reconcileAll } from './run.ts'
 
 const agents = `apiVersion: v1
@@ -50,7 +52,7 @@ describe('the reconcilers on a real API server', function () {
   const stop = new AbortController()
   const stack = new AsyncDisposableStack()
   /** Of the sidecars, by the pod's uid. */
-  const acknowledged = new Map<string, { revision: string }>()
+  const acknowledged = new Map<string, { revision?: string; refusal?: string }>()
   let acknowledgement: (key: string) => void = () => {}
   const failures: string[] = []
 
@@ -62,16 +64,10 @@ describe('the reconcilers on a real API server', function () {
       what,
       `{.status.conditions[?(@.type=="${type}")].status} {.status.conditions[?(@.type=="${type}")].message}`,
     )
-  const eventually = async (read: () => Promise<string>, wanted: RegExp, seconds = 20): Promise<void> => {
-    const until = Date.now() + seconds * 1000
-    let seen = ''
-    while (Date.now() < until) {
-      seen = await read()
-      if (wanted.test(seen)) return
-      await new Promise((resolve) => setTimeout(resolve, 50))
-    }
-    assert.match(seen, wanted, failures.join('\n'))
-  }
+  /** As `kubectl describe` shows them: type, reason, age, from, message. */
+  const describedEvents = async (kind: string, name: string): Promise<string> =>
+    (await cluster.kubectl.run(['describe', '-n', 'agents', kind, name])).split('\nEvents:')[1] ?? ''
+  const eventually = eventuallyWith(() => failures.join('\n'))
 
   before(async function () {
     this.timeout('45m')
@@ -80,6 +76,9 @@ describe('the reconcilers on a real API server', function () {
     cluster = api.cluster
     const world = stack.use(new World(client, (kind, error) => failures.push(`${kind}: ${error.message}`)))
     await world.synced
+    const recorder = stack.use(
+      new EventRecorder(client, { replica: 'one', lost: (error) => failures.push(error.message) }),
+    )
     const done = reconcileAll(
       {
         world,
@@ -99,6 +98,8 @@ describe('the reconcilers on a real API server', function () {
             },
           },
         },
+        sidecarVersion: 'new',
+        recorder,
         probe: async () => [{ type: 'Reachable', status: 'True', reason: 'Connected', message: 'yes' }],
         events: {
           failed: (name, key, error) => failures.push(`${name} ${key}: ${error.message}`),
@@ -129,6 +130,16 @@ describe('the reconcilers on a real API server', function () {
     await cluster.kubectl.run(['apply', '-f', '-'], { input: agents })
     await eventually(() => condition('guardrailpolicy guard', 'Ready'), /^True/)
     assert.equal(await get('guardrailpolicy guard', '{.status.rules} {.status.identities}'), '1 1')
+  })
+
+  it('tells of what has changed in Events, once for what happens again', async () => {
+    const seen = (): Promise<string> => describedEvents('guardrailpolicy', 'guard')
+    await eventually(seen, /Normal +Compiled .*x2 over .* firebreak.dev\/operator +1 rules were compiled/)
+    assert.match(await seen(), /Warning +InvalidRule .* firebreak.dev\/operator +spec\.rules\[0\]/)
+    assert.match(
+      await describedEvents('protectedresource', 'orders-db'),
+      /Warning +NamespaceDoesNotAgree .*namespace elsewhere needs the annotation/,
+    )
   })
 
   it("puts a NetworkPolicy on a resource's pods, in namespaces that agree, and cleans up", async () => {
@@ -163,11 +174,11 @@ describe('the reconcilers on a real API server', function () {
   })
 
   it('says of an identity whether all of its pods are contained, and which are not', async () => {
-    const pod = (name: string, labels: object) =>
+    const pod = (name: string, labels: object, annotations = {}) =>
       JSON.stringify({
         apiVersion: 'v1',
         kind: 'Pod',
-        metadata: { name, namespace: 'agents', labels: { app: 'support-bot', ...labels } },
+        metadata: { name, namespace: 'agents', labels: { app: 'support-bot', ...labels }, annotations },
         spec: { containers: [{ name: 'agent', image: 'x' }] },
       })
     await eventually(() => condition('agentidentity support-bot', 'Ready'), /^True/)
@@ -179,7 +190,7 @@ describe('the reconcilers on a real API server', function () {
     )
     await cluster.kubectl.run(['delete', 'pod', '-n', 'agents', 'old', '--grace-period=0', '--force'])
     await cluster.kubectl.run(['apply', '-f', '-'], {
-      input: pod('new', { 'firebreak.dev/agent': 'support-bot' }),
+      input: pod('new', { 'firebreak.dev/agent': 'support-bot' }, { 'firebreak.dev/injected': 'old' }),
     })
     await eventually(
       () => condition('agentidentity support-bot', 'Contained'),
@@ -201,6 +212,47 @@ describe('the reconcilers on a real API server', function () {
       await get('agentidentity support-bot', '{.status.pods} {.status.containedPods} {.status.policies}'),
       '1 1 1',
     )
+    for (const told of [
+      /Warning +NotInjected .*\(old\)/,
+      /Normal +Injected .*pods get the sidecars of version old/,
+      /Normal +AllPods .*all 1 pods have the revision in force/,
+    ])
+      await eventually(() => describedEvents('agentidentity', 'support-bot'), told)
+  })
+
+  it('says which pods have older sidecars, and is ready all the same', async () => {
+    await eventually(
+      () => condition('agentidentity support-bot', 'SidecarsCurrent'),
+      /^False 1 of 1 pods have older sidecars than a new one gets \(new\); make them anew when it suits you$/,
+    )
+    assert.equal(await get('agentidentity support-bot', '{.status.outdatedPods}'), '1')
+    assert.match(await condition('agentidentity support-bot', 'Ready'), /^True/)
+    await eventually(() => describedEvents('agentidentity', 'support-bot'), /Warning +Outdated .*\(new\)/)
+  })
+
+  it('tells of a refused configuration, also while other pods have no sidecar at all', async () => {
+    await cluster.kubectl.run(['apply', '-f', '-'], {
+      input: JSON.stringify({
+        apiVersion: 'v1',
+        kind: 'Pod',
+        metadata: {
+          name: 'a-bare-one',
+          namespace: 'agents',
+          labels: { app: 'support-bot' },
+        },
+        spec: { containers: [{ name: 'agent', image: 'x' }] },
+      }),
+    })
+    const uid = await get('pod new', '{.metadata.uid}')
+    acknowledged.set(uid, { refusal: 'enforcer: no such thing' })
+    acknowledgement('agents/support-bot')
+    await eventually(
+      () => describedEvents('agentidentity', 'support-bot'),
+      /Warning +Refused .*the sidecar of new refused the configuration: enforcer: no such thing; 1 of 2 pods were made before/,
+    )
+    acknowledged.set(uid, { revision: await get('agentidentity support-bot', '{.status.revision}') })
+    await cluster.kubectl.run(['delete', 'pod', '-n', 'agents', 'a-bare-one', '--grace-period=0', '--force'])
+    await eventually(() => condition('agentidentity support-bot', 'Contained'), /^True/)
   })
 
   it('puts NetworkPolicies on its pods, and puts back what others change', async () => {

@@ -6,7 +6,9 @@ import type { World } from '../watch/world.ts'
 import { type Acknowledgements, agentIdentityController } from './agent-identity.ts'
 import { agentNamespaceController } from './agent-namespace.ts'
 import { type ControllerEvents, runController } from './controller.ts'
+import type { Recorder } from './event-recorder.ts'
 import { guardrailPolicyController } from './guardrail-policy.ts'
+import { tellOfInjections } from './injections.ts'
 import { type Probe, protectedResourceController } from './protected-resource.ts'
 
 export interface Reconciling {
@@ -15,22 +17,25 @@ export interface Reconciling {
   readonly client: KubernetesClient
   readonly operator: OperatorPlace
   readonly acknowledgements: Acknowledgements
+  /** Of what is injected now. */
+  readonly sidecarVersion: string
   readonly probe: Probe
+  readonly recorder: Recorder
   readonly events: ControllerEvents
 }
 
 /** Reconciles until the signal ends it, and what has begun is finished. */
-export async function reconcileAll(
-  { world, compiler, client, operator, acknowledgements, probe, events }: Reconciling,
-  signal: AbortSignal,
-): Promise<void> {
+export async function reconcileAll(reconciling: Reconciling, signal: AbortSignal): Promise<void> {
+  const { world, compiler, client, operator, acknowledgements, sidecarVersion, probe, recorder, events } =
+    reconciling
   await using stack = new AsyncDisposableStack()
   const controllers = [
     agentNamespaceController(world, client),
-    guardrailPolicyController(world, compiler, client),
-    protectedResourceController(world, probe, operator, client),
-    agentIdentityController(world, compiler, acknowledgements, operator, client),
+    guardrailPolicyController(world, compiler, client, recorder),
+    protectedResourceController(world, probe, operator, client, recorder),
+    agentIdentityController(world, compiler, acknowledgements, sidecarVersion, operator, client, recorder),
   ]
+  tellOfInjections(world, recorder, signal)
   for (const controller of controllers) stack.use(await runController(controller, events))
   if (signal.aborted) return
   await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }))
