@@ -1,0 +1,20 @@
+/** `firebreak sessions`: what can be asked about recorded sessions. */
+import { type CliCommand, UsageError } from '../command.ts'
+import { verify } from './verify.ts'
+
+const subcommands: Readonly<Record<string, CliCommand>> = { verify }
+
+export const sessions: CliCommand = {
+  name: 'sessions',
+  summary: 'look at recorded sessions',
+  options: [...new Set(Object.values(subcommands).flatMap(({ options }) => options))],
+  help: Object.values(subcommands)
+    .map(({ help }) => help)
+    .join('\n\n'),
+  async run([name = '', ...words]) {
+    const names = Object.keys(subcommands)
+    const subcommand = Object.hasOwn(subcommands, name) ? subcommands[name] : undefined
+    if (!subcommand) throw new UsageError(`sessions takes one of ${names.join(', ')}`)
+    return await subcommand.run(words)
+  },
+}

@@ -1,0 +1,122 @@
+/** Reads a recording, finished or not, from its beginning or from a moment or command on. */
+import type { KeyObject } from 'node:crypto'
+import { blockKind, headLength, type ReadHead, readHead } from './blocks.ts'
+import { readEntries, type TimedEntry } from './entries.ts'
+import { publicKeyOf, type RecordingHeader } from './header.ts'
+import { decodeIndex, type IndexEntry, indexLength, trailerLength } from './index-block.ts'
+import { unwrapSecret } from './keys.ts'
+import { blockKey, unseal } from './sealing.ts'
+import type { RecordingSource } from './store.ts'
+import { peekHeader, type WalkStart, walk } from './walk.ts'
+
+/** A recording that can't be read: altered, or not for these keys. */
+export class RecordingError extends Error {
+  override readonly name = 'RecordingError'
+}
+
+/** From where to read on: the block with that moment, or with that command (the first is 0). */
+export type From = { readonly time: number } | { readonly command: number }
+
+export class RecordingReader {
+  readonly header: RecordingHeader
+  readonly #source: RecordingSource
+  readonly #signer: KeyObject
+  readonly #key: Buffer
+
+  /**
+   * @param identities private keys as age writes them (`AGE-SECRET-KEY-…`).
+   * @throws RecordingError when the header is none, or none of the keys is for it.
+   */
+  static async open(source: RecordingSource, identities: readonly string[]): Promise<RecordingReader> {
+    const header = await peekHeader(source)
+    if (typeof header === 'string') throw new RecordingError(`this is no recording: ${header}`)
+    const secret = await unwrapSecret(header.key, identities)
+    if (!secret)
+      throw new RecordingError(
+        `recording ${header.recording} is for the keys of ${header.recipients.join(', ')}, and none of them is here`,
+      )
+    return new RecordingReader(source, header, secret)
+  }
+
+  private constructor(source: RecordingSource, header: RecordingHeader, secret: Uint8Array) {
+    this.#source = source
+    this.header = header
+    this.#signer = publicKeyOf(header.signer)
+    this.#key = blockKey(secret, header.recording)
+  }
+
+  /**
+   * Entries in order, each block proven before it is read. Ends where the recording ends, or is torn.
+   *
+   * @param from begins with the block that holds it, so that entries before it may come first.
+   * @throws RecordingError where something was altered.
+   */
+  async *entries(from?: From): AsyncGenerator<TimedEntry, undefined> {
+    const start = from && (await this.#find(from))
+    for await (const block of walk(this.#source, [this.header.signer], start)) {
+      if (block.kind === 'torn') return
+      if (block.kind === 'broken')
+        throw new RecordingError(
+          `recording ${this.header.recording} was altered at byte ${block.position}, in block ${block.block}: ${block.what}`,
+        )
+      const { head, body } = block
+      if (head.kind !== blockKind.entries) continue
+      const plain = await unseal(body, this.#key, head.number, head.bytes).catch(() => undefined)
+      if (plain?.length !== head.plainLength)
+        throw new RecordingError(
+          `block ${head.number} of recording ${this.header.recording} can't be decrypted`,
+        )
+      yield* readEntries(plain)
+    }
+  }
+
+  /** @returns how many commands, how long, and whether the recording has its end; from heads alone. */
+  async extent(): Promise<{ commands: number; microseconds: number; finished: boolean }> {
+    const index = await this.#index()
+    if (index)
+      return { commands: index.head.commandsBefore, microseconds: index.head.lastTime, finished: true }
+    let last: ReadHead | undefined
+    for await (const { head } of this.#heads(0)) last = head
+    return {
+      commands: last ? last.commandsBefore + last.commands : 0,
+      microseconds: last?.lastTime ?? 0,
+      finished: false,
+    }
+  }
+
+  /** The block that holds a place, by the index as far as there is one, and by heads from there. */
+  async #find(from: From): Promise<WalkStart | undefined> {
+    const isBefore = ({ time, commandsBefore }: Pick<IndexEntry, 'time' | 'commandsBefore'>): boolean =>
+      'time' in from ? time <= from.time : commandsBefore <= from.command
+    const index = await this.#index()
+    const known = index?.entries.findLast(isBefore)
+    let found: WalkStart | undefined
+    for await (const { head, position } of this.#heads(known?.position ?? 0)) {
+      if (head.kind === blockKind.index) break
+      if (head.kind === blockKind.header) continue
+      if (found && !isBefore({ time: head.firstTime, commandsBefore: head.commandsBefore })) break
+      found = { position, number: head.number, signer: this.#signer }
+    }
+    return found
+  }
+
+  async *#heads(position: number): AsyncGenerator<{ head: ReadHead; position: number }, undefined> {
+    for (let at = position; at < this.#source.size; ) {
+      const head = readHead(await this.#source.read(at, headLength))
+      if (typeof head === 'string' || at + headLength + head.bodyLength > this.#source.size) return
+      yield { head, position: at }
+      at += headLength + head.bodyLength
+    }
+  }
+
+  /** Absent when the recording has no end. */
+  async #index(): Promise<{ head: ReadHead; entries: readonly IndexEntry[] } | undefined> {
+    const { size } = this.#source
+    const length = indexLength(await this.#source.read(Math.max(0, size - trailerLength), trailerLength))
+    if (length === undefined || length > size) return undefined
+    const head = readHead(await this.#source.read(size - length, headLength))
+    if (typeof head === 'string' || head.kind !== blockKind.index) return undefined
+    const entries = decodeIndex(await this.#source.read(size - length + headLength, head.bodyLength))
+    return entries && { head, entries }
+  }
+}

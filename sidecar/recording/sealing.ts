@@ -1,0 +1,44 @@
+/** What keeps a recording from being read: compressed, then encrypted with a key of its own, which age wraps for its readers. */
+import { createCipheriv, createDecipheriv, hkdfSync } from 'node:crypto'
+import { promisify } from 'node:util'
+import { constants, zstdCompress, zstdDecompress } from 'node:zlib'
+import { boundLength, maximumBody } from './blocks.ts'
+
+const compress = promisify(zstdCompress)
+const decompress = promisify(zstdDecompress)
+
+const algorithm = 'aes-256-gcm'
+export const tagLength = 16
+
+/** The key of a recording's blocks. @param secret that is wrapped in its header. */
+export function blockKey(secret: Uint8Array, recording: string): Buffer {
+  return Buffer.from(hkdfSync('sha256', secret, '', `firebreak recording ${recording}`, 32))
+}
+
+/** In the thread pool. The fastest level: higher ones take longer and save little of what sessions consist of. */
+export function compressed(plain: Buffer): Promise<Buffer> {
+  return compress(plain, { params: { [constants.ZSTD_c_compressionLevel]: 1 } })
+}
+
+/** @param head bound to the body: its beginning must be the same to open it. */
+export function encrypt(content: Buffer, key: Buffer, number: number, head: Buffer): Buffer {
+  const cipher = createCipheriv(algorithm, key, nonceOf(number))
+  cipher.setAAD(head.subarray(0, boundLength))
+  return Buffer.concat([cipher.update(content), cipher.final(), cipher.getAuthTag()])
+}
+
+/** @throws Error when the key is another one, or anything was altered. */
+export async function unseal(body: Buffer, key: Buffer, number: number, head: Buffer): Promise<Buffer> {
+  const decipher = createDecipheriv(algorithm, key, nonceOf(number), { authTagLength: tagLength })
+  decipher.setAAD(head.subarray(0, boundLength))
+  decipher.setAuthTag(body.subarray(body.length - tagLength))
+  const content = Buffer.concat([decipher.update(body.subarray(0, -tagLength)), decipher.final()])
+  return await decompress(content, { maxOutputLength: maximumBody })
+}
+
+/** Each key is of one recording, and each number of one block. */
+function nonceOf(number: number): Buffer {
+  const nonce = Buffer.alloc(12)
+  nonce.writeUInt32BE(number, 8)
+  return nonce
+}

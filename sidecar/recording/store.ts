@@ -1,0 +1,52 @@
+/** Where recordings are kept. One interface for all kinds of places. */
+
+/** A recording that is being written. */
+export interface RecordingSink {
+  /**
+   * Puts bytes at its end. Never called again before it is settled.
+   * @throws Error in words; nothing of the bytes counts then, and the same may be tried again.
+   */
+  append(bytes: Buffer): Promise<void>
+  /** Resolves when all that was appended outlives the machine's sudden end, as far as the place can promise it. */
+  sync(): Promise<void>
+  /** Nothing more is appended. */
+  close(): Promise<void>
+}
+
+/** A recording that can be read, finished or not. */
+export interface RecordingSource extends AsyncDisposable {
+  /** In bytes, when it was opened. */
+  readonly size: number
+  /** @returns the bytes there are, fewer at the end. */
+  read(position: number, length: number): Promise<Buffer>
+}
+
+export interface StoredRecording {
+  readonly id: string
+  readonly bytes: number
+  /** When it was last written to. */
+  readonly changedAt: Date
+  /** Why it is not to be deleted, where somebody said so. */
+  readonly hold?: string
+}
+
+export interface RecordingStore extends AsyncDisposable {
+  /** The place in words, without what it is opened with. */
+  readonly place: string
+  /** Begins a recording. @throws Error in words, when the place can't take it, or has one of that name. */
+  create(id: string): Promise<RecordingSink>
+  /** @returns undefined when there is none. @throws Error in words. */
+  open(id: string): Promise<RecordingSource | undefined>
+  /** In the order of their names, which is that of their beginnings. */
+  list(): AsyncIterable<StoredRecording>
+  /** Stops expiry and deletion until it is released. @throws Error in words, when there is no such recording. */
+  hold(id: string, reason: string): Promise<void>
+  release(id: string): Promise<void>
+  /** @throws Error in words; of one that is held too. */
+  delete(id: string): Promise<void>
+}
+
+/** Names of recordings are references of sessions: nothing that could be a path. */
+export function isRecordingName(name: string): boolean {
+  return /^[0-9A-Z]{10,40}$/.test(name)
+}

@@ -1,0 +1,176 @@
+/** Recordings as files of a directory that only its owner can look into. */
+import { type FileHandle, mkdir, open, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { inWords } from '../../system-errors.ts'
+import {
+  isRecordingName,
+  type RecordingSink,
+  type RecordingSource,
+  type RecordingStore,
+  type StoredRecording,
+} from '../store.ts'
+
+const suffix = '.fbrec'
+const holdSuffix = '.hold'
+
+export class DirectoryStore implements RecordingStore {
+  readonly place: string
+
+  /** @throws Error in words, when the directory can't be made or others may look into it. */
+  static async open(directory: string): Promise<DirectoryStore> {
+    await mkdir(directory, { recursive: true, mode: 0o700 }).catch(failed(directory))
+    const { mode, uid } = await stat(directory).catch(failed(directory))
+    if ((mode & 0o077) !== 0)
+      throw new Error(`${directory}: other users may look into it; chmod 700 ${directory}`)
+    if (process.getuid !== undefined && process.getuid() !== 0 && uid !== process.getuid())
+      throw new Error(`${directory}: it belongs to another user`)
+    return new DirectoryStore(directory)
+  }
+
+  private constructor(directory: string) {
+    this.place = directory
+  }
+
+  async create(id: string): Promise<RecordingSink> {
+    const path = this.#path(id)
+    const file = await open(path, 'wx', 0o600).catch(failed(path))
+    await syncDirectory(this.place).catch(failed(this.place))
+    return new FileSink(file, path)
+  }
+
+  async open(id: string): Promise<RecordingSource | undefined> {
+    const path = this.#path(id)
+    const file = await open(path, 'r').catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return undefined
+      throw new Error(`${path}: ${inWords(error)}`)
+    })
+    return file && (await FileSource.of(file))
+  }
+
+  async *list(): AsyncGenerator<StoredRecording, undefined> {
+    const names = await readdir(this.place).catch(failed(this.place))
+    const held = new Set(names.filter((name) => name.endsWith(holdSuffix)))
+    for (const name of names.sort()) {
+      const id = name.slice(0, -suffix.length)
+      if (!name.endsWith(suffix) || !isRecordingName(id)) continue
+      const found = await stat(this.#path(id)).catch(() => undefined)
+      // deleted meanwhile
+      if (!found) continue
+      const hold = held.has(id + holdSuffix) ? await this.#holdOf(id) : undefined
+      yield { id, bytes: found.size, changedAt: found.mtime, ...(hold !== undefined && { hold }) }
+    }
+  }
+
+  async hold(id: string, reason: string): Promise<void> {
+    await stat(this.#path(id)).catch(failed(this.#path(id)))
+    const path = this.#holdPath(id)
+    await writeFile(path, reason, { mode: 0o600, flush: true }).catch(failed(path))
+    await syncDirectory(this.place)
+  }
+
+  async release(id: string): Promise<void> {
+    await rm(this.#holdPath(id), { force: true }).catch(failed(this.#holdPath(id)))
+  }
+
+  async delete(id: string): Promise<void> {
+    const hold = await this.#holdOf(id)
+    if (hold !== undefined) throw new Error(`recording ${id} is held: ${hold}`)
+    await rm(this.#path(id)).catch(failed(this.#path(id)))
+    await syncDirectory(this.place)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {}
+
+  #path(id: string): string {
+    if (!isRecordingName(id)) throw new Error(`${id} is no name of a recording`)
+    return join(this.place, id + suffix)
+  }
+
+  #holdPath(id: string): string {
+    return this.#path(id).slice(0, -suffix.length) + holdSuffix
+  }
+
+  async #holdOf(id: string): Promise<string | undefined> {
+    const path = this.#holdPath(id)
+    return await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return undefined
+      throw new Error(`${path}: ${inWords(error)}`)
+    })
+  }
+}
+
+class FileSink implements RecordingSink {
+  readonly #file: FileHandle
+  readonly #path: string
+  #length = 0
+
+  constructor(file: FileHandle, path: string) {
+    this.#file = file
+    this.#path = path
+  }
+
+  async append(bytes: Buffer): Promise<void> {
+    // at a place of its own, so that trying again overwrites what was left of a failed write
+    for (let done = 0; done < bytes.length; ) {
+      const { bytesWritten } = await this.#file
+        .write(bytes, done, bytes.length - done, this.#length + done)
+        .catch(failed(this.#path))
+      done += bytesWritten
+    }
+    this.#length += bytes.length
+  }
+
+  async sync(): Promise<void> {
+    await this.#file.datasync().catch(failed(this.#path))
+  }
+
+  async close(): Promise<void> {
+    await this.#file.close()
+  }
+}
+
+class FileSource implements RecordingSource {
+  readonly size: number
+  readonly #file: FileHandle
+
+  static async of(file: FileHandle): Promise<FileSource> {
+    return new FileSource(file, (await file.stat()).size)
+  }
+
+  private constructor(file: FileHandle, size: number) {
+    this.#file = file
+    this.size = size
+  }
+
+  async read(position: number, length: number): Promise<Buffer> {
+    const wanted = Math.max(0, Math.min(length, this.size - position))
+    const bytes = Buffer.allocUnsafe(wanted)
+    let done = 0
+    while (done < wanted) {
+      const { bytesRead } = await this.#file.read(bytes, done, wanted - done, position + done)
+      if (bytesRead === 0) break
+      done += bytesRead
+    }
+    return bytes.subarray(0, done)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#file.close()
+  }
+}
+
+/** So that a name that was made or removed is on the disk. */
+async function syncDirectory(path: string): Promise<void> {
+  const directory = await open(path, 'r')
+  try {
+    await directory.sync()
+  } finally {
+    await directory.close()
+  }
+}
+
+function failed(path: string): (error: unknown) => never {
+  return (error) => {
+    throw new Error(`${path}: ${inWords(error)}`)
+  }
+}

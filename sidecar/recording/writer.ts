@@ -1,0 +1,249 @@
+/** Writes one recording: entries → blocks, compressed, encrypted, signed and chained, in order. */
+import type { KeyObject } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
+import {
+  type BlockHead,
+  type BlockKind,
+  beginHead,
+  blockKind,
+  completeHead,
+  hashOfHead,
+  noHash,
+} from './blocks.ts'
+import { type EntryType, entryHeadLength, writeEntryHead } from './entries.ts'
+import { encodeHeader, type RecordingHeader } from './header.ts'
+import { encodeIndex, SparseIndex } from './index-block.ts'
+import { blockKey, compressed, encrypt, tagLength } from './sealing.ts'
+import type { RecordingSink } from './store.ts'
+
+/** Entries of a block, in bytes. What is longer has a block of its own. */
+const blockSize = 128 * 1024
+const smallest = 4 * 1024
+/** Blocks that may wait to be written; beyond that the session has to wait. */
+const maximumWaiting = 2
+/** In milliseconds. */
+const retryAfter = 250
+
+export interface RecordingWriterOptions {
+  readonly sink: RecordingSink
+  readonly header: RecordingHeader
+  /** That the header's key wraps. */
+  readonly secret: Uint8Array
+  readonly signer: KeyObject
+  /** Monotonic, in milliseconds. */
+  readonly now: () => number
+  /** The place takes nothing now; it is tried again until it does, or the recording is given up. */
+  readonly onFailed: (error: Error) => void
+  readonly onRecovered: () => void
+}
+
+interface Pending {
+  readonly plain: Buffer
+  readonly head: Omit<BlockHead, 'number' | 'bodyLength' | 'plainLength'>
+}
+
+export class RecordingWriter {
+  /** Of the recording so far, in bytes. */
+  written = 0
+  readonly #options: RecordingWriterOptions
+  readonly #key: Buffer
+  readonly #startedAt: number
+  readonly #index = new SparseIndex()
+  readonly #waiting: Pending[] = []
+  readonly #givenUp = new AbortController()
+  #plain = Buffer.allocUnsafe(smallest)
+  #length = 0
+  #entries = 0
+  #commands = 0
+  #commandsBefore = 0
+  #firstTime = 0
+  #lastTime = 0
+  #number = 0
+  #previous: Buffer = noHash
+  #pumping: Promise<void> | undefined
+  #synced = true
+  #failing = false
+  #drained: PromiseWithResolvers<void> | undefined
+
+  /** Writes the header. @throws what the sink throws: nothing is tried again. */
+  static async start(options: RecordingWriterOptions): Promise<RecordingWriter> {
+    const writer = new RecordingWriter(options)
+    const body = encodeHeader(options.header)
+    const { block, head } = writer.#block(blockKind.header, body, body.length, {
+      commandsBefore: 0,
+      commands: 0,
+      entries: 0,
+      firstTime: 0,
+      lastTime: 0,
+    })
+    await options.sink.append(block)
+    writer.#wrote(block, head)
+    await options.sink.sync()
+    return writer
+  }
+
+  private constructor(options: RecordingWriterOptions) {
+    this.#options = options
+    this.#key = blockKey(options.secret, options.header.recording)
+    this.#startedAt = options.now()
+  }
+
+  /** Adds an entry; it is on its way to the disk with the next {@link flush}, or when its block is full. */
+  append(type: EntryType, content: Buffer | string): void {
+    const length = typeof content === 'string' ? Buffer.byteLength(content) : content.length
+    const needed = entryHeadLength + length
+    if (this.#length > 0 && this.#length + needed > blockSize) this.#endBlock()
+    this.#reserve(needed)
+    const time = Math.max(this.#lastTime, Math.round((this.#options.now() - this.#startedAt) * 1000))
+    if (this.#length === 0) this.#firstTime = time
+    this.#lastTime = time
+    writeEntryHead(this.#plain, this.#length, type, time, length)
+    const start = this.#length + entryHeadLength
+    if (typeof content === 'string') this.#plain.write(content, start, length, 'utf8')
+    else content.copy(this.#plain, start)
+    this.#length += needed
+    this.#entries++
+    if (type === 'command') this.#commands++
+  }
+
+  /** Whether whoever appends has to wait for {@link drained}. */
+  get full(): boolean {
+    return !this.#givenUp.signal.aborted && (this.#failing || this.#waiting.length >= maximumWaiting)
+  }
+
+  drained(): Promise<void> {
+    this.#drained ??= Promise.withResolvers()
+    return this.#drained.promise
+  }
+
+  /** Whether there is anything that a sudden end would lose. */
+  get dirty(): boolean {
+    return this.#length > 0 || this.#pumping !== undefined || !this.#synced
+  }
+
+  /** Resolves when what was appended before is safe, or the recording was given up. */
+  async flush(): Promise<void> {
+    if (this.#length > 0) this.#endBlock()
+    await this.#pumping
+    if (this.#synced || this.#givenUp.signal.aborted) return
+    this.#synced = true
+    await this.#persistently(() => this.#options.sink.sync())
+  }
+
+  /** Ends the recording with its index. */
+  async end(): Promise<void> {
+    await this.flush()
+    const body = encodeIndex(this.#index.entries)
+    const { block, head } = this.#block(blockKind.index, body, body.length, {
+      commandsBefore: this.#commandsBefore,
+      commands: 0,
+      entries: 0,
+      firstTime: this.#lastTime,
+      lastTime: this.#lastTime,
+    })
+    await this.#persistently(() => this.#options.sink.append(block))
+    this.#wrote(block, head)
+    await this.#persistently(() => this.#options.sink.sync())
+    await this.#options.sink.close().catch(() => {})
+  }
+
+  /** What could not be written so far is lost. */
+  async giveUp(): Promise<void> {
+    this.#givenUp.abort()
+    this.#waiting.length = 0
+    this.#release()
+    await this.#pumping
+    await this.#options.sink.close().catch(() => {})
+  }
+
+  #reserve(needed: number): void {
+    const size = this.#length + needed
+    if (size <= this.#plain.length) return
+    const larger = Buffer.allocUnsafe(Math.max(size, Math.min(blockSize, this.#plain.length * 4)))
+    this.#plain.copy(larger, 0, 0, this.#length)
+    this.#plain = larger
+  }
+
+  #endBlock(): void {
+    this.#waiting.push({
+      plain: this.#plain.subarray(0, this.#length),
+      head: {
+        kind: blockKind.entries,
+        commandsBefore: this.#commandsBefore,
+        commands: this.#commands,
+        entries: this.#entries,
+        firstTime: this.#firstTime,
+        lastTime: this.#lastTime,
+      },
+    })
+    this.#commandsBefore += this.#commands
+    this.#plain = Buffer.allocUnsafe(this.#length > blockSize / 2 ? blockSize : smallest)
+    this.#length = this.#entries = this.#commands = 0
+    this.#pumping ??= this.#pump().finally(() => {
+      this.#pumping = undefined
+    })
+  }
+
+  async #pump(): Promise<void> {
+    for (let next = this.#waiting[0]; next; next = this.#waiting[0]) {
+      const { plain, head } = next
+      const content = await compressed(plain)
+      const { block, head: sealed } = this.#block(head.kind, content, plain.length, head)
+      await this.#persistently(() => this.#options.sink.append(block))
+      if (this.#givenUp.signal.aborted) return
+      this.#wrote(block, sealed)
+      this.#synced = false
+      this.#waiting.shift()
+      this.#release()
+    }
+  }
+
+  #block(
+    kind: BlockKind,
+    content: Buffer,
+    plainLength: number,
+    more: Omit<BlockHead, 'kind' | 'number' | 'bodyLength' | 'plainLength'>,
+  ): { block: Buffer; head: Buffer } {
+    const encrypted = kind === blockKind.entries
+    const number = this.#number
+    const bodyLength = content.length + (encrypted ? tagLength : 0)
+    const head = beginHead({ ...more, kind, number, bodyLength, plainLength }, this.#previous)
+    const body = encrypted ? encrypt(content, this.#key, number, head) : content
+    completeHead(head, body, this.#options.signer)
+    if (encrypted)
+      this.#index.add({ position: this.written, time: more.firstTime, commandsBefore: more.commandsBefore })
+    return { block: Buffer.concat([head, body]), head }
+  }
+
+  #wrote(block: Buffer, head: Buffer): void {
+    this.written += block.length
+    this.#number++
+    this.#previous = hashOfHead(head)
+  }
+
+  async #persistently(attempt: () => Promise<void>): Promise<void> {
+    while (!this.#givenUp.signal.aborted) {
+      try {
+        await attempt()
+        if (this.#failing) {
+          this.#failing = false
+          this.#options.onRecovered()
+          this.#release()
+        }
+        return
+      } catch (error) {
+        if (!this.#failing) {
+          this.#failing = true
+          this.#options.onFailed(error instanceof Error ? error : new Error(String(error)))
+        }
+        await delay(retryAfter, undefined, { ref: false, signal: this.#givenUp.signal }).catch(() => {})
+      }
+    }
+  }
+
+  #release(): void {
+    if (this.full) return
+    this.#drained?.resolve()
+    this.#drained = undefined
+  }
+}
