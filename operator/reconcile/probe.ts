@@ -1,15 +1,15 @@
-/** Tries a protected resource from where the operator is: are the credentials there, and does anybody answer? */
-import { lookup } from 'node:dns/promises'
-import { connect } from 'node:net'
+/** Tries a protected resource from where the operator is: are the credentials there, and does the system answer as a sidecar demands it? Nobody's credential is used. */
 import { addressOf, type ProtectedResource } from '@firebreak/crds'
+import type { TargetTls } from '@firebreak/sidecar'
+import { reachOf } from '@firebreak/sidecar/protocols/reach.ts'
 import type { World } from '../watch/world.ts'
 import type { Finding } from './conditions.ts'
 
 /** In milliseconds. */
-const connectWithin = 3_000
+const reachWithin = 5_000
 
 export async function probeResource(resource: ProtectedResource, world: World): Promise<readonly Finding[]> {
-  return [credentials(resource, world), await reachable(resource)]
+  return [credentials(resource, world), await reachable(resource, world)]
 }
 
 function credentials({ metadata: { namespace }, spec: { roles } }: ProtectedResource, world: World): Finding {
@@ -27,31 +27,41 @@ function credentials({ metadata: { namespace }, spec: { roles } }: ProtectedReso
     : { type, status: 'False', reason: 'Missing', message: missing.join('; ') }
 }
 
-async function reachable(resource: ProtectedResource): Promise<Finding> {
+async function reachable(resource: ProtectedResource, world: World): Promise<Finding> {
   const type = 'Reachable'
-  const { address } = resource.spec
-  const { host, port } = addressOf(resource)
-  try {
-    const { address: found } = await lookup(host)
-    await connected(found, port)
-    return { type, status: 'True', reason: 'Connected', message: `${address} answers` }
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException
-    const reason = code === 'ENOTFOUND' || code === 'EAI_AGAIN' ? 'NameNotFound' : 'NotConnected'
-    return { type, status: 'False', reason, message: `${address} can't be reached: ${message}` }
+  const { address, tls } = resource.spec
+  const ways = tlsOf(resource, world)
+  if (!ways.ok) return { ...ways.finding, type }
+  const target = { ...addressOf(resource), tls: ways.tls }
+  const failure = await reachOf(resource.spec.type)(target, AbortSignal.timeout(reachWithin))
+  if (failure) {
+    const { reason, message, hint } = failure
+    return { type, status: 'False', reason, message: `${address} can't be reached: ${message}. ${hint}` }
   }
+  const how = tls.mode === 'disable' ? '' : `, with TLS as ${tls.mode} demands`
+  return { type, status: 'True', reason: 'Connected', message: `${address} answers${how}` }
 }
 
-function connected(host: string, port: number): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const socket = connect({ host, port, timeout: connectWithin })
-    const end = (error?: Error): void => {
-      socket.destroy()
-      if (error) reject(error)
-      else resolve()
-    }
-    socket.once('connect', () => end())
-    socket.once('error', end)
-    socket.once('timeout', () => end(new Error(`no answer within ${connectWithin} ms`)))
-  })
+/** As a sidecar connects; of authorities that only the sidecar can read nothing can be said here. */
+function tlsOf(
+  { spec, metadata: { namespace } }: ProtectedResource,
+  world: World,
+):
+  | { readonly ok: true; readonly tls: TargetTls }
+  | { readonly ok: false; readonly finding: Omit<Finding, 'type'> } {
+  const { mode, ca, serverName } = spec.tls
+  if (mode === 'disable') return { ok: true, tls: { mode } }
+  const named = { mode, ...(serverName !== undefined && { serverName }) }
+  if (!ca) return { ok: true, tls: named }
+  if (!ca.secret) {
+    const message = "spec.tls.ca is no Secret: the operator doesn't see it, and can't try the connection"
+    return { ok: false, finding: { status: 'Unknown', reason: 'NotTried', message } }
+  }
+  const { name, key } = ca.secret
+  const pem = world.secrets.get(`${namespace}/${name}`)?.data?.[key]
+  if (pem === undefined) {
+    const message = `spec.tls.ca: there is no Secret ${name} with a key ${key}`
+    return { ok: false, finding: { status: 'False', reason: 'AuthorityMissing', message } }
+  }
+  return { ok: true, tls: { ...named, ca: Buffer.from(pem, 'base64').toString() } }
 }

@@ -1,6 +1,13 @@
 /** The handshake with the protected server: encryption, startup, the role's credential. */
 import { connect as connectTcp, type Socket } from 'node:net'
-import { checkServerIdentity, connect as connectTls, type PeerCertificate } from 'node:tls'
+import {
+  opened,
+  openTcp,
+  startTls,
+  TlsError,
+  type Unreachable,
+  unreachable,
+} from '../../../outbound/connect.ts'
 import type { Credential, Result, Target } from '../../../session.ts'
 import { passwordMessage, sslRequest, startupMessage } from '../codec/encode.ts'
 import { decodeBackendKey, decodeErrorFields, decodeParameterStatus } from '../codec/server-messages.ts'
@@ -45,6 +52,18 @@ export async function connectServer(
   }
 }
 
+/** Goes as far as a session's connection goes before it says who asks. @returns why not, if it can't be reached. */
+export async function reachServer(target: Target, signal: AbortSignal): Promise<Unreachable | undefined> {
+  try {
+    const socket = await openSocket(target, undefined, signal)
+    signal.addEventListener('abort', () => socket.destroy(), { once: true })
+    socket.resume().end()
+    return undefined
+  } catch (error) {
+    return unreachable(error)
+  }
+}
+
 /** Sends one packet on a connection of its own and waits for the server to close it, as cancel requests are sent. */
 export async function sendPacket(target: Target, packet: Buffer, signal: AbortSignal): Promise<void> {
   const socket = await openSocket(
@@ -75,65 +94,22 @@ async function openSocket(
   signal: AbortSignal,
 ): Promise<Socket> {
   const plain = target.host.startsWith('/')
-    ? connectTcp({ path: `${target.host}/.s.PGSQL.${target.port}` })
-    : connectTcp({ host: target.host, port: target.port, noDelay: true, keepAlive: true })
-  plain.on('error', () => {})
+    ? await opened(connectTcp({ path: `${target.host}/.s.PGSQL.${target.port}` }), 'connect', signal)
+    : await openTcp(target, signal)
+  const { host, tls } = target
+  if (tls.mode === 'disable') return plain
   try {
-    await opened(plain, 'connect', signal)
-    if (target.tls.mode === 'disable') return plain
-    return await encrypt(plain, target, credential, signal)
+    plain.write(sslRequest)
+    const answer = await readExactly(plain, 1, signal)
+    if (answer[0] !== 0x53) throw new TlsError('TlsNotOffered', 'the server does not offer TLS')
+    if (plain.readableLength > 0)
+      throw new HandshakeError('the server sent unencrypted data before TLS started')
+    const terms = { alpn: 'postgresql', clientCertificate: credential?.clientCertificate }
+    return await startTls(plain, { host, tls }, terms, signal)
   } catch (error) {
     plain.destroy()
     throw error
   }
-}
-
-async function encrypt(
-  plain: Socket,
-  target: Target,
-  credential: Credential | undefined,
-  signal: AbortSignal,
-): Promise<Socket> {
-  const { tls } = target
-  if (tls.mode === 'disable') return plain
-  plain.write(sslRequest)
-  const answer = await readExactly(plain, 1, signal)
-  if (answer[0] !== 0x53) throw new ServerRefusal(noTls, 'the server does not offer TLS')
-  if (plain.readableLength > 0)
-    throw new HandshakeError('the server sent unencrypted data before TLS started')
-  const serverName = tls.serverName ?? target.host
-  const certificate = credential?.clientCertificate
-  const secure = connectTls({
-    socket: plain,
-    ...(!isAddress(serverName) && { servername: serverName }),
-    ...(tls.ca !== undefined && { ca: tls.ca }),
-    ...(certificate && { cert: certificate.certificate, key: certificate.key }),
-    minVersion: 'TLSv1.2',
-    ALPNProtocols: ['postgresql'],
-    rejectUnauthorized: tls.mode !== 'require',
-    checkServerIdentity: (_host: string, peer: PeerCertificate) =>
-      tls.mode === 'verify-full' ? checkServerIdentity(serverName, peer) : undefined,
-  })
-  secure.on('error', () => {})
-  await opened(secure, 'secureConnect', signal)
-  return secure
-}
-
-function isAddress(host: string): boolean {
-  return /^[0-9.]+$/.test(host) || host.includes(':')
-}
-
-function opened(socket: Socket, event: 'connect' | 'secureConnect', signal: AbortSignal): Promise<void> {
-  const { promise, resolve, reject } = Promise.withResolvers<void>()
-  const aborted = (): void => reject(signal.reason)
-  const closed = (): void => reject(new HandshakeError('the server closed the connection'))
-  socket.once(event, resolve).once('error', reject).once('close', closed)
-  if (signal.aborted) aborted()
-  signal.addEventListener('abort', aborted, { once: true })
-  return promise.finally(() => {
-    socket.off(event, resolve).off('error', reject).off('close', closed)
-    signal.removeEventListener('abort', aborted)
-  })
 }
 
 /** https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-START-UP */
@@ -215,9 +191,6 @@ async function readyServer(socket: Socket, signal: AbortSignal): Promise<ServerC
   }
 }
 
-/** Of a connection that could not be made; the server itself never sends it. */
-const noTls = '08001'
-
 function refusal(message: Buffer): ServerRefusal {
   const fields = decodeErrorFields(message, 0, message.length)
   return new ServerRefusal(
@@ -241,24 +214,8 @@ function failure(error: unknown, target: Target): ConnectFailure {
     return {
       code: error.code,
       message: `the server at ${where} refused the connection: ${error.message}`,
-      ...(error.code === noTls && {
-        hint: 'Switch TLS on at the server; spec.tls.mode disable of the ProtectedResource is for servers on this host.',
-      }),
     }
   }
-  const code = (error as NodeJS.ErrnoException | undefined)?.code
-  const reason =
-    error instanceof Error
-      ? error.name === 'TimeoutError'
-        ? 'no answer in time'
-        : error.message || String(code)
-      : 'unknown'
-  const certificate = code !== undefined && /CERT|SELF_SIGNED|ISSUER|ALTNAME/.test(code)
-  return {
-    code: '08001',
-    message: `the server at ${where} can't be reached: ${reason}`,
-    hint: certificate
-      ? 'Check spec.tls of the ProtectedResource: ca, serverName and mode.'
-      : 'Check spec.address of the ProtectedResource, and that the server runs.',
-  }
+  const { message, hint } = unreachable(error)
+  return { code: '08001', message: `the server at ${where} can't be reached: ${message}`, hint }
 }
