@@ -1,6 +1,8 @@
 /** The policies of one namespace as they can be in force: a broken one never takes effect, and never silently drops out. */
-import type { GuardrailPolicy, ManifestSet } from '@firebreak/crds'
+import type { GuardrailPolicy, ManifestProblem, ManifestSet } from '@firebreak/crds'
 import { compilePolicy, type PolicyProblem } from '@firebreak/policy'
+import { doubts } from '@firebreak/sidecar/configuration/doubts.ts'
+import { vocabulary } from '@firebreak/sidecar/protocols/vocabulary.ts'
 import type { Key } from '../watch/informer.ts'
 
 export type Objects = Omit<ManifestSet, 'approvals'>
@@ -65,14 +67,22 @@ export function inWords(problems: readonly PolicyProblem[]): string {
   return problems.map(({ field, message }) => `${field}: ${message}`).join('; ')
 }
 
-/** What keeps a policy from taking effect, whatever else there is. */
+/** What keeps a policy from taking effect, whatever else there is: what a sidecar would refuse it for. */
 export function policyProblems(policy: GuardrailPolicy): readonly PolicyProblem[] {
-  const compiled = compilePolicy({
-    identities: [],
-    resources: [],
-    policies: [policy],
-    approvals: [],
-    secrets: [],
-  })
-  return compiled.ok ? [] : compiled.problems
+  const alone = { identities: [], resources: [], policies: [policy], approvals: [], secrets: [] }
+  const compiled = compilePolicy(alone)
+  if (!compiled.ok) return compiled.problems
+  const { namespace, name } = policy.metadata
+  return policyDoubts(policy, alone)
+    .filter(({ severity }) => severity === 'error')
+    .map(({ field, message }) => ({ policy: `${namespace}/${name}`, field, message }))
+}
+
+/** What is valid in a policy and yet can't be meant. @param around what there is besides. */
+export function policyDoubts(
+  policy: GuardrailPolicy,
+  around: ManifestSet,
+): readonly Pick<ManifestProblem, 'severity' | 'field' | 'message'>[] {
+  const locate = () => ({ file: '', line: 0, column: 0, source: '' })
+  return doubts({ manifests: { ...around, policies: [policy] }, problems: [], locate }, vocabulary)
 }

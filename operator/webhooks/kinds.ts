@@ -1,29 +1,38 @@
 /** Admission of Firebreak's own kinds and of what it generates, beyond what the schemas say. */
+import { isDeepStrictEqual } from 'node:util'
 import {
   type AgentIdentity,
   crossCheck,
   type GuardrailPolicy,
   type Manifest,
+  type ManifestProblem,
   type ManifestSet,
   type ProtectedResource,
 } from '@firebreak/crds'
-import { inWords, type Objects, policyProblems } from '../compile/namespace.ts'
+import { inWords, type Objects, policyDoubts, policyProblems } from '../compile/namespace.ts'
 import { agentsLabel, labels, managed } from '../containment/names.ts'
 import type { KubernetesObject } from '../kubernetes/objects.ts'
 import type { World } from '../watch/world.ts'
 import { type Admission, type AdmissionRequest, allowed, refused } from './admission.ts'
 
-/** A policy that can't be compiled is refused; names that lead nowhere (yet) are warned about, since order must not matter. */
+/**
+ * Refuses what a sidecar would refuse. Names that lead nowhere (yet) are warned about, since order must not matter.
+ * An object that was let in once can always be labelled, released and deleted.
+ */
 export function validateKind(request: AdmissionRequest, world: World): Admission {
   const manifest = request.object as AgentIdentity | GuardrailPolicy | ProtectedResource
-  const { namespace } = manifest.metadata
+  const before = request.oldObject as typeof manifest | null | undefined
+  if (before && isDeepStrictEqual(before.spec, manifest.spec)) return allowed
+  const set = withManifest(world.objectsOf(manifest.metadata.namespace), manifest)
+  const nowhere = { file: '', line: 1, column: 1, source: '' }
+  const warnings: Pick<ManifestProblem, 'field' | 'message'>[] = crossCheck(set, (each) =>
+    each === manifest ? () => nowhere : undefined,
+  )
   if (manifest.kind === 'GuardrailPolicy') {
     const problems = policyProblems(manifest)
     if (problems.length > 0) return refused(inWords(problems))
+    warnings.push(...policyDoubts(manifest, set))
   }
-  const set = withManifest(world.objectsOf(namespace), manifest)
-  const nowhere = { file: '', line: 1, column: 1, source: '' }
-  const warnings = crossCheck(set, (each) => (each === manifest ? () => nowhere : undefined))
   return warnings.length > 0
     ? { allowed: true, warnings: warnings.map(({ field, message }) => `${field}: ${message}`) }
     : allowed
