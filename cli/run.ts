@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { createSecureContext } from 'node:tls'
 import { parseArgs } from 'node:util'
 import { type Address, ConfigurationError, Standalone, type StandaloneEvent } from '@firebreak/sidecar'
+import { auditHelp, parseAuditTargets } from './audit-targets.ts'
 import { type CliCommand, UsageError } from './command.ts'
 import { showProblem, styleError } from './output.ts'
 
@@ -23,13 +24,13 @@ export const run: CliCommand = {
   ],
   help: `Guards the resources of a directory of manifests on loopback listeners, until it is stopped.
 
-Usage: firebreak run --config DIR [--identity NAME] [--listen RESOURCE=HOST:PORT]… [--audit FILE]
+Usage: firebreak run --config DIR [--identity NAME] [--listen RESOURCE=HOST:PORT]… [--audit TARGET]…
        [--tls-certificate FILE --tls-key FILE]
 
   --config DIR      the manifests; watched, a change applies to the next command
   --identity NAME   whom the loopback listeners stand for, where several identities could be meant
   --listen R=H:P    where to listen for resource R (default: the protocol's port on 127.0.0.1, or the next free one)
-  --audit FILE      append the audit trail to FILE (default: standard output; messages go to standard error)
+${auditHelp}
   --tls-certificate FILE, --tls-key FILE
                     let clients connect with TLS (PEM); needed for tokens from other hosts
   --state DIR       where approval requests are kept and decided (default: approvals in the --config directory)
@@ -47,7 +48,7 @@ Exit code 0: stopped by SIGTERM, SIGINT or SIGHUP. 1: the configuration is not v
         config: { type: 'string' },
         identity: { type: 'string' },
         listen: { type: 'string', multiple: true },
-        audit: { type: 'string' },
+        audit: { type: 'string', multiple: true },
         'tls-certificate': { type: 'string' },
         'tls-key': { type: 'string' },
         state: { type: 'string' },
@@ -58,12 +59,11 @@ Exit code 0: stopped by SIGTERM, SIGINT or SIGHUP. 1: the configuration is not v
       },
     })
     if (values.config === undefined) throw new UsageError('run needs --config DIR')
-    const auditPath = values.audit === '-' ? undefined : values.audit
     const clientTls = readTls(values['tls-certificate'], values['tls-key'])
     try {
       await using _standalone = await Standalone.start({
         directory: values.config,
-        auditPath,
+        audit: parseAuditTargets(values.audit),
         identity: values.identity,
         listen: parseListen(values.listen ?? []),
         clientTls,
@@ -221,6 +221,14 @@ function report(event: StandaloneEvent): void {
       break
     case 'auditRecovered':
       console.error(`${styleError('green', 'audit')}: all lines are written, commands go on`)
+      break
+    case 'auditUndelivered':
+      console.error(
+        `${styleError('yellow', 'audit')}: ${event.receiver} takes no lines (${event.reason}); they are kept in its spool and sent again`,
+      )
+      break
+    case 'auditDelivered':
+      console.error(`${styleError('green', 'audit')}: ${event.receiver} takes lines again`)
       break
     case 'auditLost':
       console.error(`${styleError('red', 'audit')}: ${event.lines} lines could not be written and are lost`)

@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util'
 import { type ControlledEvent, ControlledSidecar } from '@firebreak/sidecar'
+import { auditHelp, parseAuditTargets } from './audit-targets.ts'
 import { type CliCommand, UsageError } from './command.ts'
 import { parseListen, stopSignal } from './run.ts'
 
@@ -10,7 +11,7 @@ export const sidecar: CliCommand = {
   help: `The enforcer in an agent's pod. The operator starts it there; its configuration comes from the operator.
 
 Usage: firebreak sidecar --control=HOST:PORT --token-file=FILE --run-directory=DIR --ready-port=PORT
-       [--listen=RESOURCE=HOST:PORT]… [--dns-port=PORT] [--audit=FILE]
+       [--listen=RESOURCE=HOST:PORT]… [--dns-port=PORT] [--audit=TARGET]…
 
   --control H:P        the operator's configuration stream
   --token-file FILE    the service account token that proves this pod; read again for each stream
@@ -18,7 +19,7 @@ Usage: firebreak sidecar --control=HOST:PORT --token-file=FILE --run-directory=D
   --ready-port PORT    answers /ready and /ready/capture
   --listen R=H:P       where clients find resource R; may be repeated
   --dns-port PORT      answers DNS on loopback (default: the one that the pod's rules send DNS to)
-  --audit FILE         append the audit trail to FILE (default: standard output)
+${auditHelp}
 
 Environment: FIREBREAK_CONTROL_CA (PEM), FIREBREAK_POD_NAMESPACE, FIREBREAK_POD_NAME, FIREBREAK_POD_UID.
 
@@ -33,7 +34,7 @@ Exit code 0: stopped by SIGTERM, SIGINT or SIGHUP. 1: a port is taken, or the di
         'ready-port': { type: 'string' },
         listen: { type: 'string', multiple: true },
         'dns-port': { type: 'string' },
-        audit: { type: 'string' },
+        audit: { type: 'string', multiple: true },
       },
     })
     const dnsPort = values['dns-port'] === undefined ? undefined : port('dns-port', values['dns-port'])
@@ -53,7 +54,7 @@ Exit code 0: stopped by SIGTERM, SIGINT or SIGHUP. 1: a port is taken, or the di
         uid: variable('FIREBREAK_POD_UID'),
       },
       ...(dnsPort !== undefined && { dns: { hosts: ['127.0.0.1'], port: dnsPort } }),
-      auditPath: values.audit,
+      audit: parseAuditTargets(values.audit),
       onEvent: report,
     })
     await stopped
@@ -107,6 +108,10 @@ function inWords(event: ControlledEvent): string {
       return `audit: ${event.message}; commands wait until it can be written`
     case 'auditRecovered':
       return 'audit: all lines are written, commands go on'
+    case 'auditUndelivered':
+      return `audit: ${event.receiver} takes no lines (${event.reason}); they are kept in its spool and sent again`
+    case 'auditDelivered':
+      return `audit: ${event.receiver} takes lines again`
     case 'auditLost':
       return `audit: ${event.lines} lines could not be written and are lost`
   }

@@ -146,7 +146,7 @@ export interface SessionTerms {
   readonly masks: boolean
   readonly audit: {
     readonly text: 'full' | 'normalized' | 'digest'
-    readonly onFailure: 'block' | 'spool'
+    readonly onFailure: 'block' | 'spool' | 'drop'
   }
   readonly revision: string
 }

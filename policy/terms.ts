@@ -3,6 +3,9 @@ import type { DetectorKind, Limits, SessionTerms } from './decision.ts'
 import { seconds } from './duration.ts'
 
 const textStrictness = { full: 0, normalized: 1, digest: 2 } as const
+const failureStrictness = { drop: 0, spool: 1, block: 2 } as const
+
+type OnFailure = SessionTerms['audit']['onFailure']
 
 /** The strictest of all policies that apply to a session, and of what was passed on to it. */
 export function combineTerms(
@@ -19,13 +22,15 @@ export function combineTerms(
     masks,
     audit: {
       text: texts.reduce((a, b) => (textStrictness[b] > textStrictness[a] ? b : a), 'full'),
-      onFailure:
-        policies.length > 0 && policies.every((policy) => policy.audit?.onFailure === 'spool')
-          ? 'spool'
-          : 'block',
+      onFailure: strictestFailure(policies.map((policy) => policy.audit?.onFailure ?? 'block')),
     },
     revision,
   }
+}
+
+function strictestFailure(all: readonly OnFailure[]): OnFailure {
+  const [first = 'block', ...others] = all
+  return others.reduce((a, b) => (failureStrictness[b] > failureStrictness[a] ? b : a), first)
 }
 
 function limitsOf({ commandDuration, ...counts }: NonNullable<GuardrailPolicySpec['limits']>): Limits {

@@ -2,7 +2,8 @@
 import type { ManifestProblem, ProtectedResource } from '@firebreak/crds'
 import type { ResourceType } from '@firebreak/policy'
 import { Audit } from './audit/audit.ts'
-import type { AuditWriterEvents } from './audit/writer.ts'
+import type { AuditEvents } from './audit/outputs.ts'
+import type { AuditTarget } from './audit/target.ts'
 import { dropLeftAccounts } from './listen/left-accounts.ts'
 import { type Address, Listener } from './listen/listener.ts'
 import { mayHoldSecret, normalizeSql } from './protocols/postgresql/analysis/normalize.ts'
@@ -18,11 +19,32 @@ export const protocols: Partial<
   postgresql: { protocol: postgresql, port: 5432 },
 }
 
-/** @param path undefined is standard output. @throws Error in words. */
-export async function openAudit(path: string | undefined, events: AuditWriterEvents): Promise<Audit> {
-  return await Audit.open(path, { normalize: normalizeSql, mayHoldSecret }, events).catch(
+/** What becomes of the audit trail. */
+export type AuditEvent =
+  /** Lines wait, in memory or in the spool; sessions wait where the policy says so. */
+  | { readonly kind: 'auditFailed'; readonly message: string }
+  | { readonly kind: 'auditRecovered' }
+  /** A receiver elsewhere takes no lines: they are kept in its spool until it does. */
+  | { readonly kind: 'auditUndelivered'; readonly receiver: string; readonly reason: string }
+  | { readonly kind: 'auditDelivered'; readonly receiver: string }
+  /** At the end. */
+  | { readonly kind: 'auditLost'; readonly lines: number }
+
+export function auditEvents(tell: (event: AuditEvent) => void): AuditEvents {
+  return {
+    failed: ({ message }) => tell({ kind: 'auditFailed', message }),
+    recovered: () => tell({ kind: 'auditRecovered' }),
+    undelivered: (receiver, reason) => tell({ kind: 'auditUndelivered', receiver, reason }),
+    delivered: (receiver) => tell({ kind: 'auditDelivered', receiver }),
+  }
+}
+
+/** @throws Error in words. */
+export async function openAudit(targets: readonly AuditTarget[], events: AuditEvents): Promise<Audit> {
+  return await Audit.open(targets, { normalize: normalizeSql, mayHoldSecret }, events).catch(
     (error: unknown) => {
-      throw new Error(`the audit trail can't be written to ${path}: ${inWords(error)}`)
+      const { path } = error as NodeJS.ErrnoException
+      throw new Error(`the audit trail can't be written${path ? ` to ${path}` : ''}: ${inWords(error)}`)
     },
   )
 }

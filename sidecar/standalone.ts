@@ -7,12 +7,21 @@ import { type AccessRequest, requestAccess } from './approvals/access.ts'
 import { FileStore } from './approvals/file-store.ts'
 import { Notifier } from './approvals/notifier.ts'
 import { ApprovalStation } from './approvals/station.ts'
+import type { AuditTarget } from './audit/target.ts'
 import type { Clock } from './clock.ts'
 import type { ClassificationDoubt } from './configuration/classified.ts'
 import { type Configuration, loadConfiguration } from './configuration/configuration.ts'
 import { watchDirectory } from './configuration/watch.ts'
 import { nameOf } from './decide/live-session.ts'
-import { endSessions, inOneLine, openAudit, openListener, protocols } from './guarding.ts'
+import {
+  type AuditEvent,
+  auditEvents,
+  endSessions,
+  inOneLine,
+  openAudit,
+  openListener,
+  protocols,
+} from './guarding.ts'
 import { identitiesFor, isLoopbackIdentity } from './listen/authenticate.ts'
 import type { Address, Listener } from './listen/listener.ts'
 import { Runtime } from './runtime.ts'
@@ -21,8 +30,8 @@ import { inWords } from './system-errors.ts'
 
 export interface StandaloneOptions {
   readonly directory: string
-  /** Of the file or named pipe that the audit lines go to; undefined is standard output. */
-  readonly auditPath?: string | undefined
+  /** Where the audit lines go, to each of them. */
+  readonly audit: readonly AuditTarget[]
   /** By resource name. Others listen on loopback, on the protocol's own port or the next free one. */
   readonly listen?: ReadonlyMap<string, Address>
   /** Which identity the loopback listeners stand for, where several could be meant. */
@@ -62,15 +71,11 @@ export type StandaloneEvent =
   /** Agents may ask the sidecar itself, here. */
   | { readonly kind: 'api'; readonly address: Address; readonly socket: string }
   | { readonly kind: 'apiFailed'; readonly message: string }
-  /** Lines wait, in memory or in the spool; sessions wait where the policy says so. */
-  | { readonly kind: 'auditFailed'; readonly message: string }
-  | { readonly kind: 'auditRecovered' }
+  | AuditEvent
   /** For an identity whose tokens the sidecar gets itself; of several failures in a row the first. */
   | { readonly kind: 'tokenFailed'; readonly identity: string; readonly message: string }
   /** What a resource classifies and does not have: what is meant passes unmasked, or will, once it is there. */
   | { readonly kind: 'classifiesNothing'; readonly doubt: ClassificationDoubt }
-  /** At the end. */
-  | { readonly kind: 'auditLost'; readonly lines: number }
 
 /** The directory holds no valid configuration. */
 export class ConfigurationError extends Error {
@@ -100,10 +105,7 @@ export class Standalone implements AsyncDisposable {
     const { configuration, problems } = loadConfiguration(options.directory)
     if (!configuration) throw new ConfigurationError(problems)
     refuseUnknownNames(options, configuration)
-    const audit = await openAudit(options.auditPath, {
-      failed: ({ message }) => options.onEvent({ kind: 'auditFailed', message }),
-      recovered: () => options.onEvent({ kind: 'auditRecovered' }),
-    })
+    const audit = await openAudit(options.audit, auditEvents(options.onEvent))
     const standalone = new Standalone(
       options,
       new Runtime(configuration, audit, {

@@ -15,9 +15,9 @@ const [directory = '', runDirectory = '', identity = '', port = '0'] = process.a
 const { configuration, problems } = loadConfiguration(directory)
 if (!configuration) throw new Error(JSON.stringify(problems))
 const audit = await Audit.open(
-  join(runDirectory, 'audit.jsonl'),
+  [{ kind: 'file', path: join(runDirectory, 'audit.jsonl') }],
   { normalize: normalizeSql, mayHoldSecret },
-  { failed: () => {}, recovered: () => {} },
+  { failed() {}, recovered() {}, undelivered() {}, delivered() {} },
 )
 const runtime = new Runtime(configuration, audit)
 const [resource] = configuration.manifests.resources

@@ -120,7 +120,7 @@ export class Guard implements AsyncDisposable {
     for (const [name, text] of Object.entries(files)) writeFileSync(join(directory, name), text)
     const standalone = await Standalone.start({
       directory,
-      auditPath: join(directory, 'audit.jsonl'),
+      audit: [{ kind: 'file', path: join(directory, 'audit.jsonl') }],
       onEvent: () => {},
       ...options,
       listen: new Map([['shop', options.listen ?? { host: '127.0.0.1', port: 0 }]]),

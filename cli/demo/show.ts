@@ -47,7 +47,7 @@ async function guarded(
   let address: Address | undefined
   await using _gateway = await Standalone.start({
     directory,
-    auditPath,
+    audit: [{ kind: 'file', path: auditPath }],
     ...(listen && { listen }),
     onEvent: (event) => {
       if (event.kind === 'listening') address = event.address

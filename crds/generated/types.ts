@@ -499,8 +499,8 @@ export interface GuardrailPolicySpec {
   audit?: {
     /** The command's text: full, with its constants taken out, or only its digest. */
     text: 'full' | 'normalized' | 'digest'
-    /** block: commands wait. spool: lines go to a local file until the sink is back. */
-    onFailure: 'block' | 'spool'
+    /** block: commands wait. spool: lines go to a local file until the sink is back. drop: as spool, and where there is no room left lines are dropped, and counted. */
+    onFailure: 'block' | 'spool' | 'drop'
   }
   /** How sessions are recorded. */
   recording?: {

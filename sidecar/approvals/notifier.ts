@@ -1,7 +1,8 @@
 /** Tells a webhook what happens to requests, so that chat systems and pagers can be attached. Never holds anything up. */
-import { createHmac, randomUUID } from 'node:crypto'
+import { randomUUID } from 'node:crypto'
 import { setTimeout as pause } from 'node:timers/promises'
 import { boundedFetch } from '../outbound/fetch.ts'
+import { signatureHeaders } from '../outbound/signature.ts'
 import { type ApprovalEvent, eventName } from './events.ts'
 
 export interface NotifierOptions {
@@ -93,22 +94,15 @@ export class Notifier implements AsyncDisposable {
   }
 
   #post(body: string): Promise<Response> {
-    const timestamp = Math.floor(Date.now() / 1_000)
     return this.#fetch(this.#options.url, {
       method: 'POST',
       headers: {
         'content-type': 'application/json',
         'user-agent': 'firebreak',
-        'firebreak-timestamp': String(timestamp),
-        'firebreak-signature': `sha256=${signature(this.#options.secret, timestamp, body)}`,
+        ...signatureHeaders(this.#options.secret, body),
       },
       body,
       signal: this.#abort.signal,
     })
   }
-}
-
-/** HMAC-SHA256 over timestamp, dot and body in hexadecimal: with the time in it, an old notification can't be sent again. */
-export function signature(secret: string, timestamp: number, body: string): string {
-  return createHmac('sha256', secret).update(`${timestamp}.${body}`).digest('hex')
 }

@@ -124,6 +124,9 @@ const delegation: Required<DelegationLine> = {
   reference: 'R3',
 }
 const notices: { readonly [Event in keyof Notices]: Required<Notices[Event]> } = {
+  'audit.start': { program: '0.1.0', host: 'h1', process: 1, after: { source: 'A1', seq: 2 } },
+  'audit.end': {},
+  'audit.dropped': { sink: 'https://logs.example/', count: 3, lines: [[4, 6]] },
   'session.refused': {
     reference: 'R2',
     resource: 'agents/orders',
@@ -193,13 +196,18 @@ async function linesOf(write: (audit: Audit) => void): Promise<readonly Line[]> 
   const directory = mkdtempSync(join(tmpdir(), 'firebreak-audit-'))
   try {
     const path = join(directory, 'audit.jsonl')
-    const events = { failed: assert.fail, recovered() {} }
-    const audit = await Audit.open(path, { normalize: normalizeSql, mayHoldSecret }, events)
+    const events = { failed: assert.fail, recovered() {}, undelivered() {}, delivered() {} }
+    const audit = await Audit.open(
+      [{ kind: 'file', path }],
+      { normalize: normalizeSql, mayHoldSecret },
+      events,
+    )
     write(audit)
     assert.equal(await audit.close(), 0)
     const lines = readFileSync(path, 'utf8').split('\n')
     assert.equal(lines.pop(), '')
-    return lines.map((line) => JSON.parse(line) as Line)
+    // the run's own first and last line
+    return lines.slice(1, -1).map((line) => JSON.parse(line) as Line)
   } finally {
     rmSync(directory, { recursive: true })
   }
@@ -221,7 +229,8 @@ function documented(): Map<string, Set<string>> {
   const text = readFileSync(new URL('../../docs/audit.md', import.meta.url), 'utf8')
   const events = ['command', 'session.start', 'session.end', ...Object.keys(notices)]
   const fields = new Map(events.map((event) => [event, new Set<string>()]))
-  for (const row of text.split('\n').filter((line) => line.startsWith('| `'))) {
+  const [table = ''] = text.slice(text.indexOf('| field |')).split('\n\n')
+  for (const row of table.split('\n').filter((line) => line.startsWith('| `'))) {
     const [, names = '', places = ''] = row.split('|')
     for (const place of places.split(',').map((word) => word.trim())) {
       const meant = events.filter((event) => place === 'all' || event === place || matches(event, place))
@@ -252,10 +261,13 @@ describe('audit lines', () => {
   })
 
   it('say who did what, what was decided and what came of it', async () => {
-    const { time, ...line } = await lineOf({})
+    const { time, source, previous, ...line } = await lineOf({})
+    assert.match(String(source), /^[0-9A-Z]{26}$/)
+    assert.match(String(previous), /^[0-9a-f]{64}$/)
     assert.match(String(time), /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/)
     assert.deepEqual(line, {
       v: 1,
+      seq: 2,
       event: 'command',
       reference: 'R1',
       session: 'S1',

@@ -1,5 +1,6 @@
 /** The audit trail: one JSON line per command, per session and per refusal. The fields are described in docs/audit.md. */
 import { hash } from 'node:crypto'
+import { hostname } from 'node:os'
 import {
   type Command,
   type Decision,
@@ -8,7 +9,9 @@ import {
   type Subject,
 } from '@firebreak/policy'
 import { type Logger, pino } from 'pino'
+import manifest from '../package.json' with { type: 'json' }
 import type { CommandAudit } from '../session.ts'
+import { Chain, schemaVersion } from './chain.ts'
 import {
   type CommandLine,
   errorFor,
@@ -17,12 +20,9 @@ import {
   type SessionLine,
   type SessionStart,
 } from './lines.ts'
-import { FileSink, StandardOutput } from './sink.ts'
-import { Spool } from './spool.ts'
-import { AuditWriter, type AuditWriterEvents } from './writer.ts'
-
-/** Version of the lines' form. */
-const schemaVersion = 1
+import { type AuditEvents, type Output, openOutput, sharedEnd } from './outputs.ts'
+import type { AuditTarget } from './target.ts'
+import type { Dropped } from './writer.ts'
 
 export interface SessionIdentity {
   readonly session: string
@@ -61,36 +61,58 @@ interface Beginning {
 }
 
 export class Audit {
-  readonly #writer: AuditWriter
+  readonly #outputs: readonly Output[]
+  readonly #chain: Chain
   readonly #log: Logger
   readonly #language: CommandLanguage
   readonly #described = new WeakMap<Command, Described>()
   readonly #beginnings = new WeakMap<Decision, Beginning>()
+  /** Whether the line that is made now may be dropped where nothing can take it. */
+  #droppable = false
+  #ended = false
 
   /**
-   * @param path of a file or a named pipe; undefined is standard output.
-   * @throws the system's error when it, or the spool that an earlier process left, can't be opened.
+   * @param targets each gets every line.
+   * @throws the system's error when one, or the spool that an earlier process left, can't be opened.
    */
   static async open(
-    path: string | undefined,
+    targets: readonly AuditTarget[],
     language: CommandLanguage,
-    events: AuditWriterEvents,
+    events: AuditEvents,
   ): Promise<Audit> {
-    if (path === undefined)
-      return new Audit(new AuditWriter(new StandardOutput(), undefined, events), language)
-    const sink = new FileSink(path)
-    const spool = sink.isRegular ? new Spool(`${path}.spool`) : undefined
-    if (spool && !spool.empty) await spool.passOver(sink.lastLines())
-    return new Audit(new AuditWriter(sink, spool, events), language)
+    const outputs: Output[] = []
+    let audit: Audit | undefined
+    const dropped = (sink: string, what: Dropped): void => {
+      // nothing comes after the end of a chain
+      if (!audit || audit.#ended) events.failed(new Error(`${sink} never gets ${what.count} lines`))
+      else audit.notice('audit.dropped', { sink, ...what })
+    }
+    try {
+      for (const target of targets) outputs.push(await openOutput(target, { ...events, dropped }))
+    } catch (error) {
+      for (const output of outputs) await output.close()
+      throw error
+    }
+    audit = new Audit(outputs, language)
+    return audit
   }
 
-  private constructor(writer: AuditWriter, language: CommandLanguage) {
-    this.#writer = writer
+  private constructor(outputs: readonly Output[], language: CommandLanguage) {
+    const before = sharedEnd(outputs)
+    this.#outputs = outputs
     this.#language = language
+    this.#chain = new Chain(before)
+    const { source } = this.#chain
     this.#log = pino(
-      { base: null, timestamp: timeField, formatters: { level: () => ({ v: schemaVersion }) } },
-      this.#writer,
+      { base: null, timestamp: timeField, formatters: { level: () => ({ v: schemaVersion, source }) } },
+      { write: (line: string) => this.#take(line) },
     )
+    this.notice('audit.start', {
+      program: manifest.version,
+      host: hostname(),
+      process: process.pid,
+      ...(before && { after: { source: before.source, seq: before.seq } }),
+    })
   }
 
   command(who: SessionIdentity, entry: CommandAudit, policy: SessionTerms['audit']): void {
@@ -100,6 +122,7 @@ export class Audit {
     const { chain, resource, role } = who.subject
     const ownText =
       entry.text === undefined ? undefined : this.#text(command, described, policy.text, entry.text)
+    this.#droppable = policy.onFailure === 'drop'
     // undefined fields are not written; one literal is far cheaper than joining parts
     this.#beginning(entry, described, policy.text).info({
       text: ownText?.text,
@@ -118,6 +141,7 @@ export class Audit {
       approval: entry.approval,
       error: errorFor(outcome.error, full),
     } satisfies Omit<CommandLine, keyof DecidedCommand | 'digest'> & { digest: string | undefined })
+    this.#droppable = false
   }
 
   /**
@@ -176,18 +200,32 @@ export class Audit {
   }
 
   /** @returns undefined while more lines can be taken. */
-  ready(policy: SessionTerms['audit']): Promise<void> | undefined {
-    return this.#writer.ready(policy.onFailure)
+  ready({ onFailure }: SessionTerms['audit']): Promise<void> | undefined {
+    return this.blocks(onFailure) ? this.#untilReady(onFailure) : undefined
   }
 
   /** Whether no more lines can be taken now. */
   blocks(onFailure: SessionTerms['audit']['onFailure']): boolean {
-    return this.#writer.blocks(onFailure)
+    return this.#outputs.some((output) => output.blocks(onFailure))
   }
 
   /** @returns how many lines could not be written, not even to the spool. */
-  close(): Promise<number> {
-    return this.#writer.close()
+  async close(): Promise<number> {
+    for (const output of this.#outputs) output.tellDropped()
+    this.notice('audit.end', {})
+    this.#ended = true
+    const lost = await Promise.all(this.#outputs.map((output) => output.close()))
+    return lost.reduce((sum, count) => sum + count, 0)
+  }
+
+  async #untilReady(onFailure: SessionTerms['audit']['onFailure']): Promise<void> {
+    while (this.blocks(onFailure)) await Promise.all(this.#outputs.map((output) => output.ready(onFailure)))
+  }
+
+  #take(line: string): void {
+    const linked = this.#chain.link(line)
+    const droppableAs = this.#droppable ? this.#chain.seq : undefined
+    for (const output of this.#outputs) output.write(linked, droppableAs)
   }
 
   #describe(command: Command): Described {

@@ -125,6 +125,25 @@ export interface AccountLine {
 
 /** Lines that are about no session. */
 export interface Notices extends Readonly<Record<ApprovalEventName, ApprovalLine>> {
+  /** The first line of each run. */
+  readonly 'audit.start': {
+    /** Version of the program. */
+    readonly program: string
+    readonly host: string
+    readonly process: number
+    /** The last line of the run before, to which this one is tied. */
+    readonly after?: { readonly source: string; readonly seq: number }
+  }
+  /** The last line of a run that came to its end. */
+  readonly 'audit.end': object
+  /** There was no room for some lines, where policies allow that they are dropped. */
+  readonly 'audit.dropped': {
+    /** That has not got them. */
+    readonly sink: string
+    readonly count: number
+    /** First and last number of each run of them; empty where it is not known which they are. */
+    readonly lines: readonly (readonly [number, number])[]
+  }
   readonly 'session.refused': {
     readonly reference: string
     readonly resource: QualifiedName

@@ -96,7 +96,9 @@ function numbersIn(...texts: readonly string[]): number[] {
   return text
     .split('\n')
     .slice(0, -1)
-    .map((line) => Number((JSON.parse(line) as { revision: string }).revision))
+    .map((line) => JSON.parse(line) as { event?: string; revision: string })
+    .filter(({ event }) => event !== 'audit.start' && event !== 'audit.end')
+    .map(({ revision }) => Number(revision))
 }
 
 /** One line for each number, in order. */
@@ -199,7 +201,7 @@ describe('audit trail of a process', function () {
   })
 
   it('blocks while the file can not grow, holds whole lines meanwhile, and goes on in a new file', async () => {
-    const writing = write({ fileLimit: 64 })
+    const writing = write({ fileLimit: 128 })
     await writing.says('failed EFBIG')
     await writing.standsStill()
     numbersIn(contents())
@@ -292,7 +294,8 @@ describe('audit trail of a process', function () {
     assert.ok(lost > 0)
     let text = ''
     for await (const chunk of output) text += chunk
-    assertLines(numbersIn(text.slice(0, text.lastIndexOf('\n') + 1)), 1, made - lost)
+    // the run's own last line is one of them
+    assertLines(numbersIn(text.slice(0, text.lastIndexOf('\n') + 1)), 1, made - (lost - 1))
   })
 
   it('blocks when the reader of standard output is gone, whatever the policy, and does not crash', async () => {

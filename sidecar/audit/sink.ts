@@ -1,15 +1,20 @@
 /** Where audit lines end up: a file, which may be rotated while it is open, a named pipe, or standard output. */
 import {
+  accessSync,
   closeSync,
   constants,
+  existsSync,
   fstatSync,
   ftruncateSync,
   openSync,
   readSync,
+  renameSync,
   stat,
   write,
   writeSync,
 } from 'node:fs'
+import { dirname } from 'node:path'
+import type { Rotation } from './target.ts'
 
 export interface Sink {
   /**
@@ -38,12 +43,16 @@ export class StandardOutput implements Sink {
 
 export class FileSink implements Sink {
   readonly #path: string
+  readonly #rotation: Rotation | undefined
   #file: number
   #identity: string
+  #openedAt = Date.now()
 
-  /** @throws the system's error when the file can't be opened. */
-  constructor(path: string) {
+  /** @throws the system's error when the file can't be opened, or its directory not be written to, as rotation needs. */
+  constructor(path: string, rotation?: Rotation) {
     this.#path = path
+    this.#rotation = rotation
+    if (rotation) accessSync(dirname(path), constants.W_OK)
     this.#file = openForLines(path)
     this.#identity = identityOf(fstatSync(this.#file, { bigint: true }))
   }
@@ -56,7 +65,9 @@ export class FileSink implements Sink {
   async write(lines: Buffer, from: number): Promise<number> {
     const there = await statusOf(this.#path)
     const same = there !== undefined && identityOf(there) === this.#identity
-    if (!same && this.#reopen()) return await this.write(lines, lineStart(lines, from))
+    const due = same && lineStart(lines, from) === from && this.#isDue(there)
+    if (due) this.#rotate()
+    if ((due || !same) && this.#reopen()) return await this.write(lines, lineStart(lines, from))
     let position = from
     try {
       for (let before = -1; position < lines.length && position !== before; ) {
@@ -72,28 +83,24 @@ export class FileSink implements Sink {
     return position
   }
 
-  /** The last few whole lines without their ends, the last one first; those that are very long are left out. */
-  lastLines(): Buffer[] {
-    const { size } = fstatSync(this.#file)
-    const tail = Buffer.alloc(Math.min(size, tailLength))
-    const file = openSync(this.#path, 'r')
-    try {
-      const length = readSync(file, tail, 0, tail.length, size - tail.length)
-      const lines: Buffer[] = []
-      let end = tail.subarray(0, length).lastIndexOf('\n')
-      for (let count = 0; count < tailLines && end > 0; count++) {
-        const start = lineStart(tail, end)
-        if (start > 0 || size === length) lines.push(tail.subarray(start, end))
-        end = start - 1
-      }
-      return lines.filter((line) => line.length > 0)
-    } finally {
-      closeSync(file)
-    }
-  }
-
   close(): void {
     closeSync(this.#file)
+  }
+
+  #isDue({ size, birthtimeMs }: Status): boolean {
+    if (!this.#rotation || size === 0n || !this.isRegular) return false
+    const { bytes, milliseconds } = this.#rotation
+    return (
+      (bytes !== undefined && size >= bytes) ||
+      (milliseconds !== undefined && Date.now() - (Number(birthtimeMs) || this.#openedAt) >= milliseconds)
+    )
+  }
+
+  #rotate(): void {
+    const aside = (number: number): string => `${this.#path}.${number}`
+    for (let number = this.#rotation?.keep ?? 0; number > 1; number--)
+      if (existsSync(aside(number - 1))) renameSync(aside(number - 1), aside(number))
+    renameSync(this.#path, aside(1))
   }
 
   /** Removes the first part of a line that did not fit, so that the file holds whole lines while it is full. */
@@ -115,6 +122,7 @@ export class FileSink implements Sink {
       closeSync(this.#file)
       this.#file = file
       this.#identity = identityOf(fstatSync(file, { bigint: true }))
+      this.#openedAt = Date.now()
       return true
     } catch {
       // what is open can still be written to, and the path is looked at again
@@ -152,6 +160,27 @@ export function writeSome(file: number, bytes: Buffer, from: number): Promise<nu
   })
 }
 
+/** The last few whole lines without their ends, the last one first; those that are very long are left out. */
+export function lastLines(path: string): Buffer[] {
+  if (!existsSync(path)) return []
+  const file = openSync(path, 'r')
+  try {
+    const { size } = fstatSync(file)
+    const tail = Buffer.alloc(Math.min(size, tailLength))
+    const length = readSync(file, tail, 0, tail.length, size - tail.length)
+    const lines: Buffer[] = []
+    let end = tail.subarray(0, length).lastIndexOf('\n')
+    for (let count = 0; count < tailLines && end > 0; count++) {
+      const start = lineStart(tail, end)
+      if (start > 0 || size === length) lines.push(tail.subarray(start, end))
+      end = start - 1
+    }
+    return lines.filter((line) => line.length > 0)
+  } finally {
+    closeSync(file)
+  }
+}
+
 /** @returns where the line begins that an offset is in. */
 export function lineStart(bytes: Buffer, offset: number): number {
   return offset === 0 ? 0 : bytes.lastIndexOf('\n', offset - 1) + 1
@@ -161,6 +190,8 @@ interface Status {
   readonly dev: bigint
   readonly ino: bigint
   readonly size: bigint
+  /** 0 where the file system does not know. */
+  readonly birthtimeMs: bigint
 }
 
 /** In the background: the file may be on a network. @returns undefined when there is no file, or none to be seen. */

@@ -45,6 +45,11 @@ export class Spool {
     return this.#delivered === this.#length
   }
 
+  /** In bytes: what is still to be delivered. */
+  get waiting(): number {
+    return this.#length - this.#delivered
+  }
+
   /** Takes the lines as a whole or not at all. @throws the system's error, or that the spool is full. */
   async append(lines: Buffer): Promise<void> {
     const file = this.#file ?? this.#open()

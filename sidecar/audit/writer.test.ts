@@ -68,7 +68,7 @@ const pauses = fc.oneof(
   { weight: 1, arbitrary: fc.constant(280) },
 )
 
-const silent: AuditWriterEvents = { failed() {}, recovered() {} }
+const silent: AuditWriterEvents = { failed() {}, recovered() {}, dropped() {} }
 
 describe('AuditWriter', function () {
   this.timeout(30_000)
@@ -170,6 +170,7 @@ describe('AuditWriter', function () {
     const writer = new AuditWriter(sink, new Spool(path, 10), {
       failed: ({ message }) => events.push(message),
       recovered: () => events.push('recovered'),
+      dropped() {},
     })
     writer.write('more than ten bytes\n')
     await new Promise((resolve) => setTimeout(resolve, 100))

@@ -23,6 +23,15 @@ export interface AuditWriterEvents {
   readonly failed: (error: Error) => void
   /** The sink has all lines again. */
   readonly recovered: () => void
+  /** There is room again, and meanwhile there was none for these lines. */
+  readonly dropped: (lines: Dropped) => void
+}
+
+/** Lines that a sink never gets. */
+export interface Dropped {
+  readonly count: number
+  /** Their numbers in the chain, as first and last of each run of them. */
+  readonly lines: readonly (readonly [number, number])[]
 }
 
 /** Lines on their way to the sink. */
@@ -49,6 +58,7 @@ export class AuditWriter {
   #spoolFailing = false
   #state: 'open' | 'closing' | 'closed' = 'open'
   #progressedAt = performance.now()
+  #dropped: [number, number][] = []
   #waiters: { readonly whenFailing: WhenFailing; readonly resolve: () => void }[] = []
   #wakeUp: () => void = () => {}
 
@@ -60,10 +70,15 @@ export class AuditWriter {
     this.#flush()
   }
 
-  /** Takes one line. Pino's destination. */
-  write(line: string): void {
+  /**
+   * Takes one line.
+   *
+   * @param droppableAs its number in the chain, if it may be dropped where there is no room.
+   */
+  write(line: string, droppableAs?: number): void {
     if (this.#state === 'closed')
       return this.#events.failed(new Error('a line came after the end of the audit'))
+    if (droppableAs !== undefined && this.#pendingLength > maximumPending) return this.#drop(droppableAs)
     this.#pending.push(line)
     this.#pendingLength += line.length
     if (this.#pendingLength > flushBeyond) this.#flush()
@@ -78,8 +93,26 @@ export class AuditWriter {
 
   /** Whether no more can be taken now. */
   blocks(whenFailing: WhenFailing): boolean {
+    if (this.#state !== 'open') return true
+    if (whenFailing === 'drop') return false
     const spools = whenFailing === 'spool' && this.#spool !== undefined && !this.#spoolFailing
-    return this.#state !== 'open' || this.#pendingLength > maximumPending || (this.#failing && !spools)
+    return this.#pendingLength > maximumPending || (this.#failing && !spools)
+  }
+
+  /** Says which lines were dropped, if any were since it was last said. */
+  tellDropped(): void {
+    const lines = this.#dropped
+    if (lines.length === 0) return
+    this.#dropped = []
+    const count = lines.reduce((sum, [first, last]) => sum + last - first + 1, 0)
+    this.#events.dropped({ count, lines })
+  }
+
+  /** In bytes: what waits in memory and in the spool. */
+  get waiting(): number {
+    const batch = this.#batch
+    const inBatch = batch && !batch.spool ? batch.lines.length - batch.offset : 0
+    return this.#pendingLength + inBatch + (this.#spool?.waiting ?? 0)
   }
 
   /** Writes what is left, to the spool if it has to be. @returns how many lines could not be written. */
@@ -96,6 +129,12 @@ export class AuditWriter {
     this.#sink.close()
     this.#spool?.close()
     return lost
+  }
+
+  #drop(seq: number): void {
+    const last = this.#dropped.at(-1)
+    if (last?.[1] === seq - 1) last[1] = seq
+    else this.#dropped.push([seq, seq])
   }
 
   #flush(): void {
@@ -235,6 +274,7 @@ export class AuditWriter {
 
   /** Lets those go on that need not wait any more. */
   #release(): void {
+    if (this.#pendingLength <= maximumPending) this.tellDropped()
     const waiters = this.#waiters
     this.#waiters = waiters.filter(({ whenFailing }) => this.blocks(whenFailing))
     for (const { whenFailing, resolve } of waiters) if (!this.blocks(whenFailing)) resolve()

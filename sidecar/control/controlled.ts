@@ -3,8 +3,9 @@ import { join } from 'node:path'
 import type { ProtectedResource } from '@firebreak/crds'
 import type { QualifiedName } from '@firebreak/policy'
 import { type DeltaDiscoveryResponse, places, typeUrls } from '@firebreak/xds'
+import type { AuditTarget } from '../audit/target.ts'
 import { Containment, type ContainmentOptions } from '../containment/containment.ts'
-import { endSessions, openAudit, openListener, protocols } from '../guarding.ts'
+import { type AuditEvent, auditEvents, endSessions, openAudit, openListener, protocols } from '../guarding.ts'
 import { identitiesFor } from '../listen/authenticate.ts'
 import type { Address, Listener } from '../listen/listener.ts'
 import { Runtime } from '../runtime.ts'
@@ -26,8 +27,8 @@ export interface ControlledOptions {
   readonly pod: { readonly namespace: string; readonly name: string; readonly uid: string }
   /** Absent: the port of the rules in the pod. */
   readonly dns?: ContainmentOptions['dns']
-  /** Of the audit trail; undefined is standard output. */
-  readonly auditPath?: string | undefined
+  /** Where the audit lines go, to each of them. */
+  readonly audit: readonly AuditTarget[]
   readonly onEvent: (event: ControlledEvent) => void
 }
 
@@ -42,9 +43,7 @@ export type ControlledEvent =
   | { readonly kind: 'removed' }
   | { readonly kind: 'listening'; readonly resource: string; readonly address: Address }
   | { readonly kind: 'unsupported'; readonly resource: string; readonly type: string }
-  | { readonly kind: 'auditFailed'; readonly message: string }
-  | { readonly kind: 'auditRecovered' }
-  | { readonly kind: 'auditLost'; readonly lines: number }
+  | AuditEvent
 
 const nobodyToAsk = 'approvals are not available in this cluster yet'
 
@@ -63,10 +62,7 @@ export class ControlledSidecar implements AsyncDisposable, Subscriber {
   /** @throws Error in words, when a port is taken or the run directory can't be written to. */
   static async start(options: ControlledOptions): Promise<ControlledSidecar> {
     const { runDirectory, readyPort, pod, onEvent } = options
-    const audit = await openAudit(options.auditPath, {
-      failed: ({ message }) => onEvent({ kind: 'auditFailed', message }),
-      recovered: () => onEvent({ kind: 'auditRecovered' }),
-    })
+    const audit = await openAudit(options.audit, auditEvents(onEvent))
     const runtime = new Runtime(emptyConfiguration(), audit)
     runtime.approvalsProblem = nobodyToAsk
     const relay = await Relay.open(join(runDirectory, places.configurationSocket))

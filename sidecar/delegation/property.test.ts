@@ -228,9 +228,11 @@ describe('a child of any chain', function () {
 
   before(async () => {
     const language = { normalize: (text: string) => text, mayHoldSecret: () => false }
-    audit = await Audit.open(join(directory, 'audit.jsonl'), language, {
+    audit = await Audit.open([{ kind: 'file', path: join(directory, 'audit.jsonl') }], language, {
       failed: assert.fail,
       recovered() {},
+      undelivered() {},
+      delivered() {},
     })
   })
   after(async () => {

@@ -7,11 +7,13 @@ import { Audit } from '../audit.ts'
 
 const [path = '-', onFailure = 'block', first = '1'] = process.argv.slice(2)
 const audit = await Audit.open(
-  path === '-' ? undefined : path,
+  [path === '-' ? { kind: 'standardOutput' } : { kind: 'file', path }],
   { normalize: (text) => text, mayHoldSecret: () => false },
   {
     failed: ({ message }) => console.error(`failed ${message}`),
     recovered: () => console.error('recovered'),
+    undelivered: (_, reason) => console.error(`undelivered ${reason}`),
+    delivered: () => console.error('delivered'),
   },
 )
 const policy = { text: 'full', onFailure: onFailure === 'spool' ? 'spool' : 'block' } as const

@@ -1,0 +1,131 @@
+/** Opens what an audit trail is written to. */
+import { type ChainEnd, chainEnd } from './chain.ts'
+import { Delivery, type DeliveryEvents } from './remote/delivery.ts'
+import { HttpReceiver } from './remote/http.ts'
+import { OtlpReceiver } from './remote/otlp.ts'
+import { Outbox } from './remote/outbox.ts'
+import { PostgresqlReceiver } from './remote/postgresql.ts'
+import type { Receiver } from './remote/receiver.ts'
+import { FileSink, lastLines, StandardOutput } from './sink.ts'
+import { Spool } from './spool.ts'
+import type { AuditTarget, RemoteTarget } from './target.ts'
+import { AuditWriter, type AuditWriterEvents, type Dropped } from './writer.ts'
+
+export interface AuditEvents
+  extends Pick<AuditWriterEvents, 'failed' | 'recovered'>,
+    Pick<DeliveryEvents, 'undelivered' | 'delivered'> {}
+
+type OutputEvents = AuditEvents & {
+  /** A sink never gets these lines. */
+  readonly dropped: (sink: string, lines: Dropped) => void
+}
+
+/** Something that every line is written to. */
+export interface Output extends Pick<AuditWriter, 'write' | 'ready' | 'blocks' | 'tellDropped' | 'close'> {
+  /** As people know it; holds no secret. */
+  readonly name: string
+  /** The last line that an earlier run left there, where it can be seen. */
+  readonly end: ChainEnd | undefined
+  /** In bytes: what it has not got yet. */
+  readonly waiting: number
+}
+
+/** @throws the system's error when it, or the spool that an earlier process left, can't be opened. */
+export async function openOutput(target: AuditTarget, events: OutputEvents): Promise<Output> {
+  switch (target.kind) {
+    case 'standardOutput': {
+      const name = 'standard output'
+      return outputOf(name, new AuditWriter(new StandardOutput(), undefined, told(name, events)), undefined)
+    }
+    case 'file': {
+      const { path } = target
+      const sink = new FileSink(path, target.rotation)
+      if (!sink.isRegular)
+        return outputOf(path, new AuditWriter(sink, undefined, told(path, events)), undefined)
+      const spool = new Spool(`${path}.spool`)
+      const end = endOf(spool.empty ? lastLinesOf(path) : lastLines(spool.path))
+      if (!spool.empty) await spool.passOver(lastLines(path))
+      return outputOf(path, new AuditWriter(sink, spool, told(path, events)), end)
+    }
+    default:
+      return await openRemote(target, events)
+  }
+}
+
+/**
+ * Where several outputs end in the same chain, one may have got a little less of it than another when the process
+ * was killed: what all have is what can be gone on from.
+ */
+export function sharedEnd(outputs: readonly Output[]): ChainEnd | undefined {
+  const ends = outputs.flatMap(({ end }) => end ?? [])
+  // references sort by time
+  const newest = ends
+    .map(({ source }) => source)
+    .sort()
+    .at(-1)
+  return ends.filter(({ source }) => source === newest).sort((a, b) => a.seq - b.seq)[0]
+}
+
+async function openRemote(target: RemoteTarget, events: OutputEvents): Promise<Output> {
+  const outbox = await Outbox.open(target.spool.directory, target.spool.limit)
+  const receiver = receiverOf(target)
+  const writer = new AuditWriter(outbox, undefined, told(receiver.name, events))
+  const rejected = (name: string, count: number): void => events.dropped(name, { count, lines: [] })
+  const delivery = new Delivery(outbox, receiver, { ...events, rejected })
+  return {
+    ...outputOf(receiver.name, writer, outbox.end),
+    get waiting() {
+      return writer.waiting + outbox.waiting
+    },
+    async close() {
+      const lost = await writer.close()
+      await delivery[Symbol.asyncDispose]()
+      return lost
+    },
+  }
+}
+
+function receiverOf(target: RemoteTarget): Receiver {
+  switch (target.kind) {
+    case 'http':
+      return new HttpReceiver(target)
+    case 'otlp':
+      return new OtlpReceiver(target)
+    case 'postgresql':
+      return new PostgresqlReceiver(target)
+  }
+}
+
+function outputOf(name: string, writer: AuditWriter, end: ChainEnd | undefined): Output {
+  return {
+    name,
+    end,
+    write: (line, droppableAs) => writer.write(line, droppableAs),
+    ready: (whenFailing) => writer.ready(whenFailing),
+    blocks: (whenFailing) => writer.blocks(whenFailing),
+    tellDropped: () => writer.tellDropped(),
+    close: () => writer.close(),
+    get waiting() {
+      return writer.waiting
+    },
+  }
+}
+
+function told(name: string, events: OutputEvents): AuditWriterEvents {
+  return { ...events, dropped: (lines) => events.dropped(name, lines) }
+}
+
+/** Of the file, or of the one that it was before it was rotated. */
+function lastLinesOf(path: string): Buffer[] {
+  const lines = lastLines(path)
+  return lines.length > 0 ? lines : lastLines(`${path}.1`)
+}
+
+/** @param lines the last one first. */
+function endOf(lines: readonly Buffer[]): ChainEnd | undefined {
+  for (const line of lines) {
+    const end = chainEnd(line)
+    if (end) return end
+  }
+  return undefined
+}

@@ -1,0 +1,51 @@
+/** An HTTP service that takes lines as they are, or as OCSF events. Signed as notifications are. */
+import { type BoundedFetch, boundedFetch } from '../../outbound/fetch.ts'
+import { signatureHeaders } from '../../outbound/signature.ts'
+import type { RemoteTarget } from '../target.ts'
+import { ocsfEvent } from './ocsf.ts'
+import type { Receiver } from './receiver.ts'
+
+/** Of one request. */
+export const requestBounds = { milliseconds: 15_000, bytes: 64 * 1024 } as const
+
+type HttpTarget = Extract<RemoteTarget, { kind: 'http' }>
+
+export class HttpReceiver implements Receiver {
+  readonly name: string
+  readonly #target: HttpTarget
+  readonly #fetch: BoundedFetch
+
+  constructor(target: HttpTarget) {
+    this.name = addressOf(target.url)
+    this.#target = target
+    this.#fetch = boundedFetch({ ...requestBounds, ca: target.ca })
+  }
+
+  async send(lines: readonly string[], signal: AbortSignal): Promise<number> {
+    const { url, secret, format } = this.#target
+    const body =
+      format === 'ocsf'
+        ? JSON.stringify(lines.flatMap((line) => ocsfEvent(line) ?? []))
+        : lines.map((line) => `${line}\n`).join('')
+    const { ok, status } = await this.#fetch(url, {
+      method: 'POST',
+      headers: {
+        'content-type': format === 'ocsf' ? 'application/json' : 'application/x-ndjson',
+        'user-agent': 'firebreak',
+        ...signatureHeaders(secret, body),
+      },
+      body,
+      signal,
+    })
+    if (!ok) throw new Error(`the receiver answered ${status}`)
+    return 0
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {}
+}
+
+/** Without what may be a secret: user, password, query. */
+export function addressOf(url: string): string {
+  const { protocol, host, pathname } = new URL(url)
+  return `${protocol}//${host}${pathname}`
+}

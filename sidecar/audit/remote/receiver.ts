@@ -1,0 +1,13 @@
+/** Somewhere else that takes audit lines. */
+export interface Receiver extends AsyncDisposable {
+  /** As people know it; holds no secret. */
+  readonly name: string
+  /**
+   * Resolves once it has the lines, all of them; lines that it has already change nothing.
+   *
+   * @param lines whole ones, without their ends.
+   * @returns how many of them it says it will never take.
+   * @throws Error whose message holds no secret.
+   */
+  send(lines: readonly string[], signal: AbortSignal): Promise<number>
+}
