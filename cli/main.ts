@@ -4,14 +4,14 @@ import { getSystemErrorMessage } from 'node:util'
 import { type CliCommand, UsageError } from './command.ts'
 import { completion } from './completion.ts'
 import { styleError } from './output.ts'
-
-const version = '0.1.0'
+import { version } from './version.ts'
 
 /** Only the one that runs is loaded: an agent's pod waits for some of them to start. */
 const commands: Readonly<Record<string, () => Promise<CliCommand>>> = {
   run: async () => (await import('./run.ts')).run,
   check: async () => (await import('./check.ts')).check,
   explain: async () => (await import('./explain.ts')).explain,
+  test: async () => (await import('./testing/test.ts')).test,
   approvals: async () => (await import('./approvals/approvals.ts')).approvals,
   approve: async () => (await import('./approvals/decide.ts')).approve,
   deny: async () => (await import('./approvals/decide.ts')).deny,

@@ -162,8 +162,10 @@ function runRules(schema: Schema, value: unknown, path: readonly (string | numbe
     })
     findings.push(...duplicateKeys(schema, value, path))
   } else if (typeof value === 'object') {
-    for (const [name, property] of Object.entries(schema.properties ?? {})) {
-      findings.push(...runRules(property, (value as Record<string, unknown>)[name], [...path, name]))
+    const { properties = {}, additionalProperties } = schema
+    for (const [name, inner] of Object.entries(value as Record<string, unknown>)) {
+      const property = Object.hasOwn(properties, name) ? properties[name] : additionalProperties
+      if (property) findings.push(...runRules(property, inner, [...path, name]))
     }
   }
   return findings

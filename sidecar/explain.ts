@@ -1,5 +1,5 @@
 /** Decides a command without running it. */
-import type { Command, Decision, Subject } from '@firebreak/policy'
+import type { Command, Decision, PolicySnapshot, Subject } from '@firebreak/policy'
 import { systemClock } from './clock.ts'
 import type { Configuration } from './configuration/configuration.ts'
 import { Credentials } from './credentials/credentials.ts'
@@ -7,12 +7,18 @@ import { nameOf } from './decide/live-session.ts'
 import { targetOf } from './listen/target.ts'
 import { analyseText } from './protocols/postgresql/analysis/analyse.ts'
 import { newSession } from './protocols/postgresql/analysis/context.ts'
+import type { SessionContext } from './protocols/postgresql/analysis/types.ts'
 import { CatalogueCache } from './protocols/postgresql/catalogue/cache.ts'
+import { buildCatalogue } from './protocols/postgresql/catalogue/catalogue.ts'
+import { catalogueQuery } from './protocols/postgresql/catalogue/query.ts'
+import type { Catalogue } from './protocols/postgresql/catalogue/types.ts'
 import type { Result } from './session.ts'
 
 export interface Explanation {
   readonly command: Command
   readonly decision: Decision
+  /** What the server would answer, where that is certain: a name that is not there, or a mistake in the text. */
+  readonly serverError?: string
 }
 
 const timeout = 15_000
@@ -50,12 +56,34 @@ export async function explainSql(
   cache.release()
   const { username } = credential.value
   const context = newSession(catalogue.value, username, [username, 'public'])
-  const statements = analyseText(Buffer.from(text), context)
-  return {
-    ok: true,
-    value: statements.map(({ command }) => ({
-      command,
-      decision: configuration.snapshot.decide(subject, command),
-    })),
-  }
+  return { ok: true, value: decideText(configuration.snapshot, subject, text, context) }
+}
+
+/** The same by a catalogue that is known already. @param searchPath in force in the session. */
+export function explainSqlIn(
+  catalogue: Catalogue,
+  searchPath: readonly string[],
+  snapshot: PolicySnapshot,
+  subject: Subject,
+  text: string,
+): readonly Explanation[] {
+  return decideText(snapshot, subject, text, newSession(catalogue, catalogue.reader, searchPath))
+}
+
+/** @param ask runs a statement in a database, and returns its only value. */
+export async function readCatalogue(ask: (sql: string) => Promise<string>): Promise<Catalogue> {
+  return buildCatalogue(await ask(catalogueQuery('system')), await ask(catalogueQuery('user')))
+}
+
+function decideText(
+  snapshot: PolicySnapshot,
+  subject: Subject,
+  text: string,
+  context: SessionContext,
+): readonly Explanation[] {
+  return analyseText(Buffer.from(text), context).map(({ command, serverError }) => ({
+    command,
+    decision: snapshot.decide(subject, command),
+    ...(serverError && { serverError: serverError.message }),
+  }))
 }
