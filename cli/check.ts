@@ -1,26 +1,42 @@
+import { writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
+import type { ManifestProblem } from '@firebreak/crds'
 import { loadConfiguration } from '@firebreak/sidecar'
 import { type CliCommand, UsageError } from './command.ts'
 import { showProblem, style } from './output.ts'
+import { type JunitCase, junit } from './reports/junit.ts'
+import { problemSeenFromHere } from './reports/places.ts'
+import { sarif } from './reports/sarif.ts'
+import { version } from './version.ts'
 
 export const check: CliCommand = {
   name: 'check',
   summary: 'validate a directory of manifests',
-  options: ['json'],
+  options: ['json', 'sarif', 'junit'],
   help: `Validates a directory of manifests: schema, references between them, CEL conditions.
 
-Usage: firebreak check DIR [--json]
+Usage: firebreak check DIR [--json] [--sarif FILE] [--junit FILE]
+
+  --sarif FILE   write a SARIF log as well, which code hosts show beside the line
+  --junit FILE   write a JUnit report as well, which CI systems show; a warning is a skipped test
+
+Files are named from the working directory in both: run it in the root of the repository.
 
 Exit code 0: valid (there may be warnings). 1: not valid.`,
   async run(words) {
     const { values, positionals } = parseArgs({
       args: [...words],
       allowPositionals: true,
-      options: { json: { type: 'boolean' } },
+      options: { json: { type: 'boolean' }, sarif: { type: 'string' }, junit: { type: 'string' } },
     })
     const [directory, ...more] = positionals
     if (directory === undefined || more.length > 0) throw new UsageError('check takes one directory')
     const { configuration, problems } = loadConfiguration(directory)
+    const seen = problems.map((problem) => problemSeenFromHere(directory, problem))
+    if (values.sarif !== undefined)
+      writeFileSync(values.sarif, `${JSON.stringify(sarif(version, seen), undefined, 2)}\n`)
+    if (values.junit !== undefined)
+      writeFileSync(values.junit, junit('firebreak check', casesOf(directory, seen)))
     if (values.json)
       console.log(
         JSON.stringify(
@@ -40,4 +56,17 @@ Exit code 0: valid (there may be warnings). 1: not valid.`,
     }
     return configuration ? 0 : 1
   },
+}
+
+function casesOf(directory: string, problems: readonly ManifestProblem[]): JunitCase[] {
+  if (problems.length === 0) return [{ name: 'is valid', location: { file: directory, line: 0, column: 0 } }]
+  return problems.map((problem) => ({
+    name: [problem.object, problem.field].filter((part) => part !== '').join(' ') || 'can be read',
+    location: problem.location,
+    outcome: {
+      kind: problem.severity === 'error' ? 'failure' : 'skipped',
+      message: problem.message,
+      details: showProblem(problem),
+    },
+  }))
 }

@@ -16,6 +16,8 @@ find "$program" \( -name '*.test.ts' -o -name '*.test-child.ts' -o -name testdat
 cd "$program"
 npm ci --omit=dev --ignore-scripts --no-audit --no-fund --loglevel=error \
   $(for part in $parts; do echo "--workspace=@firebreak/$part"; done)
+# only firebreak test needs a PostgreSQL
+rm -rf node_modules/@electric-sql
 chmod -R a+rX,go-w .
 
 install -m 0755 "$(node -p process.execPath)" "$root/usr/local/bin/node"

