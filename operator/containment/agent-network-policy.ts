@@ -37,7 +37,8 @@ export function agentNetworkPolicies(
   const injected = policy('', { podSelector: { matchLabels: agentPodLabels(identity) }, egress })
   const selector = identity.spec.workload?.podSelector
   if (!selector) return [injected]
-  // the same workload without the sidecar: it would have slipped through admission, and reaches nothing
+  // the same workload without the sidecar: it would have slipped through admission, and reaches nothing. The API server
+  // keeps no empty list of rules: with one, what is stored would never be as wanted
   const uninjected = policy('-uninjected', {
     podSelector: {
       ...selector,
@@ -46,7 +47,6 @@ export function agentNetworkPolicies(
         { key: labels.agent, operator: 'DoesNotExist' },
       ],
     },
-    egress: [],
   })
   return [injected, uninjected]
 }

@@ -259,6 +259,12 @@ describe('the reconcilers on a real API server', function () {
     const egress = (): Promise<string> =>
       get('networkpolicy firebreak-agent-support-bot', '{.spec.egress[*].ports[*].port}')
     await eventually(egress, /^53 53 1 5432$/)
+    const unchanged = 'networkpolicy firebreak-agent-support-bot-uninjected'
+    assert.equal(
+      await get(unchanged, '{.metadata.generation}'),
+      '1',
+      'what is as wanted is not written again',
+    )
     await cluster.kubectl.run([
       'patch',
       'networkpolicy',

@@ -1,0 +1,40 @@
+import assert from 'node:assert/strict'
+import { describeWithProduct, endSharedProduct } from './suite.ts'
+import { SupportBot } from './support-bot.ts'
+
+describeWithProduct('the chart, on a cluster with nodes', (product) => {
+  let supportBot: SupportBot
+  const kubectl = (...args: string[]): Promise<string> => product().kubectl(...args)
+
+  before(async function () {
+    this.timeout('5m')
+    supportBot = await SupportBot.deploy(product())
+  })
+  after(async function () {
+    this.timeout('5m')
+    await supportBot?.[Symbol.asyncDispose]()
+    await endSharedProduct()
+  })
+
+  it('brings up two replicas, one of which leads', async () => {
+    const inOperator = ['-n', 'firebreak-system', '-o']
+    const lease = ['lease', 'firebreak-operator', ...inOperator, 'jsonpath={.spec.holderIdentity}']
+    const pods = ['pods', '-l', 'app.kubernetes.io/name=firebreak-operator', ...inOperator, 'name']
+    const replicas = (await kubectl('get', ...pods)).trim().split('\n')
+    assert.equal(replicas.length, 2)
+    assert.ok(replicas.includes(`pod/${await kubectl('get', ...lease)}`))
+  }).timeout('1m')
+
+  it('is uninstalled by its own Job, and leaves nothing in the way', async () => {
+    await supportBot.startAgent('before')
+    await product().uninstall()
+    assert.equal(await kubectl('get', 'mutatingwebhookconfigurations', 'firebreak', '--ignore-not-found'), '')
+    assert.equal(
+      await kubectl('get', 'validatingwebhookconfigurations', 'firebreak', '--ignore-not-found'),
+      '',
+    )
+    assert.equal(await kubectl('get', 'namespaces', '-l', 'firebreak.dev/agents', '-o', 'name'), '')
+    assert.equal(await kubectl('get', 'jobs', '-n', product().namespace, '-o', 'name'), '')
+    await kubectl('run', 'later', '-n', 'agents', '--image=x', '--labels=app=support-bot', '--restart=Never')
+  }).timeout('5m')
+})

@@ -1,0 +1,118 @@
+/** The product, installed on a cluster by its chart, with images of this checkout. */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { chart, Helm } from '../chart/helm.ts'
+import { stateDirectory } from '../cluster/directories.ts'
+import { lockFile } from '../cluster/lock.ts'
+import { type Progress, toStandardError } from '../cluster/progress.ts'
+import type { TestCluster } from '../providers/provider.ts'
+import { imageValues, productImages } from './images.ts'
+
+const kinds = ['agentidentities', 'approvalrequests', 'guardrailpolicies', 'protectedresources']
+
+export class Product implements AsyncDisposable {
+  readonly cluster: TestCluster
+  /** Where the operator is. */
+  readonly namespace = 'firebreak-system'
+  readonly helm: Helm
+  readonly #lock: AsyncDisposable
+
+  /** Waits while another process has the product on this machine's cluster. @throws with the operator's log when it doesn't become ready. */
+  static async install(cluster: TestCluster, progress: Progress = toStandardError): Promise<Product> {
+    const lock = await lockFile(join(stateDirectory(), 'product.lock'), progress)
+    const product = new Product(cluster, await Helm.find(cluster.kubeconfig), lock)
+    try {
+      progress("Building the product's images …")
+      await loadImages(cluster, productImages)
+      // what a process left behind that was killed; on a cluster of one's own it may be in use
+      if (cluster.machinery) await product.#remove()
+      await product.#install()
+    } catch (error) {
+      await product[Symbol.asyncDispose]()
+      throw error
+    }
+    return product
+  }
+
+  private constructor(cluster: TestCluster, helm: Helm, lock: AsyncDisposable) {
+    this.cluster = cluster
+    this.helm = helm
+    this.#lock = lock
+  }
+
+  /** As the cluster's administrator. @returns what it prints. */
+  kubectl(...args: string[]): Promise<string> {
+    return this.cluster.kubectl.run(args)
+  }
+
+  /** The end of what the operator's replicas say. */
+  async logs(): Promise<string> {
+    const replicas = ['-l', 'app.kubernetes.io/name=firebreak-operator', '--prefix', '--tail=30']
+    const { stdout, stderr } = await this.cluster.kubectl.attempt(['logs', '-n', this.namespace, ...replicas])
+    return stdout + stderr
+  }
+
+  async uninstall(): Promise<void> {
+    await this.helm.run(['uninstall', 'firebreak', '--namespace', this.namespace])
+  }
+
+  /** Takes it out, with its namespace and everybody's objects of its kinds. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    try {
+      await this.#remove()
+    } finally {
+      this.helm[Symbol.dispose]()
+      await this.#lock[Symbol.asyncDispose]()
+    }
+  }
+
+  async #remove(): Promise<void> {
+    const installed = ['status', 'firebreak', '--namespace', this.namespace]
+    if ((await this.helm.attempt(installed)).status === 0) await this.uninstall()
+    await this.kubectl('delete', 'namespace', this.namespace, '--ignore-not-found')
+    const definitions = kinds.map((kind) => `${kind}.firebreak.dev`)
+    await this.kubectl('delete', 'crd', '--ignore-not-found', ...definitions)
+  }
+
+  async #install(): Promise<void> {
+    const { namespace } = this
+    await this.kubectl('create', 'namespace', namespace)
+    await this.kubectl('label', 'namespace', namespace, 'pod-security.kubernetes.io/enforce=restricted')
+    await this.helm.run(['install', 'firebreak', chart, '--namespace', namespace], {
+      images: imageValues,
+      networkPolicy: { apiServer: await this.#apiServer() },
+    })
+    const status = ['status', 'deployment/firebreak-operator', '-n', namespace, '--timeout=150s']
+    const { stderr, status: code } = await this.cluster.kubectl.attempt(['rollout', ...status])
+    if (code === 0) return
+    const pods = await this.kubectl('describe', 'pods', '-n', namespace)
+    throw new Error(`${stderr}\n${pods}\n${await this.logs()}`)
+  }
+
+  /** The addresses behind the API server's Service, and no others. */
+  async #apiServer(): Promise<{ cidrs: string[]; ports: number[] }> {
+    const selector = ['-n', 'default', '-l', 'kubernetes.io/service-name=kubernetes', '-o', 'json']
+    const { items } = JSON.parse(await this.kubectl('get', 'endpointslices', ...selector)) as {
+      items: { endpoints: { addresses: string[] }[]; ports: { port: number }[] }[]
+    }
+    const addresses = items.flatMap(({ endpoints }) => endpoints.flatMap((endpoint) => endpoint.addresses))
+    return {
+      cidrs: addresses.map((address) => `${address}/${address.includes(':') ? 128 : 32}`),
+      ports: items.flatMap(({ ports }) => ports.map(({ port }) => port)),
+    }
+  }
+}
+
+/** Makes what `build` writes into a directory available to pods. */
+export async function loadImages(
+  cluster: TestCluster,
+  build: (directory: string) => Promise<readonly string[]>,
+): Promise<void> {
+  const directory = mkdtempSync(join(tmpdir(), 'firebreak-images-'))
+  try {
+    for (const archive of await build(directory)) await cluster.loadImage(archive)
+  } finally {
+    rmSync(directory, { recursive: true, force: true })
+  }
+}
