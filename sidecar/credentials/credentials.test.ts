@@ -73,8 +73,8 @@ describe("roles' credentials", () => {
   })
 
   it('come from a Secret of the manifests in force', async () => {
-    const secret = (password: string): string =>
-      `\n---\napiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {username: app, password: ${password}}\n`
+    const secret = (password: string, username = 'username: app, '): string =>
+      `\n---\napiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {${username}password: ${password}}\n`
     const text = manifests({ address: '127.0.0.1:1', role: 'credential: {secret: {name: s}}' })
     for (const password of ['one', 'two']) {
       writeFileSync(join(directory, 'firebreak.yaml'), text + secret(password))
@@ -82,6 +82,9 @@ describe("roles' credentials", () => {
       assert.equal(await current(), `app ${password}`)
     }
     assert.equal(rotated.length, 1)
+    writeFileSync(join(directory, 'firebreak.yaml'), text + secret('three', ''))
+    configuration = loadConfiguration(directory).configuration ?? configuration
+    assert.equal(await current(), 'agent three', 'a Secret without a name leaves it to the role')
   })
 
   it('are asked for once when many sessions come, and again a moment later', async () => {

@@ -48,11 +48,10 @@ export function providerFor(
     : env?.username === undefined
       ? undefined
       : { env: { name: env.username } }
-  // a Secret need not hold a name that the manifest gives
-  const needsUsername = env?.username !== undefined || role.username === undefined
-  return { remote: false, read: async () => stored(read, password, username, needsUsername) }
+  return { remote: false, read: async () => stored(read, password, username, secret === undefined) }
 }
 
+/** @param needsUsername whether its source has to have it. A Secret need not: then the manifest or the role's name says it. */
 function stored(
   read: (source: ValueSource) => Result<string, string>,
   passwordSource: ValueSource,
