@@ -16,6 +16,7 @@ export const operator: CliCommand = {
     'pod-labels',
     'enforcer-image',
     'envoy-image',
+    'secret-namespaces',
     'webhook-port',
     'control-port',
     'metrics-port',
@@ -32,6 +33,7 @@ Usage: firebreak operator --service=NAME --certificate-secret=NAME --pod-labels=
   --pod-labels K=V,…         labels that the operator's pods are selected by
   --enforcer-image IMAGE, --envoy-image IMAGE
                              what is injected
+  --secret-namespaces A,B…   the only namespaces whose Secrets are read (default all)
   --webhook-port PORT        (default 8443)
   --control-port PORT        of the configuration streams, here and at the Service (default 18000)
   --metrics-port PORT        Prometheus' metrics at /metrics (default 9090)
@@ -51,6 +53,7 @@ Exit code 0: stopped by SIGTERM, SIGINT or SIGHUP. 1: the API server can't be re
         'pod-labels': { type: 'string' },
         'enforcer-image': { type: 'string' },
         'envoy-image': { type: 'string' },
+        'secret-namespaces': { type: 'string' },
         'webhook-port': { type: 'string', default: '8443' },
         'control-port': { type: 'string', default: '18000' },
         'metrics-port': { type: 'string', default: '9090' },
@@ -95,6 +98,7 @@ Exit code 0: stopped by SIGTERM, SIGINT or SIGHUP. 1: the API server can't be re
         enforcer: needed('enforcer-image', values['enforcer-image']),
         envoy: needed('envoy-image', values['envoy-image']),
       },
+      secretNamespaces: values['secret-namespaces']?.split(','),
       stream: { port: controlPort },
       control: `${service}.${namespace}.svc:${controlPort}`,
       probe: probeResource,

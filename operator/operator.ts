@@ -43,6 +43,8 @@ export interface OperatorOptions {
     | { readonly outside: true }
   )
   readonly images: InjectionContext['images']
+  /** The only namespaces whose Secrets are read; all, when absent. */
+  readonly secretNamespaces?: readonly string[] | undefined
   /** Where the configuration stream is served. */
   readonly stream: { readonly host?: string; readonly port: number }
   /** `host:port` at which sidecars reach it. */
@@ -71,8 +73,10 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
   const metrics = new Metrics()
   const client = starting.use(new KubernetesClient(options.kubeConfig))
   const world = starting.use(
-    new World(client, (kind, error) =>
-      log.error({ kind, error: error.message }, 'a watch failed; it starts again'),
+    new World(
+      client,
+      (kind, error) => log.error({ kind, error: error.message }, 'a watch failed; it starts again'),
+      options.secretNamespaces,
     ),
   )
   const certificate = await keepServingCertificate(client, options.certificate)

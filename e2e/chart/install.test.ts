@@ -9,8 +9,10 @@ import { parse, stringify } from 'yaml'
 import { keepServingCertificate } from '../../operator/certificates/serving.ts'
 import { KubernetesClient } from '../../operator/kubernetes/client.ts'
 import { startOperator } from '../../operator/operator.ts'
+import { World } from '../../operator/watch/world.ts'
 import { provePod } from '../../operator/xds/authenticate.ts'
 import { kubeConfigOf } from '../../test/api-server.ts'
+import { eventuallyWith } from '../../test/eventually.ts'
 import { type ControlPlane, startControlPlane, type User } from '../index.ts'
 import { chart, Helm } from './helm.ts'
 import { documentedRights, grantedRights, usedRights, withoutName } from './rights.ts'
@@ -44,13 +46,7 @@ describe('the chart, installed by helm', function () {
   let operator: AsyncDisposable
 
   const kubectl = (...args: string[]): Promise<string> => cluster.kubectl.run(args)
-  const eventually = async (what: string, holds: () => Promise<boolean>): Promise<void> => {
-    const until = Date.now() + 60_000
-    while (!(await holds())) {
-      assert.ok(Date.now() < until, `not in time: ${what}\n${logged.join('\n')}`)
-      await new Promise((resolve) => setTimeout(resolve, 200))
-    }
-  }
+  const eventually = eventuallyWith(() => logged.join('\n'), 60)
   const agentPod = (name: string): string =>
     JSON.stringify({
       apiVersion: 'v1',
@@ -115,22 +111,17 @@ describe('the chart, installed by helm', function () {
       },
     })
     await kubectl('apply', '-f', file('agents.yaml'))
-    await eventually('the namespace is known as one with agents', async () =>
-      (await kubectl('get', 'namespace', 'agents', '--show-labels')).includes('firebreak.dev/agents=true'),
+    await eventually(
+      () => kubectl('get', 'namespace', 'agents', '--show-labels'),
+      /firebreak\.dev\/agents=true/,
     )
-    await eventually('NetworkPolicies are there, in both namespaces', async () => {
-      const found = await kubectl('get', 'networkpolicies', '-A')
-      return /^agents /m.test(found) && /^data /m.test(found)
-    })
+    await eventually(() => kubectl('get', 'networkpolicies', '-A'), /^agents .*^data /ms)
     for (const kind of ['agentidentities', 'guardrailpolicies', 'protectedresources'])
-      await eventually(`${kind} have a status`, async () =>
-        (await kubectl('get', kind, '-n', 'agents', '-o', 'jsonpath={.items[*].status}')).includes(
-          'conditions',
-        ),
+      await eventually(
+        () => kubectl('get', kind, '-n', 'agents', '-o', 'jsonpath={.items[*].status}'),
+        /conditions/,
       )
-    await eventually('service accounts are there', async () =>
-      (await kubectl('get', 'serviceaccounts', '-n', 'agents', '-o', 'name')).includes('default'),
-    )
+    await eventually(() => kubectl('get', 'serviceaccounts', '-n', 'agents', '-o', 'name'), /default/)
     await cluster.kubectl.apply(agentPod('contained'))
     assert.match(
       await kubectl(
@@ -147,8 +138,9 @@ describe('the chart, installed by helm', function () {
     const entering = ['exec', '-n', 'agents', 'contained', '-c', 'agent', '--', 'sh']
     // there is no kubelet here: what is asked of it fails after admission
     assert.match((await cluster.kubectl.attempt(entering)).stderr, /does not have a host assigned/)
-    await eventually('replicas are told what sidecars said', async () =>
-      (await kubectl('get', 'configmaps', '-n', namespace, '-o', 'name')).includes('acknowledgements-one'),
+    await eventually(
+      () => kubectl('get', 'configmaps', '-n', namespace, '-o', 'name'),
+      /acknowledgements-one/,
     )
   })
 
@@ -177,8 +169,14 @@ describe('the chart, installed by helm', function () {
     await kubectl('delete', ...resource, '--timeout=60s')
     assert.equal(await kubectl('get', 'networkpolicies', '-n', 'data', '-o', 'name'), '')
     await kubectl('apply', '-f', file('agents.yaml'))
-    await eventually('the finalizer is there again', async () =>
-      (await kubectl('get', ...resource, '-o', 'jsonpath={.metadata.finalizers}')).includes('firebreak.dev'),
+    await eventually(
+      () => kubectl('get', ...resource, '-o', 'jsonpath={.metadata.finalizers}'),
+      /firebreak\.dev/,
+    )
+    // an Event that counts: the resource was found a second time
+    await eventually(
+      () => kubectl('get', 'events.events.k8s.io', '-n', 'agents', '-o', 'jsonpath={.items[*].series}'),
+      /count/,
     )
   })
 
@@ -219,6 +217,31 @@ describe('the chart, installed by helm', function () {
     assert.equal(replicas, '3')
   })
 
+  it('reads Secrets of no other namespaces than it is given', async () => {
+    const mayWatch = async (where: string): Promise<string> =>
+      (
+        await operatorAccount.kubectl.attempt(['auth', 'can-i', 'watch', 'secrets', '-n', where])
+      ).stdout.trim()
+    assert.equal(await mayWatch('data'), 'yes')
+    await helm.run(['upgrade', ...install], { secretNamespaces: ['agents'] })
+    await eventually(() => mayWatch('data'), /^no$/)
+    await eventually(() => mayWatch('agents'), /^yes$/)
+    await using client = new KubernetesClient(kubeConfigOf(operatorAccount))
+    using world = new World(client, (kind, error) => logged.push(`${kind}: ${error.message}`), ['agents'])
+    await world.synced
+    const username = (): string => world.secrets.get('agents/orders-reader')?.data?.username ?? 'none'
+    assert.equal(username(), Buffer.from('reader').toString('base64'))
+    const patch = JSON.stringify({ stringData: { username: 'another' } })
+    await kubectl('patch', 'secret', 'orders-reader', '-n', 'agents', '-p', patch)
+    await eventually(username, new RegExp(Buffer.from('another').toString('base64')))
+    assert.deepEqual(
+      [...world.secrets.list()].map(({ metadata }) => metadata.namespace),
+      ['agents'],
+    )
+    await helm.run(['upgrade', ...install], { secretNamespaces: [] })
+    await eventually(() => mayWatch('data'), /^yes$/)
+  })
+
   it('leaves nothing in the way when it is uninstalled, and no policy is lost', async () => {
     const replica = {
       apiVersion: 'v1',
@@ -255,17 +278,14 @@ describe('the chart, installed by helm', function () {
   /** What the controllers and the kubelet do on a cluster with nodes. */
   async function stopWhenScaledDown(): Promise<void> {
     const replicas = ['deployment', account, '-n', namespace, '-o', 'jsonpath={.spec.replicas}']
-    await eventually('the operator is scaled down', async () => (await kubectl('get', ...replicas)) === '0')
+    await eventually(() => kubectl('get', ...replicas), /^0$/)
     await operator[Symbol.asyncDispose]()
     await kubectl('delete', 'pod', 'replica', '-n', namespace, '--grace-period=0', '--force')
   }
 
   async function runCleanupJob(): Promise<void> {
     const job = ['job', `${account}-cleanup`, '-n', namespace]
-    await eventually(
-      'there is a Job',
-      async () => (await cluster.kubectl.attempt(['get', ...job])).status === 0,
-    )
+    await eventually(async () => String((await cluster.kubectl.attempt(['get', ...job])).status), /^0$/)
     const template = '{.spec.template.spec.serviceAccountName} {.spec.template.spec.containers[0].args}'
     const described = await kubectl('get', ...job, '-o', `jsonpath=${template}`)
     const [, name = '', args = '[]'] = /^(\S+) (.*)$/.exec(described) ?? []

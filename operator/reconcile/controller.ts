@@ -1,7 +1,7 @@
 /** Brings what changes to a reconciler: level-triggered, one key at a time, whatever made the key worth a look. */
 import { ApiError } from '../kubernetes/client.ts'
 import type { KubernetesObject } from '../kubernetes/objects.ts'
-import { differInStatusOnly, type Informer, type Key } from '../watch/informer.ts'
+import { differInStatusOnly, type Key, type Watched } from '../watch/informer.ts'
 import { WorkQueue } from './work-queue.ts'
 
 export interface Controller {
@@ -24,7 +24,7 @@ export interface Watch {
 
 /** The same for kinds whose status is written by reconcilers: nobody reconciles because of what another has written there. */
 export function watchingSpec<T extends KubernetesObject>(
-  informer: Informer<T>,
+  informer: Watched<T>,
   keysOf?: (object: T, key: Key) => Iterable<Key>,
 ): Watch {
   return watching(informer, keysOf, differInStatusOnly)
@@ -36,7 +36,7 @@ export function watchingSpec<T extends KubernetesObject>(
  * @param irrelevant which changes concern nobody.
  */
 export function watching<T extends KubernetesObject>(
-  informer: Informer<T>,
+  informer: Watched<T>,
   keysOf: (object: T, key: Key) => Iterable<Key> = (_object, key) => [key],
   irrelevant: (before: T, now: T) => boolean = () => false,
 ): Watch {

@@ -70,7 +70,7 @@ describe('the probe of a protected resource', function () {
           roles: [],
         },
       }
-      const world = { secrets } as unknown as World
+      const world = { secrets, readsSecretsOf: () => true } as unknown as World
       const findings = await probeResource(resource as unknown as ProtectedResource, world)
       const { status, reason, message } = findings.find(({ type }) => type === 'Reachable') ?? assert.fail()
       const told = `${status} ${reason}: ${message}`

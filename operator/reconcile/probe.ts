@@ -13,6 +13,14 @@ export async function probeResource(resource: ProtectedResource, world: World): 
 }
 
 function credentials({ metadata: { namespace }, spec: { roles } }: ProtectedResource, world: World): Finding {
+  const type = 'CredentialsResolved'
+  if (!world.readsSecretsOf(namespace))
+    return {
+      type,
+      status: 'False',
+      reason: 'NotPermitted',
+      message: `the operator may not read Secrets of namespace ${namespace}: it is not among the chart's secretNamespaces`,
+    }
   const missing = roles.flatMap(({ name, credential: { secret } }) => {
     if (!secret) return []
     const stored = world.secrets.get(`${namespace}/${secret.name}`)
@@ -21,7 +29,6 @@ function credentials({ metadata: { namespace }, spec: { roles } }: ProtectedReso
       ? [`role ${name}: Secret ${secret.name} has no key ${secret.passwordKey}`]
       : []
   })
-  const type = 'CredentialsResolved'
   return missing.length === 0
     ? { type, status: 'True', reason: 'Resolved', message: 'the credentials of all roles are there' }
     : { type, status: 'False', reason: 'Missing', message: missing.join('; ') }

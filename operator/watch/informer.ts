@@ -40,9 +40,21 @@ export interface InformerEvents {
   readonly failed: (error: Error) => void
 }
 
-export class Informer<T extends KubernetesObject> implements Disposable {
+/** The objects of one kind as they are now. */
+export interface Watched<T extends KubernetesObject> {
   readonly resource: Resource<T>
   /** Resolves when the objects were listed for the first time. */
+  readonly synced: Promise<void>
+  /** How often a watch had to be started again after a failure. */
+  readonly restarts: number
+  get(key: Key): T | undefined
+  list(): Iterable<T>
+  /** The listener is told of what is there already at once. */
+  onChange(listener: Listener<T>): void
+}
+
+export class Informer<T extends KubernetesObject> implements Watched<T>, Disposable {
+  readonly resource: Resource<T>
   readonly synced: Promise<void>
   readonly #client: KubernetesClient
   readonly #selection: Selection
@@ -82,7 +94,6 @@ export class Informer<T extends KubernetesObject> implements Disposable {
     return this.#objects.values()
   }
 
-  /** How often the watch had to be started again after a failure. */
   get restarts(): number {
     return this.#restarts
   }

@@ -2,7 +2,7 @@
 import type { Secret } from '@firebreak/crds'
 import type { Objects } from '../compile/namespace.ts'
 import { managed } from '../containment/names.ts'
-import type { KubernetesClient } from '../kubernetes/client.ts'
+import type { KubernetesClient, Selection } from '../kubernetes/client.ts'
 import {
   agentIdentities,
   guardrailPolicies,
@@ -14,7 +14,8 @@ import {
   type Resource,
   secrets,
 } from '../kubernetes/objects.ts'
-import { Informer, type Key, keyOf } from './informer.ts'
+import { Informer, type Key, keyOf, type Watched } from './informer.ts'
+import { Joined } from './joined.ts'
 
 /** Secrets that no credential is in, and of which clusters have many. */
 const otherSecrets = [
@@ -27,17 +28,24 @@ export class World implements Disposable {
   readonly identities
   readonly resources
   readonly policies
-  readonly secrets
+  readonly secrets: Watched<(typeof secrets)['object']>
+  readonly readsSecretsOf: (namespace: string) => boolean
   readonly pods
   readonly namespaces
   /** Only the operator's own. */
   readonly networkPolicies
   readonly #informers = new DisposableStack()
 
-  constructor(client: KubernetesClient, onFailure: (kind: string, error: Error) => void) {
+  /** @param secretNamespaces the only ones whose Secrets are read; all, when absent. */
+  constructor(
+    client: KubernetesClient,
+    onFailure: (kind: string, error: Error) => void,
+    secretNamespaces?: readonly string[],
+  ) {
+    this.readsSecretsOf = (namespace) => secretNamespaces?.includes(namespace) ?? true
     const watch = <T extends KubernetesObject>(
       resource: Resource<T>,
-      selection: { labelSelector?: string; fieldSelector?: string } = {},
+      selection: Selection = {},
     ): Informer<T> => {
       const events = { failed: (error: Error) => onFailure(resource.kind, error) }
       return this.#informers.use(new Informer(client, resource, events, selection))
@@ -45,9 +53,11 @@ export class World implements Disposable {
     this.identities = watch(agentIdentities)
     this.resources = watch(protectedResources)
     this.policies = watch(guardrailPolicies)
-    this.secrets = watch(secrets, {
-      fieldSelector: otherSecrets.map((type) => `type!=${type}`).join(','),
-    })
+    const fieldSelector = otherSecrets.map((type) => `type!=${type}`).join(',')
+    const secretsIn = (namespace: string) => [namespace, watch(secrets, { namespace, fieldSelector })] as const
+    this.secrets = secretNamespaces
+      ? new Joined(secrets, new Map(secretNamespaces.map(secretsIn)))
+      : watch(secrets, { fieldSelector })
     this.pods = watch(pods)
     this.namespaces = watch(namespaces)
     this.networkPolicies = watch(networkPolicies, {
@@ -86,14 +96,14 @@ export class World implements Disposable {
 }
 
 /** In the order of their names, so that equal worlds give equal results. */
-export function inNamespace<T extends KubernetesObject>(informer: Informer<T>, namespace: string): T[] {
+export function inNamespace<T extends KubernetesObject>(informer: Watched<T>, namespace: string): T[] {
   return [...informer.list()]
     .filter(({ metadata }) => metadata.namespace === namespace)
     .sort((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1))
 }
 
 export function keysIn<T extends KubernetesObject>(
-  informer: Informer<T>,
+  informer: Watched<T>,
   namespace: string | undefined,
 ): Key[] {
   return [...informer.list()].filter(({ metadata }) => metadata.namespace === namespace).map(keyOf)
