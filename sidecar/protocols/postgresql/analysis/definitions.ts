@@ -6,7 +6,16 @@ import { expression } from './expressions.ts'
 import { newPath, objectNames, objectPath, relationPath } from './object-paths.ts'
 import { definitionScope, scanDefinition } from './scan-definition.ts'
 import { type StatementHandler, type StatementTable, statement } from './statement.ts'
-import { alterRelationOrObject, alterTable, changed, createTable, drop, grant, rename } from './tables.ts'
+import {
+  alterRelationOrObject,
+  alterTable,
+  changed,
+  createTable,
+  drop,
+  grant,
+  kindOf,
+  rename,
+} from './tables.ts'
 import { is, strings, type Tag } from './tree.ts'
 import { constant } from './value.ts'
 
@@ -161,9 +170,10 @@ export const definitions: StatementTable = {
 
   AlterTableStmt: alterTable,
   RenameStmt: rename,
-  AlterObjectSchemaStmt: (findings, { relation, object }) =>
-    void alterRelationOrObject(findings, relation, object),
-  AlterOwnerStmt: (findings, { relation, object }) => void alterRelationOrObject(findings, relation, object),
+  AlterObjectSchemaStmt: (findings, { relation, object, objectType }) =>
+    void alterRelationOrObject(findings, relation, object, objectType),
+  AlterOwnerStmt: (findings, { relation, object, objectType }) =>
+    void alterRelationOrObject(findings, relation, object, objectType),
   AlterObjectDependsStmt: define('sql:alter', 'object', () => undefined),
   AlterDomainStmt: define('sql:alter', 'domain', ({ typeName }) => strings(typeName)),
   AlterEnumStmt: define('sql:alter', 'type', ({ typeName }) => strings(typeName)),
@@ -220,8 +230,16 @@ export const definitions: StatementTable = {
     changed(findings)
     return undefined
   },
-  CommentStmt: (findings, { object }) =>
-    void findings.touch('sql:comment', 'object', objectPath(findings, objectNames(object))),
-  SecLabelStmt: (findings, { object }) =>
-    void findings.touch('sql:securityLabel', 'object', objectPath(findings, objectNames(object))),
+  CommentStmt: (findings, { object, objtype }) =>
+    void findings.touch(
+      'sql:comment',
+      kindOf(objtype),
+      objectPath(findings, objectNames(object), kindOf(objtype)),
+    ),
+  SecLabelStmt: (findings, { object, objtype }) =>
+    void findings.touch(
+      'sql:securityLabel',
+      kindOf(objtype),
+      objectPath(findings, objectNames(object), kindOf(objtype)),
+    ),
 }

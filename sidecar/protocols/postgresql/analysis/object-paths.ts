@@ -12,13 +12,18 @@ export function objectNames(node: Node | undefined): string[] {
 }
 
 /**
- * Schema and name; the schema is where it is, or where it would be made.
+ * Schema and name; the schema is where it is, or where it would be made. Roles, databases, schemas and whatever else stands
+ * in no schema have their name alone, and what is a part of a table stands below that.
  *
  * @param kind of the object: tables, functions and types of one name are different things.
  */
-export function objectPath(findings: Findings, names: readonly string[], kind = 'object'): readonly string[] {
+export function objectPath(findings: Findings, names: readonly string[], kind: string): readonly string[] {
   const parts = names.filter((name) => name !== '')
   if (parts.length === 0) return ['*']
+  const last = parts.at(-1) ?? ''
+  if (partsOfTables.has(kind) && parts.length > 1)
+    return [...objectPath(findings, parts.slice(0, -1), 'table'), last]
+  if (!inSchemas.has(kind)) return parts
   if (parts.length > 1) return parts.slice(-3)
   const [name = ''] = parts
   const schemas = ['pg_temp', ...(findings.searchPath ?? [])]
@@ -26,6 +31,40 @@ export function objectPath(findings: Findings, names: readonly string[], kind = 
     schemas.find((candidate) => exists(findings, candidate, name, kind)) ?? findings.searchPath?.[0]
   return schema === undefined ? parts : [schema, name]
 }
+
+/** As the parser calls them, and as the words of policies do. What stands nowhere here is in no schema. */
+const inSchemas = new Set([
+  'object',
+  'table',
+  'foreign_table',
+  'view',
+  'matview',
+  'index',
+  'sequence',
+  'function',
+  'procedure',
+  'routine',
+  'aggregate',
+  'type',
+  'domain',
+  'operator',
+  'opclass',
+  'operator class',
+  'opfamily',
+  'operator family',
+  'collation',
+  'conversion',
+  'statistic_ext',
+  'statistics',
+  'tsconfiguration',
+  'text search configuration',
+  'tsdictionary',
+  'text search dictionary',
+  'tsparser',
+  'tstemplate',
+])
+
+const partsOfTables = new Set(['column', 'trigger', 'rule', 'policy', 'tabconstraint'])
 
 const routines = new Set(['function', 'procedure', 'routine', 'aggregate'])
 const types = new Set(['type', 'domain'])

@@ -41,28 +41,41 @@ export function alterTable(findings: Findings, body: AlterTableStmt): undefined 
   changed(findings)
 }
 
-export function rename(findings: Findings, { relation, object, renameType, newname }: RenameStmt): undefined {
+/** Of the parser's word for it: `OBJECT_TABLE` is a table. */
+export function kindOf(type: string | undefined): string {
+  return (type ?? 'OBJECT').replace('OBJECT_', '').toLowerCase()
+}
+
+export function rename(
+  findings: Findings,
+  { relation, object, renameType, subname, newname }: RenameStmt,
+): undefined {
   if (relation) movesColumns(findings, relation, `a new name (${newname ?? ''})`)
   if (renameType === 'OBJECT_SCHEMA') findings.opaque('renaming a schema gives everything in it another name')
-  const kind = (renameType ?? 'OBJECT').replace('OBJECT_', '').toLowerCase()
+  const kind = kindOf(renameType)
   findings.touch(
     'sql:alter',
     kind,
-    relation ? relationPath(findings, relation) : objectPath(findings, objectNames(object)),
+    relation
+      ? relationPath(findings, relation)
+      : objectPath(findings, object ? objectNames(object) : [subname ?? '*'], kind),
   )
   changed(findings)
 }
 
+/** @param type as the parser calls it: `OBJECT_DATABASE`. */
 export function alterRelationOrObject(
   findings: Findings,
   relation: RangeVar | undefined,
   object: Node | undefined,
+  type: string | undefined,
 ): void {
   if (relation) movesColumns(findings, relation, 'ALTER')
+  const kind = kindOf(type)
   findings.touch(
     'sql:alter',
-    relation ? 'table' : 'object',
-    relation ? relationPath(findings, relation) : objectPath(findings, objectNames(object)),
+    relation ? 'table' : kind,
+    relation ? relationPath(findings, relation) : objectPath(findings, objectNames(object), kind),
   )
   changed(findings)
 }
@@ -84,7 +97,7 @@ function rangeVars(value: unknown): RangeVar[] {
 }
 
 export function drop(findings: Findings, { removeType, objects = [], behavior }: DropStmt): undefined {
-  const kind = (removeType ?? 'OBJECT').replace('OBJECT_', '').toLowerCase()
+  const kind = kindOf(removeType)
   const paths = objects.map((node) => objectPath(findings, objectNames(node), kind))
   // what hangs on them goes with them
   const alone =
@@ -109,10 +122,7 @@ export function grant(
   { is_grant: isGrant, objects = [], objtype, targtype }: GrantStmt,
 ): undefined {
   const action = isGrant ? 'sql:grant' : 'sql:revoke'
-  const kind =
-    targtype === 'ACL_TARGET_ALL_IN_SCHEMA'
-      ? 'schema'
-      : (objtype ?? 'OBJECT').replace('OBJECT_', '').toLowerCase()
+  const kind = targtype === 'ACL_TARGET_ALL_IN_SCHEMA' ? 'schema' : kindOf(objtype)
   for (const node of objects)
     findings.touch(
       action,
