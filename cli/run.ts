@@ -21,6 +21,8 @@ export const run: CliCommand = {
     'agent-user',
     'notify',
     'notify-secret-file',
+    'recordings',
+    'recording-key',
   ],
   help: `Guards the resources of a directory of manifests on loopback listeners, until it is stopped.
 
@@ -39,6 +41,12 @@ ${auditHelp}
   --agent-user USER a user of the system that agents run as: what it decides counts for nothing; may be repeated
   --notify URL --notify-secret-file FILE
                     POST what happens to approval requests to URL, signed with the secret in FILE
+  --recordings PLACE
+                    where sessions are recorded that policies want recorded (default: recordings in the --state or
+                    --config directory): a directory
+  --recording-key KEY
+                    who can read the recordings: a public key of age (age1…); may be repeated (default: a key that is
+                    made, in recording-keys beside them)
 
 Exit code 0: stopped by SIGTERM, SIGINT or SIGHUP. 1: the configuration is not valid, or a port is taken.`,
   async run(words) {
@@ -56,6 +64,8 @@ Exit code 0: stopped by SIGTERM, SIGINT or SIGHUP. 1: the configuration is not v
         'agent-user': { type: 'string', multiple: true },
         notify: { type: 'string' },
         'notify-secret-file': { type: 'string' },
+        recordings: { type: 'string' },
+        'recording-key': { type: 'string', multiple: true },
       },
     })
     if (values.config === undefined) throw new UsageError('run needs --config DIR')
@@ -71,6 +81,8 @@ Exit code 0: stopped by SIGTERM, SIGINT or SIGHUP. 1: the configuration is not v
         api: parseApi(values.api),
         agentUsers: values['agent-user'],
         notify: readNotify(values.notify, values['notify-secret-file']),
+        recordings: values.recordings,
+        recordingRecipients: values['recording-key'],
         onEvent: report,
       })
       await stopSignal()
@@ -206,6 +218,16 @@ function report(event: StandaloneEvent): void {
       )
       break
     }
+    case 'recordings':
+      console.error(
+        `sessions are recorded in ${event.place}${event.keys === undefined ? '' : `; the key to read them is in ${event.keys}`}`,
+      )
+      break
+    case 'recordingsFailed':
+      console.error(
+        `${styleError('red', 'recordings')}: sessions that are to be recorded are refused: ${event.message}`,
+      )
+      break
     case 'api':
       console.error(
         `agents can delegate at http://${event.address.host}:${event.address.port} and ${event.socket}: firebreak delegate --help`,

@@ -1,4 +1,5 @@
 import type { Command } from './command.ts'
+import type { RecordingTerms } from './recording.ts'
 
 /** `namespace/name` of a resource of the API. */
 export type QualifiedName = `${string}/${string}`
@@ -148,6 +149,7 @@ export interface SessionTerms {
     readonly text: 'full' | 'normalized' | 'digest'
     readonly onFailure: 'block' | 'spool' | 'drop'
   }
+  readonly recording: RecordingTerms
   readonly revision: string
 }
 

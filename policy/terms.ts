@@ -1,6 +1,7 @@
 import type { GuardrailPolicySpec } from '@firebreak/crds'
 import type { DetectorKind, Limits, SessionTerms } from './decision.ts'
 import { seconds } from './duration.ts'
+import { combineRecording } from './recording.ts'
 
 const textStrictness = { full: 0, normalized: 1, digest: 2 } as const
 const failureStrictness = { drop: 0, spool: 1, block: 2 } as const
@@ -24,6 +25,7 @@ export function combineTerms(
       text: texts.reduce((a, b) => (textStrictness[b] > textStrictness[a] ? b : a), 'full'),
       onFailure: strictestFailure(policies.map((policy) => policy.audit?.onFailure ?? 'block')),
     },
+    recording: combineRecording(policies),
     revision,
   }
 }

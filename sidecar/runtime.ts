@@ -14,7 +14,11 @@ import { Delegations } from './delegation/delegations.ts'
 import { Identities } from './identity/identities.ts'
 import { describeProof, type Proof, type Rejection } from './identity/proof.ts'
 import { Usage } from './limits/usage.ts'
+import type { RecordingPlace } from './recording/place.ts'
+import type { RecordedSession } from './recording/recordings.ts'
+import type { SessionRecording } from './recording/session-recording.ts'
 import type { Credential, Gateway, Result } from './session.ts'
+import { inWords } from './system-errors.ts'
 
 export class Runtime {
   /** In force; a change replaces it as a whole. */
@@ -36,6 +40,8 @@ export class Runtime {
   approvals: ApprovalStation | undefined
   /** Why nobody can be asked although a policy asks. */
   approvalsProblem: string | undefined
+  /** Where sessions are recorded; absent where nobody said where. */
+  recordings: RecordingPlace | undefined
 
   constructor(
     configuration: Configuration,
@@ -119,6 +125,22 @@ export class Runtime {
       ?.spec.roles.find((candidate) => candidate.name === role)
   }
 
+  /** Begins the recording of a session. @returns why it can't be recorded, in words. */
+  async record(session: Omit<RecordedSession, 'protocol'>): Promise<Result<SessionRecording, string>> {
+    const { resource } = session.subject
+    const manifest = this.configuration.manifests.resources.find(
+      (candidate) => nameOf(candidate) === resource,
+    )
+    if (!manifest) return { ok: false, error: `there is no resource ${resource}` }
+    if (!this.recordings) return { ok: false, error: 'this gateway has no place for recordings' }
+    try {
+      const recordings = await this.recordings.open()
+      return { ok: true, value: await recordings.begin({ ...session, protocol: manifest.spec.type }) }
+    } catch (error) {
+      return { ok: false, error: inWords(error) }
+    }
+  }
+
   /** Holds a proof against what is in force. */
   renewed(proof: Proof): Result<Proof, string> {
     return proof.kind === 'delegation'
@@ -137,6 +159,7 @@ export class Runtime {
     this.delegations.tick()
     this.credentials.tick([...this.sessions].map((session) => session.subject))
     for (const session of this.sessions) session.tick()
+    this.recordings?.tick()
   }
 
   #rotated(resourceName: QualifiedName, roleName: string, credential: Credential): void {

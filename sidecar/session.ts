@@ -195,7 +195,37 @@ export interface GuardedSession extends Disposable {
   onNotice: ((message: string) => void) | undefined
   /** Set by the protocol: whether the target is doing something for the client, who is not idle then. */
   busy: (() => boolean) | undefined
+  /** Set while the session is recorded; may change between any two messages. */
+  readonly recorder: SessionRecorder | undefined
   /** Resolves when the stations can take more; a protocol awaits it before reading on when it is not undefined. */
+  ready(): Promise<void> | undefined
+}
+
+/** A command that was decided, and is about to run or to be refused. */
+export type RecordedCommand = Pick<CommandAudit, 'reference' | 'command' | 'decision' | 'text' | 'parameters'>
+
+/**
+ * Takes what a session shows its client, to be replayed. Outcomes come from {@link GuardedSession.audit}; the protocol
+ * says where in the stream of bytes the answer to a command ends.
+ */
+export interface SessionRecorder {
+  began(command: RecordedCommand): void
+  /** Bytes that go to the client, as they go. They are copied. */
+  response(bytes: Buffer): void
+  /** Data that the client sent for a command. */
+  input(bytes: Buffer): void
+  /** Whether a command was audited since the last {@link mark}. */
+  readonly unplaced: boolean
+  /** Set while answers of the target are looked at: what is audited now is over by them. */
+  answering: boolean
+  /**
+   * The answers to the commands that were audited by them end here.
+   *
+   * @param ahead after so many bytes that are still to come.
+   * @param refused those to commands that were refused before they ran as well.
+   */
+  mark(ahead: number, refused: boolean): void
+  /** Resolves when more can be taken; a protocol pauses its server while it is not undefined. */
   ready(): Promise<void> | undefined
 }
 

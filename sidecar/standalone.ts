@@ -24,6 +24,7 @@ import {
 } from './guarding.ts'
 import { identitiesFor, isLoopbackIdentity } from './listen/authenticate.ts'
 import type { Address, Listener } from './listen/listener.ts'
+import { placeOfRecordings, type RecordingPlaceEvent } from './recording/guarded-place.ts'
 import { Runtime } from './runtime.ts'
 import type { Result } from './session.ts'
 import { inWords } from './system-errors.ts'
@@ -46,6 +47,10 @@ export interface StandaloneOptions {
   readonly agentUsers?: readonly string[] | undefined
   /** A webhook that is told of approval requests, and the secret that it is signed with. */
   readonly notify?: { readonly url: string; readonly secret: string } | undefined
+  /** Where sessions are recorded that policies want recorded. Absent: `recordings` beside the requests. */
+  readonly recordings?: string | undefined
+  /** Who can read the recordings, as age writes public keys. Absent: whoever has the key that is made for them. */
+  readonly recordingRecipients?: readonly string[] | undefined
   /** Absent: the machine's. */
   readonly clock?: Clock | undefined
   readonly onEvent: (event: StandaloneEvent) => void
@@ -72,6 +77,7 @@ export type StandaloneEvent =
   | { readonly kind: 'api'; readonly address: Address; readonly socket: string }
   | { readonly kind: 'apiFailed'; readonly message: string }
   | AuditEvent
+  | RecordingPlaceEvent
   /** For an identity whose tokens the sidecar gets itself; of several failures in a row the first. */
   | { readonly kind: 'tokenFailed'; readonly identity: string; readonly message: string }
   /** What a resource classifies and does not have: what is meant passes unmasked, or will, once it is there. */
@@ -117,6 +123,7 @@ export class Standalone implements AsyncDisposable {
     options.onEvent({ kind: 'applied', revision: configuration.snapshot.revision, problems })
     audit.notice('configuration.applied', { revision: configuration.snapshot.revision })
     try {
+      await standalone.#openRecordings()
       await standalone.#openApprovals()
       await standalone.#openApi()
       for (const resource of configuration.manifests.resources) await standalone.#listenFor(resource)
@@ -142,6 +149,13 @@ export class Standalone implements AsyncDisposable {
           runtime.audit.notice('notification.lost', { notification: event, request, reason }),
       })
     this.#watch = watchDirectory(options.directory, () => this.#reload())
+    const base = options.stateDirectory ?? options.directory
+    runtime.recordings = placeOfRecordings(runtime, options.onEvent, {
+      place: options.recordings ?? join(base, 'recordings'),
+      recipients: options.recordingRecipients,
+      keys: join(base, 'recording-keys'),
+      expires: true,
+    })
     runtime.tick()
     this.#ticking = setInterval(() => runtime.tick(), 1_000).unref()
   }
@@ -166,6 +180,7 @@ export class Standalone implements AsyncDisposable {
     await endSessions(this.#runtime, this.#listeners)
     await this.#runtime.approvals?.[Symbol.asyncDispose]()
     await this.#notifier?.[Symbol.asyncDispose]()
+    await this.#runtime.recordings?.[Symbol.asyncDispose]()
     const lines = await this.#runtime.audit.close()
     if (lines > 0) this.#options.onEvent({ kind: 'auditLost', lines })
   }
@@ -195,6 +210,17 @@ export class Standalone implements AsyncDisposable {
       .map(({ metadata }) => metadata.name)
     if (identities.length > 1 && identity === undefined)
       this.#options.onEvent({ kind: 'ambiguous', resource: name, identities })
+  }
+
+  /** Once a policy wants sessions recorded; with each session it is tried again. */
+  async #openRecordings(): Promise<void> {
+    const { recordings, configuration } = this.#runtime
+    if (configuration.manifests.policies.some(({ spec }) => (spec.recording?.mode ?? 'off') !== 'off'))
+      await recordings
+        ?.open()
+        .catch((error: unknown) =>
+          this.#options.onEvent({ kind: 'recordingsFailed', message: inWords(error) }),
+        )
   }
 
   /** Once a policy asks people: where none does, nothing is written. */
@@ -259,6 +285,7 @@ export class Standalone implements AsyncDisposable {
       return
     }
     this.#runtime.apply(configuration)
+    void this.#openRecordings()
     void this.#openApprovals()
     void this.#openApi()
     const { revision } = configuration.snapshot

@@ -108,6 +108,7 @@ export class Guard implements AsyncDisposable {
   readonly directory: string
   readonly address: Address
   readonly standalone: Standalone
+  #stopped: Promise<void> | undefined
 
   /** @param options that differ from a gateway on a free loopback port. */
   static async start(
@@ -156,8 +157,14 @@ export class Guard implements AsyncDisposable {
       .map((line) => JSON.parse(line) as Record<string, unknown>)
   }
 
+  /** Stops the gateway; what it has written stays until the end. */
+  stop(): Promise<void> {
+    this.#stopped ??= this.standalone[Symbol.asyncDispose]()
+    return this.#stopped
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.standalone[Symbol.asyncDispose]()
+    await this.stop()
     rmSync(this.directory, { recursive: true, force: true })
   }
 }

@@ -502,16 +502,20 @@ export interface GuardrailPolicySpec {
     /** block: commands wait. spool: lines go to a local file until the sink is back. drop: as spool, and where there is no room left lines are dropped, and counted. */
     onFailure: 'block' | 'spool' | 'drop'
   }
-  /** How sessions are recorded. */
+  /** How sessions are recorded. Of several policies each has what it asks for: the most is recorded, and kept the longest. */
   recording?: {
-    /** full: commands and responses. commands: without responses. */
+    /** full: commands and responses, as the client gets them after masking. commands: without responses. off: this policy asks for none. */
     mode: 'full' | 'commands' | 'off'
     /** How long recordings are kept. */
     retention: string
-    /** Largest size of one recording. */
-    maxBytes?: number
+    /** Bytes of a command's response, and of the data that is sent for it, that are recorded. */
+    bytesPerCommand: number
+    /** Largest size of one recording, compressed. */
+    maxBytes: number
     /** What happens with the session at that size. */
     onLimit: 'end' | 'continue'
+    /** What happens with sessions that can't be recorded. refuse: none begins, and those under way end. continue: they go on without. */
+    onFailure: 'refuse' | 'continue'
   }
   /** Patterns across commands that are worth an alert. */
   signals?: ({

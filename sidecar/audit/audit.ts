@@ -10,7 +10,8 @@ import {
 } from '@firebreak/policy'
 import { type Logger, pino } from 'pino'
 import manifest from '../package.json' with { type: 'json' }
-import type { CommandAudit } from '../session.ts'
+import type { ShownCommand } from '../recording/session-recording.ts'
+import type { CommandAudit, RecordedCommand } from '../session.ts'
 import { Chain, schemaVersion } from './chain.ts'
 import {
   type CommandLine,
@@ -67,6 +68,7 @@ export class Audit {
   readonly #language: CommandLanguage
   readonly #described = new WeakMap<Command, Described>()
   readonly #beginnings = new WeakMap<Decision, Beginning>()
+  readonly #decided = new WeakMap<Decision, { readonly command: Command; readonly decided: DecidedCommand }>()
   /** Whether the line that is made now may be dropped where nothing can take it. */
   #droppable = false
   #ended = false
@@ -144,6 +146,26 @@ export class Audit {
     this.#droppable = false
   }
 
+  /** As much of a command as a line would show of it. `decided` is the same object for the same decision. */
+  shown(
+    { command, decision, text, parameters }: Omit<RecordedCommand, 'reference'>,
+    { text: policy }: SessionTerms['audit'],
+  ): ShownCommand {
+    const described = this.#describe(command)
+    const withConstants = policy === 'full' && !described.mayHoldSecret
+    let about = this.#decided.get(decision)
+    if (about?.command !== command) {
+      about = { command, decided: decided(command, decision, described) }
+      this.#decided.set(decision, about)
+    }
+    return {
+      decided: about.decided,
+      text: this.#shownText(command, described, policy, text ?? command.text),
+      parameters: withConstants && parameters && parameters.length > 0 ? parameters : undefined,
+      withConstants,
+    }
+  }
+
   /**
    * What all lines of a command under one decision begin with is made once. Its text is a part of that, except
    * where the command stands for several texts.
@@ -167,11 +189,15 @@ export class Audit {
   }
 
   #text(command: Command, described: Described, policy: TextPolicy, text: string): CommandText {
-    const full = policy === 'full' && !described.mayHoldSecret
     return {
-      text: full ? text : policy === 'digest' ? undefined : this.#normalized(command, described),
+      text: this.#shownText(command, described, policy, text),
       digest: hash('sha256', described.mayHoldSecret ? this.#normalized(command, described) : text),
     }
+  }
+
+  #shownText(command: Command, described: Described, policy: TextPolicy, text: string): string | undefined {
+    if (policy === 'full' && !described.mayHoldSecret) return text
+    return policy === 'digest' ? undefined : this.#normalized(command, described)
   }
 
   session(event: 'session.start', who: SessionIdentity, start: SessionStart): void

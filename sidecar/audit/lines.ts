@@ -225,6 +225,48 @@ export interface Notices extends Readonly<Record<ApprovalEventName, ApprovalLine
     /** What may have been meant. */
     readonly suggestion?: string | undefined
   }
+  /** A session is recorded from now on. */
+  readonly 'recording.started': {
+    readonly session: string
+    /** The public key that signs it. */
+    readonly signer: string
+    readonly place: string
+  }
+  /** All of it is written. */
+  readonly 'recording.ended': {
+    readonly session: string
+    readonly bytes: number
+    readonly blocks: number
+    readonly commands: number
+    /** Of its last head. */
+    readonly hash: string
+  }
+  /** It has reached its largest size. */
+  readonly 'recording.limit': {
+    readonly session: string
+    readonly bytes: number
+    /** What becomes of the session. */
+    readonly consequence: 'ends' | 'continues'
+  }
+  /** Its place takes nothing, or can't be looked at. */
+  readonly 'recording.failed': { readonly session?: string; readonly reason: string }
+  readonly 'recording.recovered': { readonly session: string }
+  /** It, or the rest of it, could not be written. */
+  readonly 'recording.lost': {
+    readonly session: string
+    readonly reason: string
+    readonly consequence: 'ends' | 'continues'
+  }
+  /** What stays of it. */
+  readonly 'recording.deleted': {
+    readonly session: string
+    readonly reason: string
+    readonly bytes: number
+    readonly startedAt?: string
+    readonly identity?: QualifiedName
+    readonly resource?: QualifiedName
+    readonly role?: string
+  }
   readonly 'configuration.applied': {
     readonly revision: string
     /** The revision that it replaces. */

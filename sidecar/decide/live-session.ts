@@ -12,12 +12,14 @@ import { elevate } from '../approvals/elevate.ts'
 import { type GrantedElevation, remainingInWords } from '../approvals/elevations.ts'
 import { agentUser } from '../approvals/system-users.ts'
 import type { SessionIdentity } from '../audit/audit.ts'
+import type { SessionEnd } from '../audit/lines.ts'
 import { newReference } from '../audit/reference.ts'
 import { type Clock, Deadline } from '../clock.ts'
 import { sameCredential } from '../credentials/credentials.ts'
 import type { Chain } from '../delegation/delegation.ts'
 import { chainOf, describeProof, type Proof, type VerifiedClaims } from '../identity/proof.ts'
 import type { Budget } from '../limits/budget.ts'
+import type { SessionRecording } from '../recording/session-recording.ts'
 import type { Runtime } from '../runtime.ts'
 import type {
   AccountEvent,
@@ -65,6 +67,9 @@ export class LiveSession implements GuardedSession {
   #credential: Credential | undefined
   #commands = 0
   #terms: SessionTerms
+  #recording: SessionRecording | undefined
+  /** Settled when it is known whether the session can be recorded. */
+  #recordingBegins: Promise<Refusal | undefined> | undefined
 
   constructor(
     runtime: Runtime,
@@ -159,6 +164,7 @@ export class LiveSession implements GuardedSession {
   }
 
   audit(entry: CommandAudit): void {
+    this.recorder?.finished(entry)
     this.#runtime.audit.command(this.#who, entry, this.#terms.audit)
   }
 
@@ -178,7 +184,23 @@ export class LiveSession implements GuardedSession {
   }
 
   ready(): Promise<void> | undefined {
-    return this.#runtime.audit.ready(this.#terms.audit)
+    return (
+      this.#recordingBegins?.then(() => {}) ??
+      this.recorder?.ready() ??
+      this.#runtime.audit.ready(this.#terms.audit)
+    )
+  }
+
+  get recorder(): SessionRecording | undefined {
+    return this.#recording?.stopped === false ? this.#recording : undefined
+  }
+
+  /** Begins to record the session, if its terms ask for that. @returns why it may not go on. */
+  record(): Promise<Refusal | undefined> {
+    this.#recordingBegins ??= this.#beginRecording().finally(() => {
+      this.#recordingBegins = undefined
+    })
+    return this.#recordingBegins
   }
 
   /** What was granted has begun or ended: it counts from the next command on. */
@@ -238,13 +260,8 @@ export class LiveSession implements GuardedSession {
 
   [Symbol.dispose](): void {
     if (!this.#runtime.sessions.delete(this)) return
-    const seconds_ = Math.round(performance.now() - this.#startedAt) / 1000
-    const reason = this.signal.aborted ? { reason: (this.signal.reason as Refusal).message } : {}
-    this.#runtime.audit.session('session.end', this.#who, {
-      commands: this.#commands,
-      seconds: seconds_,
-      ...reason,
-    })
+    this.#endRecording()
+    this.#runtime.audit.session('session.end', this.#who, this.#ended())
   }
 
   get #identity(): QualifiedName {
@@ -281,8 +298,56 @@ export class LiveSession implements GuardedSession {
     if (refusal !== undefined) this.#end('expired', refusal)
   }
 
+  async #beginRecording(): Promise<Refusal | undefined> {
+    const { mode, onFailure } = this.#terms.recording
+    if (mode === 'off' || this.#recording) return undefined
+    const begun = await this.#runtime.record({
+      id: this.id,
+      subject: this.#subject,
+      remote: this.#who.remoteAddress,
+      proof: describeProof(this.#proof),
+      terms: this.#terms,
+      onStop: (reason) => this.#end('expired', reason),
+    })
+    if (begun.ok) {
+      this.#recording = begun.value
+      // it may have ended meanwhile
+      if (!this.#runtime.sessions.has(this)) this.#endRecording()
+      return undefined
+    }
+    const message = `the session can't be recorded, which policy asks for: ${begun.error}`
+    if (onFailure === 'refuse') return { code: 'unavailable', message, reference: this.reference() }
+    this.#runtime.audit.notice('recording.lost', {
+      session: this.id,
+      reason: begun.error,
+      consequence: 'continues',
+    })
+    return undefined
+  }
+
+  /** The policy may ask for a recording now, or for another one. */
+  #adjustRecording(): void {
+    if (this.#recording) this.#recording.change(this.#terms)
+    else if (this.#terms.recording.mode !== 'off')
+      void this.record().then((refusal) => refusal && this.#end('expired', refusal.message))
+  }
+
+  #endRecording(): void {
+    if (this.#recording) this.#runtime.recordings?.opened?.end(this.#recording, this.#ended())
+  }
+
+  /** What is said of the session when it is over. */
+  #ended(): SessionEnd {
+    return {
+      commands: this.#commands,
+      seconds: Math.round(performance.now() - this.#startedAt) / 1000,
+      ...(this.signal.aborted && { reason: (this.signal.reason as Refusal).message }),
+    }
+  }
+
   #refresh(): void {
     this.#terms = this.#elevate()
+    this.#adjustRecording()
     this.#budget = budgetOf(this.#subject, this.#proof, this.#runtime)
   }
 

@@ -126,6 +126,11 @@ export function gatewayFor(
           runtime,
         )
       const session = new LiveSession(runtime, authenticated.value, claim.remoteAddress, user)
+      const unrecordable = await session.record()
+      if (unrecordable) {
+        session[Symbol.dispose]()
+        return refuse(unrecordable, claim, nameOf(resource), runtime)
+      }
       const elsewhere = runtime.identities.usedElsewhere(authenticated.value.proof, claim.remoteAddress)
       if (elsewhere !== undefined) signalSecondPlace(session, elsewhere, claim, runtime)
       return { ok: true, value: session }

@@ -33,11 +33,15 @@ export interface CommandEntry {
   readonly parameters?: readonly (string | null)[]
   readonly actions: readonly string[]
   readonly objects: readonly string[]
-  readonly opaque?: readonly string[]
+  readonly opaque?: readonly string[] | undefined
+  /** Labels of the result's columns, as analysed: a prepared statement's response doesn't name them. */
+  readonly columns?: readonly string[] | undefined
   readonly decision: 'allow' | 'deny' | 'hold'
-  readonly policy?: QualifiedName
-  readonly rule?: string
-  readonly reason?: string
+  readonly policy?: QualifiedName | undefined
+  readonly rule?: string | undefined
+  readonly reason?: string | undefined
+  /** Rules with effect `alert` that matched. */
+  readonly alerts?: readonly string[] | undefined
   readonly revision: string
 }
 

@@ -28,6 +28,8 @@ export interface StoredRecording {
   readonly changedAt: Date
   /** Why it is not to be deleted, where somebody said so. */
   readonly hold?: string
+  /** Why it is to be deleted before its time, where somebody asked for that. */
+  readonly deletion?: string
 }
 
 export interface RecordingStore extends AsyncDisposable {
@@ -42,6 +44,8 @@ export interface RecordingStore extends AsyncDisposable {
   /** Stops expiry and deletion until it is released. @throws Error in words, when there is no such recording. */
   hold(id: string, reason: string): Promise<void>
   release(id: string): Promise<void>
+  /** Asks the gateway to delete it, which leaves a line in the audit trail. @throws Error in words, also when it is held. */
+  askDeletion(id: string, reason: string): Promise<void>
   /** @throws Error in words; of one that is held too. */
   delete(id: string): Promise<void>
 }

@@ -106,6 +106,21 @@ export class RecordingWriter {
     if (type === 'command') this.#commands++
   }
 
+  /** How many are written. */
+  get blocks(): number {
+    return this.#number
+  }
+
+  /** How many began. */
+  get commands(): number {
+    return this.#commandsBefore + this.#commands
+  }
+
+  /** SHA-256 of the last head that is written, in hexadecimal. */
+  get hash(): string {
+    return this.#previous.toString('hex')
+  }
+
   /** Whether whoever appends has to wait for {@link drained}. */
   get full(): boolean {
     return !this.#givenUp.signal.aborted && (this.#failing || this.#waiting.length >= maximumWaiting)

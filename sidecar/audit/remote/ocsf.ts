@@ -105,6 +105,13 @@ const mapped: Readonly<Record<EventName, OcsfClass | ((line: AuditLine) => OcsfC
   'configuration.refused': { classUid: 3004, activityId: 3, severityId: 3 },
   'notification.lost': { classUid: 6008, activityId: 1, severityId: 3 },
   'classification.unmatched': { classUid: 6008, activityId: 1, severityId: 3 },
+  'recording.started': { classUid: 3004, activityId: 1, severityId: 1 },
+  'recording.ended': { classUid: 3004, activityId: 3, severityId: 1 },
+  'recording.deleted': { classUid: 3004, activityId: 4, severityId: 2 },
+  'recording.limit': { classUid: 6008, activityId: 1, severityId: 3 },
+  'recording.failed': { classUid: 6008, activityId: 1, severityId: 4 },
+  'recording.lost': { classUid: 6008, activityId: 1, severityId: 4 },
+  'recording.recovered': { classUid: 6008, activityId: 99, severityId: 1 },
   signal: ({ severity }) => ({
     classUid: 2004,
     activityId: 1,

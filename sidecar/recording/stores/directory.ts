@@ -11,7 +11,10 @@ import {
 } from '../store.ts'
 
 const suffix = '.fbrec'
-const holdSuffix = '.hold'
+/** Files beside a recording that say what is to become of it, and why. */
+const marks = { hold: '.hold', deletion: '.delete' } as const
+
+type Mark = keyof typeof marks
 
 export class DirectoryStore implements RecordingStore {
   readonly place: string
@@ -49,53 +52,71 @@ export class DirectoryStore implements RecordingStore {
 
   async *list(): AsyncGenerator<StoredRecording, undefined> {
     const names = await readdir(this.place).catch(failed(this.place))
-    const held = new Set(names.filter((name) => name.endsWith(holdSuffix)))
+    const there = new Set(names)
     for (const name of names.sort()) {
       const id = name.slice(0, -suffix.length)
       if (!name.endsWith(suffix) || !isRecordingName(id)) continue
       const found = await stat(this.#path(id)).catch(() => undefined)
       // deleted meanwhile
       if (!found) continue
-      const hold = held.has(id + holdSuffix) ? await this.#holdOf(id) : undefined
-      yield { id, bytes: found.size, changedAt: found.mtime, ...(hold !== undefined && { hold }) }
+      const marked = async (mark: Mark): Promise<string | undefined> =>
+        there.has(id + marks[mark]) ? await this.#marked(id, mark) : undefined
+      const [hold, deletion] = [await marked('hold'), await marked('deletion')]
+      yield {
+        id,
+        bytes: found.size,
+        changedAt: found.mtime,
+        ...(hold !== undefined && { hold }),
+        ...(deletion !== undefined && { deletion }),
+      }
     }
   }
 
   async hold(id: string, reason: string): Promise<void> {
-    await stat(this.#path(id)).catch(failed(this.#path(id)))
-    const path = this.#holdPath(id)
-    await writeFile(path, reason, { mode: 0o600, flush: true }).catch(failed(path))
-    await syncDirectory(this.place)
+    await this.#mark(id, 'hold', reason)
   }
 
   async release(id: string): Promise<void> {
-    await rm(this.#holdPath(id), { force: true }).catch(failed(this.#holdPath(id)))
+    await rm(this.#path(id, marks.hold), { force: true }).catch(failed(this.#path(id)))
+  }
+
+  async askDeletion(id: string, reason: string): Promise<void> {
+    await this.#refuseHeld(id)
+    await this.#mark(id, 'deletion', reason)
   }
 
   async delete(id: string): Promise<void> {
-    const hold = await this.#holdOf(id)
-    if (hold !== undefined) throw new Error(`recording ${id} is held: ${hold}`)
+    await this.#refuseHeld(id)
     await rm(this.#path(id)).catch(failed(this.#path(id)))
+    await rm(this.#path(id, marks.deletion), { force: true })
     await syncDirectory(this.place)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {}
 
-  #path(id: string): string {
+  #path(id: string, ending: string = suffix): string {
     if (!isRecordingName(id)) throw new Error(`${id} is no name of a recording`)
-    return join(this.place, id + suffix)
+    return join(this.place, id + ending)
   }
 
-  #holdPath(id: string): string {
-    return this.#path(id).slice(0, -suffix.length) + holdSuffix
+  async #mark(id: string, mark: Mark, reason: string): Promise<void> {
+    await stat(this.#path(id)).catch(failed(this.#path(id)))
+    const path = this.#path(id, marks[mark])
+    await writeFile(path, reason, { mode: 0o600, flush: true }).catch(failed(path))
+    await syncDirectory(this.place)
   }
 
-  async #holdOf(id: string): Promise<string | undefined> {
-    const path = this.#holdPath(id)
+  async #marked(id: string, mark: Mark): Promise<string | undefined> {
+    const path = this.#path(id, marks[mark])
     return await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
       if (error.code === 'ENOENT') return undefined
       throw new Error(`${path}: ${inWords(error)}`)
     })
+  }
+
+  async #refuseHeld(id: string): Promise<void> {
+    const hold = await this.#marked(id, 'hold')
+    if (hold !== undefined) throw new Error(`recording ${id} is held: ${hold}`)
   }
 }
 

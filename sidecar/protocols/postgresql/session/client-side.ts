@@ -115,7 +115,11 @@ export class ClientSide {
   /** The server ignores Flush and Sync, and gives up on everything that is no part of COPY. */
   #duringCopy(type: number): ClientVerdict {
     const session = this.#session
-    if (type === fromClient.copyData) return 'forward'
+    if (type === fromClient.copyData) {
+      const { buffer, start, end } = session.toServer.reader
+      session.guarded.recorder?.input(buffer.subarray(start + 5, end))
+      return 'forward'
+    }
     if (type === fromClient.flush || type === fromClient.sync) return 'done'
     if (isCopy(type)) {
       session.copyingIn = false

@@ -1,5 +1,6 @@
 /** One direction of a session: what goes on as it came, and what goes in its stead, in order and in one write. */
 import type { Socket } from 'node:net'
+import type { SessionRecorder } from '../../../session.ts'
 import type { FrameReader } from '../codec/frame-reader.ts'
 
 /** Up to this many bytes, putting parts together costs less than writing them one by one. */
@@ -9,6 +10,8 @@ export class Forwarder {
   readonly reader: FrameReader
   /** Bytes handed over since somebody last set it to 0. */
   bytes = 0
+  /** Is shown what is handed over. */
+  recorder: SessionRecorder | undefined
   readonly #to: Socket
   /** Start of the frames of the chunk that go on as they are; -1 when there are none. */
   #from = -1
@@ -34,6 +37,11 @@ export class Forwarder {
   /** The current frame does not go on. */
   skip(): void {
     if (this.#from >= 0) this.#takeFrames(this.reader.start)
+  }
+
+  /** Bytes of frames that go on and have not been handed over, with the current one. */
+  get ahead(): number {
+    return this.#from < 0 ? 0 : this.reader.end - this.#from
   }
 
   /** The current frame was the last one for now: everything is written. */
@@ -65,5 +73,6 @@ export class Forwarder {
     this.bytes += bytes.length
     this.#length += bytes.length
     this.#parts.push(bytes)
+    this.recorder?.response(bytes)
   }
 }

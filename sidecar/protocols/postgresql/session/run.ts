@@ -62,6 +62,13 @@ export class CommandRun {
     this.parameters = parameters
     this.#unfinished = unfinished
     unfinished.add(this)
+    session.recorder?.began({
+      reference,
+      command: analysis.command,
+      decision,
+      ...(text !== undefined && { text }),
+      ...(parameters && { parameters }),
+    })
   }
 
   /** The same command when its portal is executed once more after it was over. */

@@ -1,4 +1,5 @@
 /** What comes from the server: a stream of messages, each held against what is expected, that go on, change or vanish. */
+import type { SessionRecorder } from '../../../session.ts'
 import { fromServer } from '../codec/types.ts'
 import { Answers } from './answers.ts'
 import { Messages } from './messages.ts'
@@ -22,14 +23,33 @@ export class ServerSide {
   }
 
   receive(chunk: Buffer): void {
-    const { client, server, toClient } = this.#session
+    const { server, toClient, guarded } = this.#session
+    const { recorder } = guarded
+    toClient.recorder = recorder
     toClient.reader.push(chunk)
-    if (this.#process() === 'end') return
+    if (recorder) recorder.answering = true
+    const ended = this.#process() === 'end'
+    if (recorder) recorder.answering = false
+    if (ended) return
     this.#results.flushRows()
     toClient.write()
     this.#results.meter()
-    if (client.writableNeedDrain) server.socket.pause()
+    if (this.#mustWait()) server.socket.pause()
     this.#session.idle()
+  }
+
+  /** The client has taken what there was. */
+  resume(): void {
+    if (!this.#mustWait()) this.#session.server.socket.resume()
+  }
+
+  /** Whether nothing more is to come now: the client, or who records the session, is behind. */
+  #mustWait(): boolean {
+    const { client, guarded } = this.#session
+    if (client.writableNeedDrain) return true
+    const recorded = guarded.recorder?.ready()
+    void recorded?.then(() => this.resume())
+    return recorded !== undefined
   }
 
   #process(): 'end' | undefined {
@@ -49,9 +69,14 @@ export class ServerSide {
         this.#results.flushRows()
         toClient.forward()
       } else toClient.skip()
+      if (toClient.recorder?.unplaced) this.#mark(toClient.recorder, reader.type)
       if (verdict === 'end') return 'end'
     }
     return 'end'
+  }
+
+  #mark(recorder: SessionRecorder, type: number): void {
+    recorder.mark(this.#session.toClient.ahead, type === fromServer.error || type === fromServer.ready)
   }
 
   #message(): ServerVerdict {

@@ -91,7 +91,7 @@ export class Session {
     server.socket.on('close', () => this.end()).on('error', () => this.end())
     client.on('close', () => this.end()).on('error', () => this.end())
     client.on('end', () => this.end())
-    client.on('drain', () => server.socket.resume())
+    client.on('drain', () => this.#serverSide.resume())
     server.socket.on('drain', () => this.#clientSide.resume())
     if (guarded.signal.aborted) expired()
     try {
@@ -128,7 +128,7 @@ export class Session {
     if (!server.socket.destroyed) server.socket.end(encode.terminate)
     setTimeout(() => server.socket.destroy(), 1_000).unref()
     // in the middle of a row, words would be taken for a part of it
-    if (lastWords && client.writable && toClient.reader.rest === 0) client.end(lastWords)
+    if (lastWords && client.writable && toClient.reader.rest === 0) client.end(this.#recorded(lastWords))
     else client.end()
     setTimeout(() => client.destroy(), 1_000).unref()
     this.#ended.resolve()
@@ -194,8 +194,14 @@ export class Session {
 
   #sayNotices(): void {
     if (this.#closed || this.toClient.reader.rest > 0) return
-    for (const message of this.#notices) this.client.write(encode.noticeResponse(message))
+    for (const message of this.#notices) this.client.write(this.#recorded(encode.noticeResponse(message)))
     this.#notices.length = 0
+  }
+
+  /** What goes to the client past the {@link toClient}. */
+  #recorded(bytes: Buffer): Buffer {
+    this.guarded.recorder?.response(bytes)
+    return bytes
   }
 
   /** Answers all open questions about the state; only when nothing is in flight. */

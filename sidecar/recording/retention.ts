@@ -1,0 +1,74 @@
+/** Deletes recordings whose time is over, and those that somebody wants deleted; none that is held. */
+import type { Notices } from '../audit/lines.ts'
+import type { Clock } from '../clock.ts'
+import type { RecordingHeader } from './header.ts'
+import type { RecordingStore, StoredRecording } from './store.ts'
+import { peekHeader } from './walk.ts'
+
+/** What stays of a deleted recording, in the audit trail. */
+export type Tombstone = Notices['recording.deleted']
+
+export class Retention {
+  readonly #store: RecordingStore
+  readonly #clock: Clock
+  readonly #onDeleted: (tombstone: Tombstone) => void
+  /** Looked at once: a header doesn't change. */
+  readonly #keepSeconds = new Map<string, number>()
+
+  constructor(store: RecordingStore, clock: Clock, onDeleted: (tombstone: Tombstone) => void) {
+    this.#store = store
+    this.#clock = clock
+    this.#onDeleted = onDeleted
+  }
+
+  /**
+   * One round.
+   *
+   * @param isLive whether it is being written here.
+   * @throws Error in words, when the place can't be looked at.
+   */
+  async run(isLive: (id: string) => boolean): Promise<void> {
+    const there = new Set<string>()
+    for await (const recording of this.#store.list()) {
+      there.add(recording.id)
+      if (isLive(recording.id) || recording.hold !== undefined) continue
+      const reason = recording.deletion ?? (await this.#overdue(recording))
+      if (reason !== undefined) await this.#delete(recording, reason)
+    }
+    for (const id of this.#keepSeconds.keys()) if (!there.has(id)) this.#keepSeconds.delete(id)
+  }
+
+  /** @returns why it is not kept any longer. What can't be read is kept until somebody wants it deleted. */
+  async #overdue({ id, changedAt }: StoredRecording): Promise<string | undefined> {
+    let keepSeconds = this.#keepSeconds.get(id)
+    if (keepSeconds === undefined) {
+      keepSeconds = (await this.#header(id))?.keepSeconds ?? Number.POSITIVE_INFINITY
+      this.#keepSeconds.set(id, keepSeconds)
+    }
+    return this.#clock.wall() >= changedAt.getTime() + keepSeconds * 1_000
+      ? `it was kept for ${keepSeconds} s, as policy says`
+      : undefined
+  }
+
+  async #delete({ id, bytes }: StoredRecording, reason: string): Promise<void> {
+    const header = await this.#header(id)
+    await this.#store.delete(id)
+    this.#onDeleted({
+      session: id,
+      bytes,
+      reason,
+      ...(header && {
+        startedAt: header.startedAt,
+        identity: header.identity,
+        resource: header.resource,
+        role: header.role,
+      }),
+    })
+  }
+
+  async #header(id: string): Promise<RecordingHeader | undefined> {
+    await using source = await this.#store.open(id)
+    const header = source && (await peekHeader(source))
+    return typeof header === 'string' ? undefined : header
+  }
+}

@@ -1,0 +1,233 @@
+/** The recording of one session: what happens becomes entries, in the order in which the client sees it. */
+import type { RecordingTerms, SessionTerms } from '@firebreak/policy'
+import type { CommandAudit, RecordedCommand, SessionRecorder } from '../session.ts'
+import { Allowance } from './allowance.ts'
+import type {
+  CommandEntry,
+  EndEntry,
+  EntryType,
+  LimitEntry,
+  ModeEntry,
+  OutcomeEntry,
+  StartEntry,
+} from './entries.ts'
+import type { RecordingWriter } from './writer.ts'
+
+/** Characters of a command's text. The audit trail's digest is of all of it. */
+const maximumText = 1024 * 1024
+/** Of raw bytes in one entry. */
+const maximumPiece = 64 * 1024
+
+type Content<Of extends { readonly type: EntryType }> = Omit<Of, 'type'>
+
+/** A command as far as it may be shown. */
+export interface ShownCommand {
+  /** All that is the same each time the command is decided in this way. */
+  readonly decided: Omit<
+    Content<CommandEntry>,
+    'reference' | 'columns' | 'text' | 'textLeftOut' | 'parameters'
+  >
+  readonly text: string | undefined
+  readonly parameters: readonly (string | null)[] | undefined
+  /** Whether messages of errors may be shown, which quote constants. */
+  readonly withConstants: boolean
+}
+
+export type ShowCommand = (
+  command: Omit<RecordedCommand, 'reference'>,
+  policy: SessionTerms['audit'],
+) => ShownCommand
+
+export class SessionRecording implements SessionRecorder {
+  /** Nothing is recorded any more. */
+  stopped = false
+  answering = false
+  /** Resolves when all is written, once it is {@link stopped}. */
+  closed: Promise<void> = Promise.resolve()
+  readonly writer: RecordingWriter
+  readonly #show: ShowCommand
+  readonly #onLimit: () => void
+  readonly #response = new Allowance('response')
+  readonly #input = new Allowance('input')
+  #audit: SessionTerms['audit']
+  #terms: RecordingTerms
+  /** Bytes that have been handed over by {@link response}. */
+  #given = 0
+  /** Of commands that are over by what the target answered; where that ends is not known yet. */
+  #answered: Content<OutcomeEntry>[] = []
+  /** Of commands that are over before they ran; the answers to others may come before theirs. */
+  #refused: Content<OutcomeEntry>[] = []
+  /** That come when so many bytes have been given. */
+  readonly #placed: { readonly at: number; readonly outcome: Content<OutcomeEntry> }[] = []
+
+  /** @param onLimit told when the recording has reached its largest size; nothing is recorded from then on. */
+  constructor(
+    writer: RecordingWriter,
+    start: Content<StartEntry>,
+    terms: SessionTerms,
+    show: ShowCommand,
+    onLimit: () => void,
+  ) {
+    this.writer = writer
+    this.#audit = terms.audit
+    this.#terms = terms.recording
+    this.#show = show
+    this.#onLimit = onLimit
+    this.#json<StartEntry>('start', start)
+  }
+
+  get unplaced(): boolean {
+    return this.#answered.length > 0 || this.#refused.length > 0
+  }
+
+  ready(): Promise<void> | undefined {
+    return this.writer.full ? this.writer.drained() : undefined
+  }
+
+  /** What the policy says now. */
+  change({ audit, recording, revision }: SessionTerms): void {
+    const { mode } = this.#terms
+    this.#audit = audit
+    // what is there already is kept as it was to be
+    this.#terms = recording.mode === 'off' ? { ...this.#terms, mode: 'off' } : recording
+    if (recording.mode !== mode) this.#json<ModeEntry>('mode', { mode: recording.mode, revision })
+  }
+
+  began({ reference, ...command }: RecordedCommand): void {
+    if (this.#terms.mode === 'off') return
+    const { decided, text, parameters } = this.#show(command, this.#audit)
+    // what is the same each time is turned into text once
+    let known = decidedTexts.get(decided)
+    if (known === undefined) {
+      const columns = command.command.fields.map(({ label }) => label)
+      known = JSON.stringify({ ...decided, ...(columns.length > 0 && { columns }) }).slice(1)
+      decidedTexts.set(decided, known)
+    }
+    const own: Partial<Content<CommandEntry>> = {
+      reference,
+      ...(text !== undefined && { text: text.slice(0, maximumText) }),
+      ...(text !== undefined && text.length > maximumText && { textLeftOut: text.length - maximumText }),
+      ...(parameters && { parameters }),
+    }
+    this.#append('command', `${JSON.stringify(own).slice(0, -1)},${known}`)
+  }
+
+  response(bytes: Buffer): void {
+    let from = 0
+    for (let next = this.#placed[0]; next && next.at <= this.#given + bytes.length; next = this.#placed[0]) {
+      const end = next.at - this.#given
+      this.#respond(bytes.subarray(from, end))
+      this.#finish(next.outcome)
+      this.#placed.shift()
+      from = end
+    }
+    this.#respond(bytes.subarray(from))
+    this.#given += bytes.length
+  }
+
+  input(bytes: Buffer): void {
+    // data is made of constants
+    if (this.#audit.text === 'full') this.#raw(this.#input, bytes)
+  }
+
+  mark(ahead: number, refused: boolean): void {
+    for (const outcome of this.#answered) this.#place(outcome, ahead)
+    this.#answered = []
+    if (!refused) return
+    for (const outcome of this.#refused) this.#place(outcome, ahead)
+    this.#refused = []
+  }
+
+  /** A command is over. Where its response ends, the next {@link mark} says. */
+  finished({ reference, outcome, approval, ...command }: CommandAudit): void {
+    if (this.#terms.mode === 'off') return
+    const { rows, bytes, maskedFields, milliseconds, error } = outcome
+    const { withConstants } = this.#show(command, this.#audit)
+    const over = this.answering ? this.#answered : this.#refused
+    over.push({
+      reference,
+      rows,
+      bytes,
+      milliseconds: Math.round(milliseconds * 1000) / 1000,
+      ...(maskedFields.length > 0 && { masked: maskedFields }),
+      ...(approval !== undefined && { approval }),
+      ...(error && { error: withConstants ? error : { code: error.code } }),
+    })
+  }
+
+  /** Under which it is recorded. */
+  get terms(): RecordingTerms {
+    return this.#terms
+  }
+
+  /** The session is over. */
+  async end(end: Content<EndEntry>): Promise<void> {
+    this.mark(0, true)
+    for (const { outcome } of this.#placed) this.#finish(outcome)
+    this.#placed.length = 0
+    this.#json<EndEntry>('end', end)
+    this.#close()
+    await this.closed
+  }
+
+  /** The place takes nothing any more. */
+  async giveUp(): Promise<void> {
+    this.stopped = true
+    await this.writer.giveUp()
+  }
+
+  #place(outcome: Content<OutcomeEntry>, ahead: number): void {
+    if (ahead === 0 && this.#placed.length === 0) this.#finish(outcome)
+    else this.#placed.push({ at: this.#given + ahead, outcome })
+  }
+
+  #close(): void {
+    if (this.stopped) return
+    this.stopped = true
+    this.closed = this.writer.end()
+  }
+
+  #respond(bytes: Buffer): void {
+    if (bytes.length > 0) this.#raw(this.#response, bytes)
+  }
+
+  #raw(allowance: Allowance, bytes: Buffer): void {
+    const { mode, bytesPerCommand } = this.#terms
+    if (mode !== 'full') return
+    const { what } = allowance
+    const allowed = allowance.take(bytes.length, bytesPerCommand)
+    for (let at = 0; at < allowed; at += maximumPiece)
+      this.#append(what, bytes.subarray(at, Math.min(allowed, at + maximumPiece)))
+    if (allowance.justExceeded) this.#append('cut', JSON.stringify({ what, limit: bytesPerCommand }))
+  }
+
+  #finish(outcome: Content<OutcomeEntry>): void {
+    const responseLeftOut = this.#response.restart()
+    const inputLeftOut = this.#input.restart()
+    this.#json<OutcomeEntry>('outcome', {
+      ...outcome,
+      ...(responseLeftOut > 0 && { responseLeftOut }),
+      ...(inputLeftOut > 0 && { inputLeftOut }),
+    })
+  }
+
+  #json<Of extends { readonly type: EntryType }>(type: Of['type'], content: Content<Of>): void {
+    this.#append(type, JSON.stringify(content))
+  }
+
+  #append(type: EntryType, content: Buffer | string): void {
+    if (this.stopped) return
+    this.writer.append(type, content)
+    if (this.writer.written > this.#terms.maxBytes) this.#limitReached()
+  }
+
+  #limitReached(): void {
+    const { maxBytes, onLimit } = this.#terms
+    const limit: Content<LimitEntry> = { bytes: maxBytes, session: onLimit === 'end' ? 'ends' : 'continues' }
+    this.writer.append('limit', JSON.stringify(limit))
+    this.#close()
+    this.#onLimit()
+  }
+}
+
+const decidedTexts = new WeakMap<object, string>()
