@@ -11,10 +11,13 @@ export interface ApiServer extends AsyncDisposable {
   readonly client: KubernetesClient
 }
 
-/** @param controllers of kube-controller-manager; see {@link startControlPlane}. */
-export async function startApiServer(controllers?: readonly string[]): Promise<ApiServer> {
+/** @param controllers of kube-controller-manager. @param apiServer its flags; see {@link startControlPlane}. */
+export async function startApiServer(
+  controllers?: readonly string[],
+  apiServer: Readonly<Record<string, string>> = {},
+): Promise<ApiServer> {
   await using stack = new AsyncDisposableStack()
-  const cluster = stack.use(await startControlPlane(controllers ? { controllers } : {}))
+  const cluster = stack.use(await startControlPlane({ ...(controllers && { controllers }), apiServer }))
   const files = globSync(fileURLToPath(new URL('../crds/*.yaml', import.meta.url))).flatMap((file) => [
     '-f',
     file,

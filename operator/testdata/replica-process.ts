@@ -10,6 +10,8 @@ export interface ReplicaSettings {
   readonly replica: string
   /** 0: any. */
   readonly controlPort: number
+  /** Its own port, and that of the Service by which the API server reaches it; by itself, when absent. */
+  readonly webhooks?: { readonly port: number; readonly servicePort: number }
 }
 
 export class ReplicaProcess implements AsyncDisposable {

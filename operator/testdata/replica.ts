@@ -7,14 +7,21 @@ import type { ReplicaSettings } from './replica-process.ts'
 const settings = JSON.parse(process.argv[2] ?? '') as ReplicaSettings
 const kubeConfig = new KubeConfig()
 kubeConfig.loadFromFile(settings.kubeconfig)
+const service = { namespace: 'firebreak-system', name: 'firebreak-operator' }
 const write = (fields: object, message: string): void => console.log(message, JSON.stringify(fields))
 const operator = await startOperator({
   kubeConfig,
   replica: settings.replica,
   user: settings.user,
   place: { namespace: 'firebreak-system', podSelector: { matchLabels: { app: 'operator' } }, port: 18000 },
-  certificate: { namespace: 'firebreak-system', name: 'firebreak-operator', hosts: ['127.0.0.1'] },
-  webhooks: { host: '127.0.0.1', port: 0, outside: true },
+  certificate: { ...service, hosts: ['127.0.0.1', `${service.name}.${service.namespace}.svc`] },
+  webhooks: settings.webhooks
+    ? {
+        host: '127.0.0.1',
+        port: settings.webhooks.port,
+        service: { ...service, port: settings.webhooks.servicePort },
+      }
+    : { host: '127.0.0.1', port: 0, outside: true },
   images: { enforcer: 'firebreak/sidecar:test', envoy: 'envoyproxy/envoy:test' },
   stream: { host: '127.0.0.1', port: settings.controlPort },
   control: 'firebreak-operator.firebreak-system.svc:18000',
