@@ -3,7 +3,7 @@ import { type Operator, PageServer, probeResource, startOperator } from '@firebr
 import { KubeConfig } from '@kubernetes/client-node'
 import { pino } from 'pino'
 import { type CliCommand, UsageError } from './command.ts'
-import { stopSignal } from './run.ts'
+import { readNotify, stopSignal } from './run.ts'
 
 const levels = ['debug', 'info', 'warn', 'error']
 
@@ -21,6 +21,8 @@ export const operator: CliCommand = {
     'control-port',
     'metrics-port',
     'health-port',
+    'notify',
+    'notify-secret-file',
     'log-level',
   ],
   help: `Runs a replica of the operator: webhooks and configuration streams, and as the leader the reconcilers.
@@ -38,6 +40,8 @@ Usage: firebreak operator --service=NAME --certificate-secret=NAME --pod-labels=
   --control-port PORT        of the configuration streams, here and at the Service (default 18000)
   --metrics-port PORT        Prometheus' metrics at /metrics (default 9090)
   --health-port PORT         /healthz and /readyz (default 8081)
+  --notify URL --notify-secret-file FILE
+                             POST what happens to approval requests to URL, signed with the secret in FILE
   --log-level LEVEL          ${levels.join(', ')} (default info)
 
 Environment: FIREBREAK_POD_NAME, FIREBREAK_POD_NAMESPACE, FIREBREAK_SERVICE_ACCOUNT. The cluster is the one that it runs
@@ -58,6 +62,8 @@ Exit code 0: stopped by SIGTERM, SIGINT or SIGHUP. 1: the API server can't be re
         'control-port': { type: 'string', default: '18000' },
         'metrics-port': { type: 'string', default: '9090' },
         'health-port': { type: 'string', default: '8081' },
+        notify: { type: 'string' },
+        'notify-secret-file': { type: 'string' },
         'log-level': { type: 'string', default: 'info' },
       },
     })
@@ -65,6 +71,7 @@ Exit code 0: stopped by SIGTERM, SIGINT or SIGHUP. 1: the API server can't be re
     if (!levels.includes(level)) throw new UsageError(`--log-level is one of ${levels.join(', ')}`)
     const namespace = variable('FIREBREAK_POD_NAMESPACE')
     const service = needed('service', values.service)
+    const notify = readNotify(values.notify, values['notify-secret-file'])
     const controlPort = port('control-port', values['control-port'])
     const log = pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime })
     const stopped = stopSignal()
@@ -102,6 +109,7 @@ Exit code 0: stopped by SIGTERM, SIGINT or SIGHUP. 1: the API server can't be re
       stream: { port: controlPort },
       control: `${service}.${namespace}.svc:${controlPort}`,
       probe: probeResource,
+      notify,
       log,
     })
     await using _metrics = await PageServer.start(port('metrics-port', values['metrics-port']), {

@@ -78,7 +78,7 @@ Exit code 0: stopped by SIGTERM, SIGINT or SIGHUP. 1: the configuration is not v
         listen: parseListen(values.listen ?? []),
         clientTls,
         stateDirectory: values.state,
-        api: parseApi(values.api),
+        api: values.api === undefined ? undefined : parseApi(values.api),
         agentUsers: values['agent-user'],
         notify: readNotify(values.notify, values['notify-secret-file']),
         recordings: values.recordings,
@@ -108,9 +108,8 @@ export function parseListen(items: readonly string[]): Map<string, Address> {
   )
 }
 
-function parseApi(text: string | undefined): Address | undefined {
-  const parts = /^(.+):([0-9]+)$/.exec(text ?? '')
-  if (text === undefined) return undefined
+export function parseApi(text: string): Address {
+  const parts = /^(.+):([0-9]+)$/.exec(text)
   if (!parts || Number(parts[2]) > 65_535) throw new UsageError(`--api takes HOST:PORT, not ${text}`)
   return { host: (parts[1] ?? '').replace(/^\[|\]$/g, ''), port: Number(parts[2]) }
 }
@@ -135,7 +134,7 @@ function readTls(
 }
 
 /** @throws UsageError when one is missing, and the system's error when the secret can't be read. */
-function readNotify(
+export function readNotify(
   url: string | undefined,
   secretFile: string | undefined,
 ): { url: string; secret: string } | undefined {

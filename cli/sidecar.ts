@@ -2,21 +2,22 @@ import { parseArgs } from 'node:util'
 import { type ControlledEvent, ControlledSidecar } from '@firebreak/sidecar'
 import { auditHelp, parseAuditTargets } from './audit-targets.ts'
 import { type CliCommand, UsageError } from './command.ts'
-import { parseListen, stopSignal } from './run.ts'
+import { parseApi, parseListen, stopSignal } from './run.ts'
 
 export const sidecar: CliCommand = {
   name: 'sidecar',
   summary: "enforce in an agent's pod what the operator says",
-  options: ['control', 'token-file', 'run-directory', 'ready-port', 'listen', 'dns-port', 'audit'],
+  options: ['control', 'token-file', 'run-directory', 'ready-port', 'listen', 'api', 'dns-port', 'audit'],
   help: `The enforcer in an agent's pod. The operator starts it there; its configuration comes from the operator.
 
 Usage: firebreak sidecar --control=HOST:PORT --token-file=FILE --run-directory=DIR --ready-port=PORT
-       [--listen=RESOURCE=HOST:PORT]… [--dns-port=PORT] [--audit=TARGET]…
+       --api=HOST:PORT [--listen=RESOURCE=HOST:PORT]… [--dns-port=PORT] [--audit=TARGET]…
 
   --control H:P        the operator's configuration stream
   --token-file FILE    the service account token that proves this pod; read again for each stream
   --run-directory DIR  what it shares with Envoy: sockets, and Envoy's configuration
   --ready-port PORT    answers /ready and /ready/capture
+  --api H:P            where agents ask for delegations and more rights, on loopback
   --listen R=H:P       where clients find resource R; may be repeated
   --dns-port PORT      answers DNS on loopback (default: the one that the pod's rules send DNS to)
 ${auditHelp}
@@ -33,6 +34,7 @@ Exit code 0: stopped by SIGTERM, SIGINT or SIGHUP. 1: a port is taken, or the di
         'run-directory': { type: 'string' },
         'ready-port': { type: 'string' },
         listen: { type: 'string', multiple: true },
+        api: { type: 'string' },
         'dns-port': { type: 'string' },
         audit: { type: 'string', multiple: true },
       },
@@ -48,6 +50,7 @@ Exit code 0: stopped by SIGTERM, SIGINT or SIGHUP. 1: a port is taken, or the di
       runDirectory: needed('run-directory', values['run-directory']),
       readyPort: port('ready-port', values['ready-port']),
       listen: parseListen(values.listen ?? []),
+      api: parseApi(needed('api', values.api)),
       pod: {
         namespace: variable('FIREBREAK_POD_NAMESPACE'),
         name: variable('FIREBREAK_POD_NAME'),
@@ -102,6 +105,10 @@ function inWords(event: ControlledEvent): string {
       return 'this pod is of no agent any more: everything is refused'
     case 'listening':
       return `guarding ${event.resource} on ${event.address.host}:${event.address.port}`
+    case 'api':
+      return `agents can ask for delegations and more rights at http://${event.address.host}:${event.address.port}`
+    case 'apiFailed':
+      return `agents can't ask for anything: ${event.message}`
     case 'unsupported':
       return `not guarded: ${event.resource} is of type ${event.type}, which this version does not speak`
     case 'auditFailed':

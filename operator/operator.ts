@@ -1,5 +1,9 @@
 /** One replica of the operator: it answers the API server and the sidecars, and as the leader it reconciles. */
+import { Notifier } from '@firebreak/sidecar/approvals/notifier.ts'
 import type { KubeConfig } from '@kubernetes/client-node'
+import { stampDecision, validateApproval } from './approvals/decisions.ts'
+import { ApprovalRequests } from './approvals/requests.ts'
+import { tellApproval } from './approvals/tell.ts'
 import { keepServingCertificate, type ServingPlace } from './certificates/serving.ts'
 import { NamespaceCompiler } from './compile/namespace.ts'
 import type { OperatorPlace } from './containment/names.ts'
@@ -14,12 +18,7 @@ import { reconcileAll } from './reconcile/run.ts'
 import { World } from './watch/world.ts'
 import type { Review } from './webhooks/admission.ts'
 import { paths, type WebhookTarget, webhookConfigurations } from './webhooks/configurations.ts'
-import {
-  validateApprovalRequest,
-  validateGenerated,
-  validateKind,
-  validateNamespace,
-} from './webhooks/kinds.ts'
+import { validateGenerated, validateKind, validateNamespace } from './webhooks/kinds.ts'
 import { type Authorizer, injectPod, validateEntry, validatePod, validatePodUpdate } from './webhooks/pods.ts'
 import { WebhookServer } from './webhooks/server.ts'
 import { AcknowledgementLedger } from './xds/acknowledgements.ts'
@@ -50,6 +49,8 @@ export interface OperatorOptions {
   /** `host:port` at which sidecars reach it. */
   readonly control: string
   readonly probe: Probe
+  /** A webhook that is told of approval requests, and the secret that it is signed with. */
+  readonly notify?: { readonly url: string; readonly secret: string } | undefined
   readonly log: OperatorLog
 }
 
@@ -109,7 +110,14 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
   const stream = starting.use(
     await ControlServer.start(
       certificate,
-      { client, world, snapshots, ledger, events: streamEvents(metrics, log) },
+      {
+        client,
+        world,
+        snapshots,
+        ledger,
+        approvals: new ApprovalRequests(client, world, compiler),
+        events: streamEvents(metrics, log),
+      },
       options.stream,
     ),
   )
@@ -126,6 +134,15 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
       lost: (error) => log.info({ error: error.message }, 'an Event could not be written'),
     }),
   )
+  const notifier =
+    options.notify &&
+    starting.use(
+      new Notifier({
+        ...options.notify,
+        onLost: (event, request, reason) =>
+          log.error({ event, request, reason }, 'a notification could not be delivered'),
+      }),
+    )
   const queues = new Map<string, () => number>()
   watchAll(metrics, world, queues, stream)
   const target: WebhookTarget = {
@@ -158,6 +175,7 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
           sidecarVersion: templateVersion(context),
           probe: options.probe,
           recorder,
+          tellApproval: tellApproval(world, recorder, notifier),
           events: {
             failed: (controller, key, error) => {
               metrics.reconcileFailed(controller)
@@ -240,13 +258,14 @@ function reviews(
     [paths.kinds, (request) => validateKind(request, world)],
     [paths.namespaces, (request) => validateNamespace(request, world, operatorUser)],
     [paths.generated, (request) => validateGenerated(request, operatorUser)],
-    [paths.approvals, (request) => validateApprovalRequest(request, operatorUser)],
+    [paths.decisions, (request) => stampDecision(request, { world, operatorUser, mayDo })],
+    [paths.approvals, (request) => validateApproval(request, { world, operatorUser, mayDo })],
   ])
 }
 
 /** Asks the API server's own authorizers, so that RBAC says who may. */
 function authorizer(client: KubernetesClient): Authorizer {
-  return async ({ username, uid, groups = [], extra }, verb, { namespace, name }) => {
+  return async ({ username, uid, groups = [], extra }, verb, resource, { namespace, name }) => {
     const review = await client.create(subjectAccessReviews, {
       metadata: { name: '' },
       spec: {
@@ -256,7 +275,7 @@ function authorizer(client: KubernetesClient): Authorizer {
         ...(extra && {
           extra: Object.fromEntries(Object.entries(extra).map(([key, values]) => [key, [...values]])),
         }),
-        resourceAttributes: { group: 'firebreak.dev', resource: 'agentidentities', verb, namespace, name },
+        resourceAttributes: { group: 'firebreak.dev', resource, verb, namespace, name },
       },
     })
     return review.status?.allowed === true

@@ -6,7 +6,7 @@ import { apiPort, needsApi, type OpenApi, openApi } from './api/open.ts'
 import { type AccessRequest, requestAccess } from './approvals/access.ts'
 import { FileStore } from './approvals/file-store.ts'
 import { Notifier } from './approvals/notifier.ts'
-import { ApprovalStation } from './approvals/station.ts'
+import { asksPeople, openApprovals } from './approvals/open.ts'
 import type { AuditTarget } from './audit/target.ts'
 import type { Clock } from './clock.ts'
 import type { ClassificationDoubt } from './configuration/classified.ts'
@@ -231,18 +231,11 @@ export class Standalone implements AsyncDisposable {
     const directory = this.#stateDirectory
     const { agentUsers = [] } = this.#options
     try {
-      runtime.approvals = await ApprovalStation.open({
+      await openApprovals(runtime, {
         store: await FileStore.open(directory),
         agentUsers,
-        clock: runtime.clock,
-        notice: (event, fields) => runtime.audit.notice(event, fields),
         notify: (event) => this.#notifier?.notify(event),
-        elevationsChanged: () => {
-          for (const session of runtime.sessions) session.elevationsChanged()
-        },
       })
-      runtime.approvals.policyChanged(runtime.configuration.snapshot)
-      for (const session of runtime.sessions) session.elevationsChanged()
       this.#options.onEvent({ kind: 'approvals', directory, anybody: agentUsers.length === 0 })
     } catch (error) {
       runtime.approvalsProblem = error instanceof Error ? error.message : String(error)
@@ -255,18 +248,19 @@ export class Standalone implements AsyncDisposable {
   async #openApi(): Promise<void> {
     if (this.#api || !needsApi(this.#runtime.configuration)) return
     const { api: asked, identity, onEvent } = this.#options
+    const socket = join(this.#stateDirectory, 'api.sock')
     this.#api = openApi(
       this.#runtime,
-      this.#stateDirectory,
       (listen) => (asked ? listen(asked) : openNear(apiPort, listen)),
       identity,
+      socket,
     ).catch((error: unknown) => {
       this.#api = undefined
       onEvent({ kind: 'apiFailed', message: inWords(error) })
       return undefined
     })
     const api = await this.#api
-    if (api) onEvent({ kind: 'api', address: api.address, socket: api.socket })
+    if (api) onEvent({ kind: 'api', address: api.address, socket })
   }
 
   get #stateDirectory(): string {
@@ -306,13 +300,6 @@ function refuseUnknownNames({ listen, identity }: StandaloneOptions, { manifests
   for (const name of listen?.keys() ?? []) refuse('ProtectedResource', name, resources)
   const identities = manifests.identities.filter(isLoopbackIdentity).map(({ metadata }) => metadata.name)
   if (identity !== undefined) refuse('AgentIdentity for loopback listeners', identity, identities)
-}
-
-function asksPeople({ manifests }: Configuration): boolean {
-  return manifests.policies.some(
-    ({ spec }) =>
-      (spec.elevations ?? []).length > 0 || spec.rules?.some(({ effect }) => effect === 'requireApproval'),
-  )
 }
 
 /** The protocol's own port if it is free, or else one of the next few, or else any. */

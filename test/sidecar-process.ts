@@ -24,6 +24,8 @@ export class SidecarProcess implements AsyncDisposable {
   readonly ports: ReadonlyMap<string, number>
   readonly runDirectory: string
   readonly readyPort: number
+  /** Of the local API. */
+  readonly apiPort: number
   readonly #directory: string
   readonly #child: ChildProcess
   #log = ''
@@ -34,12 +36,14 @@ export class SidecarProcess implements AsyncDisposable {
     const ports = new Map<string, number>()
     for (const name of settings.listen) ports.set(name, await freePort())
     const readyPort = await freePort()
+    const apiPort = await freePort()
     const words = [
       'sidecar',
       `--control=${settings.control}`,
       `--token-file=${join(directory, 'token')}`,
       `--run-directory=${directory}`,
       `--ready-port=${readyPort}`,
+      `--api=127.0.0.1:${apiPort}`,
       `--dns-port=${await freePort()}`,
       `--audit=${join(directory, 'audit.jsonl')}`,
       ...[...ports].map(([name, port]) => `--listen=${name}=127.0.0.1:${port}`),
@@ -54,7 +58,7 @@ export class SidecarProcess implements AsyncDisposable {
         FIREBREAK_POD_UID: settings.pod.uid,
       },
     })
-    return new SidecarProcess(child, directory, ports, readyPort)
+    return new SidecarProcess(child, directory, ports, readyPort, apiPort)
   }
 
   private constructor(
@@ -62,12 +66,14 @@ export class SidecarProcess implements AsyncDisposable {
     directory: string,
     ports: ReadonlyMap<string, number>,
     readyPort: number,
+    apiPort: number,
   ) {
     this.#child = child
     this.#directory = directory
     this.runDirectory = directory
     this.ports = ports
     this.readyPort = readyPort
+    this.apiPort = apiPort
     child.stderr?.setEncoding('utf8').on('data', (chunk: string) => {
       this.#log += chunk
     })

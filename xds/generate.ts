@@ -1,5 +1,6 @@
 /**
- * Generates Envoy's API, as far as it is used, from the proto files that come with `@grpc/grpc-js-xds`.
+ * Generates Envoy's API, as far as it is used, from the proto files that come with `@grpc/grpc-js-xds`, and our own from
+ * those in `proto`.
  *
  * `node xds/generate.ts` writes it; with `--check` it only says whether what is there is current.
  */
@@ -21,6 +22,7 @@ import { fileURLToPath } from 'node:url'
 
 /** What is used, by the file that it is in. */
 const used: Readonly<Record<string, string>> = {
+  'firebreak/control/v1alpha1/approvals.proto': 'firebreak.control.v1alpha1.Approvals',
   'envoy/service/discovery/v3/ads.proto': 'envoy.service.discovery.v3.AggregatedDiscoveryService',
   'envoy/config/listener/v3/listener.proto': 'envoy.config.listener.v3.Listener',
   'envoy/config/cluster/v3/cluster.proto': 'envoy.config.cluster.v3.Cluster',
@@ -43,7 +45,10 @@ const unused = ['validate', 'udpa.annotations', 'xds.annotations.v3', 'envoy.ann
 const here = dirname(fileURLToPath(import.meta.url))
 const packages = createRequire(import.meta.url)
 const protoFiles = join(dirname(packages.resolve('@grpc/grpc-js-xds/package.json')), 'deps')
-const roots = ['envoy-api', 'xds', 'googleapis', 'protoc-gen-validate'].map((name) => join(protoFiles, name))
+const roots = [
+  join(here, 'proto'),
+  ...['envoy-api', 'xds', 'googleapis', 'protoc-gen-validate'].map((name) => join(protoFiles, name)),
+]
 
 /** Copies a proto file and all that it imports. */
 function copyWithImports(path: string, to: string): void {

@@ -8,6 +8,11 @@ export {
   DiscoveryRequestSchema,
   type DiscoveryResponse,
 } from './generated/envoy/service/discovery/v3/discovery_pb.js'
+export {
+  Approvals,
+  type FollowResponse,
+  FollowResponseSchema,
+} from './generated/firebreak/control/v1alpha1/approvals_pb.js'
 export { places } from './places.ts'
 export {
   byName,

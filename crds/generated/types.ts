@@ -285,6 +285,8 @@ export interface ApprovalRequestSpec {
   role: string
   /** Session that the approval is bound to, where the policy binds it. */
   session?: string
+  /** Name of the pod whose sidecar asks; absent outside of clusters. */
+  pod?: string
   /** command: this command, once. elevation: more rights for a while. */
   kind: 'command' | 'elevation'
   /** The command that waits. */
@@ -334,10 +336,23 @@ export interface ApprovalRequestSpec {
   requestedAt: string
   /** When it lapses. */
   expiresAt: string
-  /** Set by an approver, with the reason. Where more have to agree it moves to the status until all have. */
+  /** Set by an approver, with the reason. Where more have to agree it is taken for a vote, and stands once all have. */
   decision?: 'Approved' | 'Denied'
   /** The approver's reason. */
   reason?: string
+  /** Who has decided what, in a cluster. Written by its admission, never by hand. */
+  votes?: ({
+    /** As the API server knows the person. */
+    user: string
+    /** The person's groups then. */
+    groups?: string[]
+    /** What the person decided. */
+    decision: 'Approved' | 'Denied'
+    /** And why. */
+    reason?: string
+    /** When. */
+    at: string
+  })[]
 }
 
 /** Where the request stands. */
@@ -363,6 +378,15 @@ export interface ApprovalRequestStatus {
   grantedUntil?: string
   /** When the approved command ran. */
   usedAt?: string
+  /** Who used it, in a cluster. */
+  usedBy?: {
+    /** Name of the pod. */
+    pod: string
+    /** Drawn by the sidecar: the one that wrote it, and no other, may go. */
+    claim: string
+  }
+  /** Why it was withdrawn. */
+  why?: string
   /** Standard conditions; Ready sums them up. */
   conditions?: ({
     /** Name of the condition. */
@@ -440,6 +464,8 @@ export interface GuardrailPolicySpec {
       quorum: number
       /** How long the request stands. */
       expiresAfter: string
+      /** How long a request is kept in a cluster after it was decided. */
+      retention: string
       /** wait: the client waits. fail: it is told at once to come back. */
       whileWaiting: 'wait' | 'fail'
       /** identity: whoever of the same chain and role runs the same command may use the approval. session: only the session that asked. */
@@ -471,6 +497,8 @@ export interface GuardrailPolicySpec {
       quorum: number
       /** How long the request stands. */
       expiresAfter: string
+      /** How long a request is kept in a cluster after it was decided. */
+      retention: string
     }
     /** For emergencies: granted at once to whoever gives a reason, and as loud as can be in audit and signals. */
     breakGlass: boolean

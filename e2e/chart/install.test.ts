@@ -8,10 +8,11 @@ import { fileURLToPath } from 'node:url'
 import { parse, stringify } from 'yaml'
 import { keepServingCertificate } from '../../operator/certificates/serving.ts'
 import { KubernetesClient } from '../../operator/kubernetes/client.ts'
-import { startOperator } from '../../operator/operator.ts'
+import { type Operator, startOperator } from '../../operator/operator.ts'
 import { World } from '../../operator/watch/world.ts'
 import { provePod } from '../../operator/xds/authenticate.ts'
 import { kubeConfigOf } from '../../test/api-server.ts'
+import { approvalClient, encoded, heldCommand } from '../../test/approval-client.ts'
 import { eventuallyWith } from '../../test/eventually.ts'
 import { type ControlPlane, startControlPlane, type User } from '../index.ts'
 import { chart, Helm } from './helm.ts'
@@ -43,7 +44,7 @@ describe('the chart, installed by helm', function () {
   let helm: Helm
   let cluster: ControlPlane
   let operatorAccount: User
-  let operator: AsyncDisposable
+  let operator: Operator
 
   const kubectl = (...args: string[]): Promise<string> => cluster.kubectl.run(args)
   const eventually = eventuallyWith(() => logged.join('\n'), 60)
@@ -152,6 +153,24 @@ describe('the chart, installed by helm', function () {
     const proof = await provePod((await kubectl(...args)).trim(), client, nothingSeenYet)
     assert.ok(proof.ok, proof.ok ? '' : proof.error)
     assert.equal(proof.value.agent, 'agents/support-bot')
+  })
+
+  it('lets it write what waits for people, and delete it when it was kept long enough', async () => {
+    const bound = ['--bound-object-kind=Pod', '--bound-object-name=contained']
+    const args = ['create', 'token', 'default', '-n', 'agents', '--audience=firebreak-control', ...bound]
+    const { controlPort, controlCa } = operator
+    const { client, options } = approvalClient(controlPort, controlCa, (await kubectl(...args)).trim())
+    const requirements = [{ policy: 'agents/read-only', rule: 'asks', groups: ['dba'], quorum: 1 }]
+    const spec = { resource: 'orders-db', role: 'reader', requirements }
+    const request = heldCommand('DELETE FROM carts', spec)
+    await client.ask({ request: encoded(request) }, options)
+    const { name } = request.metadata
+    assert.equal((await client.use({ name, claim: 'x' }, options)).used, false, 'nobody has approved')
+    await eventually(
+      () => kubectl('get', 'approval', name, '-n', 'agents', '-o', 'jsonpath={.status.state}'),
+      /^Expired$/,
+    )
+    await eventually(() => kubectl('get', 'approvals', '-n', 'agents', '-o', 'name'), /^$/)
   })
 
   it('lets it renew its certificate', async () => {

@@ -112,6 +112,7 @@ function sidecars(ports: readonly ResourcePort[], context: InjectionContext, uid
         `--token-file=${layout.tokenDirectory}/token`,
         `--run-directory=${layout.runDirectory}`,
         `--ready-port=${layout.readinessPort}`,
+        `--api=127.0.0.1:${layout.apiPort}`,
         ...ports.map(({ resource, port }) => `--listen=${resource.metadata.name}=127.0.0.1:${port}`),
       ],
       env: [{ name: 'FIREBREAK_CONTROL_CA', value: context.controlCa }, ...podFields],
@@ -215,6 +216,7 @@ function dropping({ add, drop = [] }: V1Capabilities = {}): V1Capabilities {
 
 /** Where the agent's clients find the resources without being told. The container's own variables stand. */
 function environmentFor(identity: AgentIdentity, ports: readonly ResourcePort[]): V1EnvVar[] {
+  const api = { name: 'FIREBREAK_API', value: `http://127.0.0.1:${layout.apiPort}` }
   const named = ports.flatMap(({ resource, port }) => {
     const name = resource.metadata.name.toUpperCase().replaceAll(/[^A-Z0-9]/g, '_')
     return [
@@ -224,10 +226,11 @@ function environmentFor(identity: AgentIdentity, ports: readonly ResourcePort[])
   })
   const databases = ports.filter(({ resource }) => resource.spec.type === 'postgresql')
   const [only] = databases
-  if (!only || databases.length > 1) return named
+  if (!only || databases.length > 1) return [api, ...named]
   const { resource, port } = only
   const role = identity.spec.access?.find((access) => access.resource === resource.metadata.name)?.roles[0]
   return [
+    api,
     ...named,
     { name: 'PGHOST', value: '127.0.0.1' },
     { name: 'PGPORT', value: String(port) },

@@ -52,6 +52,7 @@ describe('injection', () => {
         ]),
       )
     assert.deepEqual(environment({}), {
+      FIREBREAK_API: 'http://127.0.0.1:15022',
       FIREBREAK_ORDERS_DB_HOST: '127.0.0.1',
       FIREBREAK_ORDERS_DB_PORT: '15432',
       PGHOST: '127.0.0.1',

@@ -15,6 +15,8 @@ export const layout = {
   controlAudience: 'firebreak-control',
   /** On all addresses, for the kubelet: tells whether the pod is contained, and nothing else. */
   readinessPort: 15021,
+  /** On loopback: where agents ask the sidecar itself, for delegations and more rights. */
+  apiPort: 15022,
   /** The first of the loopback ports that stand for protected resources. */
   firstResourcePort: 15432,
 } as const

@@ -153,8 +153,12 @@ export class KubernetesClient implements AsyncDisposable {
   }
 
   /** Writes an object as it is. @throws ApiError 409 when it was changed since it was read. */
-  async replace<T extends KubernetesObject>(resource: Resource<T>, object: T): Promise<T> {
-    const path = resource.path(object.metadata.namespace, object.metadata.name)
+  async replace<T extends KubernetesObject>(
+    resource: Resource<T>,
+    object: T,
+    subresource?: 'status',
+  ): Promise<T> {
+    const path = resource.path(object.metadata.namespace, object.metadata.name, subresource)
     return (await this.#json({
       method: 'PUT',
       path,

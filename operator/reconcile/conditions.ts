@@ -37,7 +37,17 @@ export function conditionsFor(
   const ready: Finding = worst
     ? { ...worst, type: 'Ready' }
     : { type: 'Ready', status: 'True', reason: 'InForce', message: 'in force everywhere' }
-  return [...findings, ...besides, ready].map((finding) => {
+  return conditionsSince([...findings, ...besides, ready], generation, before, now)
+}
+
+/** The conditions that stand for findings, each since it has been so. */
+export function conditionsSince(
+  findings: readonly Finding[],
+  generation: number | undefined,
+  before: readonly Condition[] | undefined,
+  now: string,
+): Condition[] {
+  return findings.map((finding) => {
     const known = before?.find(({ type }) => type === finding.type)
     const since = known?.status === finding.status ? known.lastTransitionTime : now
     return {

@@ -100,6 +100,7 @@ describe('the reconcilers on a real API server', function () {
         },
         sidecarVersion: 'new',
         recorder,
+        tellApproval: () => {},
         probe: async () => [{ type: 'Reachable', status: 'True', reason: 'Connected', message: 'yes' }],
         events: {
           failed: (name, key, error) => failures.push(`${name} ${key}: ${error.message}`),

@@ -5,6 +5,7 @@ import type { KubernetesClient } from '../kubernetes/client.ts'
 import type { World } from '../watch/world.ts'
 import { type Acknowledgements, agentIdentityController } from './agent-identity.ts'
 import { agentNamespaceController } from './agent-namespace.ts'
+import { approvalRequestController, type TellApproval } from './approval-request.ts'
 import { type ControllerEvents, runController } from './controller.ts'
 import type { Recorder } from './event-recorder.ts'
 import { guardrailPolicyController } from './guardrail-policy.ts'
@@ -21,6 +22,7 @@ export interface Reconciling {
   readonly sidecarVersion: string
   readonly probe: Probe
   readonly recorder: Recorder
+  readonly tellApproval: TellApproval
   readonly events: ControllerEvents
 }
 
@@ -33,6 +35,7 @@ export async function reconcileAll(reconciling: Reconciling, signal: AbortSignal
     agentNamespaceController(world, client),
     guardrailPolicyController(world, compiler, client, recorder),
     protectedResourceController(world, probe, operator, client, recorder),
+    approvalRequestController(world, client, reconciling.tellApproval),
     agentIdentityController(world, compiler, acknowledgements, sidecarVersion, operator, client, recorder),
   ]
   tellOfInjections(world, recorder, signal)

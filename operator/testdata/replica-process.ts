@@ -2,6 +2,7 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
+import type { OperatorOptions } from '../operator.ts'
 
 export interface ReplicaSettings {
   /** Path of the kubeconfig of a user who may do everything. */
@@ -12,6 +13,7 @@ export interface ReplicaSettings {
   readonly controlPort: number
   /** Its own port, and that of the Service by which the API server reaches it; by itself, when absent. */
   readonly webhooks?: { readonly port: number; readonly servicePort: number }
+  readonly notify?: OperatorOptions['notify']
 }
 
 export class ReplicaProcess implements AsyncDisposable {

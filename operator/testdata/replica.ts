@@ -26,6 +26,7 @@ const operator = await startOperator({
   stream: { host: '127.0.0.1', port: settings.controlPort },
   control: 'firebreak-operator.firebreak-system.svc:18000',
   probe: probeResource,
+  notify: settings.notify,
   log: { error: write, info: write },
 })
 const { controlPort, controlCa } = operator

@@ -5,6 +5,7 @@ import { managed } from '../containment/names.ts'
 import type { KubernetesClient, Selection } from '../kubernetes/client.ts'
 import {
   agentIdentities,
+  approvalRequests,
   guardrailPolicies,
   type KubernetesObject,
   namespaces,
@@ -28,6 +29,7 @@ export class World implements Disposable {
   readonly identities
   readonly resources
   readonly policies
+  readonly approvals
   readonly secrets: Watched<(typeof secrets)['object']>
   readonly readsSecretsOf: (namespace: string) => boolean
   readonly pods
@@ -53,8 +55,10 @@ export class World implements Disposable {
     this.identities = watch(agentIdentities)
     this.resources = watch(protectedResources)
     this.policies = watch(guardrailPolicies)
+    this.approvals = watch(approvalRequests)
     const fieldSelector = otherSecrets.map((type) => `type!=${type}`).join(',')
-    const secretsIn = (namespace: string) => [namespace, watch(secrets, { namespace, fieldSelector })] as const
+    const secretsIn = (namespace: string) =>
+      [namespace, watch(secrets, { namespace, fieldSelector })] as const
     this.secrets = secretNamespaces
       ? new Joined(secrets, new Map(secretNamespaces.map(secretsIn)))
       : watch(secrets, { fieldSelector })
@@ -77,8 +81,8 @@ export class World implements Disposable {
   }
 
   get #all() {
-    const { identities, resources, policies, pods, namespaces, networkPolicies } = this
-    return [identities, resources, policies, this.secrets, pods, namespaces, networkPolicies]
+    const { identities, resources, policies, approvals, pods, namespaces, networkPolicies } = this
+    return [identities, resources, policies, approvals, this.secrets, pods, namespaces, networkPolicies]
   }
 
   objectsOf(namespace: string): Objects {

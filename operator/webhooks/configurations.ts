@@ -10,6 +10,7 @@ export const paths = {
   entry: '/entry',
   kinds: '/kinds',
   generated: '/generated',
+  decisions: '/decisions',
   approvals: '/approvals',
   namespaces: '/namespaces',
 } as const
@@ -45,18 +46,29 @@ export function webhookConfigurations(target: WebhookTarget): {
     rules,
     ...more,
   })
-  const mutating: V1MutatingWebhook = {
+  const mutating = (
+    name: string,
+    path: string,
+    rules: V1RuleWithOperations[],
+    more: Partial<V1MutatingWebhook> = {},
+  ): V1MutatingWebhook => ({
     ...common,
-    ...inAgentNamespaces,
-    name: 'inject.firebreak.dev',
-    clientConfig: clientConfig(paths.inject),
+    name: `${name}.firebreak.dev`,
+    clientConfig: clientConfig(path),
     sideEffects: 'None',
     timeoutSeconds: 10,
     reinvocationPolicy: 'Never',
-    rules: [rule('', ['pods'], ['CREATE'])],
-  }
+    rules,
+    ...more,
+  })
   return {
-    mutating: { metadata: { name: 'firebreak', labels: managed }, webhooks: [mutating] },
+    mutating: {
+      metadata: { name: 'firebreak', labels: managed },
+      webhooks: [
+        mutating('inject', paths.inject, [rule('', ['pods'], ['CREATE'])], inAgentNamespaces),
+        mutating('decisions', paths.decisions, [rule('firebreak.dev', ['approvalrequests'], ['UPDATE'])]),
+      ],
+    },
     validating: {
       metadata: { name: 'firebreak', labels: managed },
       webhooks: [
@@ -100,7 +112,10 @@ export function webhookConfigurations(target: WebhookTarget): {
           [{ ...rule('', ['namespaces'], ['UPDATE']), scope: 'Cluster' }],
           { matchConditions: [{ name: 'leaves', expression: changes('labels', agentsLabel) }] },
         ),
-        validating('approvals', paths.approvals, [rule('firebreak.dev', ['approvalrequests'], ['CREATE'])]),
+        validating('approvals', paths.approvals, [
+          rule('firebreak.dev', ['approvalrequests'], ['CREATE', 'UPDATE']),
+          rule('firebreak.dev', ['approvalrequests/status'], ['UPDATE']),
+        ]),
         validating(
           'generated',
           paths.generated,

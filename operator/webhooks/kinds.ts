@@ -79,14 +79,6 @@ export function validateGenerated(request: AdmissionRequest, operatorUser: strin
     : allowed
 }
 
-/** Requests for approval are made where the command is held, never by hand. */
-export function validateApprovalRequest(request: AdmissionRequest, operatorUser: string): Admission {
-  const { operation, userInfo } = request
-  if (operation === 'CREATE' && userInfo.username !== operatorUser)
-    return refused('approval requests are made by Firebreak, where a command is held')
-  return allowed
-}
-
 /** A namespace with agents stays one that pods are asked about. */
 export function validateNamespace(request: AdmissionRequest, world: World, operatorUser: string): Admission {
   const { metadata } = request.object as KubernetesObject

@@ -14,7 +14,9 @@ import { type Admission, type AdmissionRequest, allowed, refused } from './admis
 export type Authorizer = (
   user: AdmissionRequest['userInfo'],
   verb: string,
-  agent: { readonly namespace: string; readonly name: string },
+  /** Of our kinds, in the plural. */
+  resource: string,
+  object: { readonly namespace: string; readonly name: string },
 ) => Promise<boolean>
 
 /** Mutating: injects the sidecars into the pods of agents. */
@@ -83,7 +85,7 @@ export async function validateEntry(
   if (agent === undefined) return allowed
   const { container } = (object ?? {}) as { container?: string }
   if (container?.startsWith(layout.prefix)) return refused("the sidecar's containers can't be entered")
-  if (await mayDo(userInfo, 'enter', { namespace, name: agent })) return allowed
+  if (await mayDo(userInfo, 'enter', 'agentidentities', { namespace, name: agent })) return allowed
   return refused(
     `${userInfo.username} may not ${subResource} into the pods of agent ${agent}: it takes the verb enter on agentidentities.firebreak.dev ${agent} in namespace ${namespace}`,
   )

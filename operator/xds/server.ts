@@ -4,6 +4,9 @@ import type { AddressInfo } from 'node:net'
 import { Code, ConnectError, type HandlerContext } from '@connectrpc/connect'
 import { connectNodeAdapter } from '@connectrpc/connect-node'
 import { connectedAtHeader, discoveryService, type Peer } from '@firebreak/xds'
+import { ApprovalFeed } from '../approvals/feed.ts'
+import type { ApprovalRequests } from '../approvals/requests.ts'
+import { approvalsService, type Caller } from '../approvals/service.ts'
 import type { KeyAndCertificate } from '../certificates/authority.ts'
 import type { KubernetesClient } from '../kubernetes/client.ts'
 import type { World } from '../watch/world.ts'
@@ -31,10 +34,11 @@ export interface ControlContext {
   readonly world: World
   readonly snapshots: AgentSnapshots
   readonly ledger: AcknowledgementLedger
+  readonly approvals: ApprovalRequests
   readonly events: ControlEvents
 }
 
-interface Stream {
+interface Call {
   readonly pod: ProvenPod
   end(code: Code, reason: string): void
 }
@@ -42,7 +46,8 @@ interface Stream {
 export class ControlServer implements AsyncDisposable {
   readonly #server: Http2SecureServer
   readonly #context: ControlContext
-  readonly #streams = new Set<Stream>()
+  readonly #calls = new Set<Call>()
+  #streams = 0
   readonly #sessions = new Set<ServerHttp2Session>()
 
   /** @param host the pod's own address when absent. */
@@ -60,8 +65,17 @@ export class ControlServer implements AsyncDisposable {
 
   private constructor({ certificate, key }: KeyAndCertificate, context: ControlContext) {
     this.#context = context
+    const discovery = discoveryService((handler) => this.#subscribe(handler))
+    const approvals = approvalsService(
+      (handler) => this.#admit(handler),
+      context.approvals,
+      new ApprovalFeed(context.world),
+    )
     const adapter = connectNodeAdapter({
-      routes: discoveryService((handler) => this.#admit(handler)),
+      routes: (router) => {
+        discovery(router)
+        approvals(router)
+      },
       connect: false,
       grpcWeb: false,
       readMaxBytes: largestRequest,
@@ -73,8 +87,8 @@ export class ControlServer implements AsyncDisposable {
     context.world.pods.onChange((_key, now, before) => {
       const uid = now?.metadata.uid ?? before?.metadata.uid ?? ''
       if (isAlive(now, uid)) return
-      for (const stream of this.#streams)
-        if (stream.pod.uid === uid) stream.end(Code.Unauthenticated, 'the pod is gone')
+      for (const call of this.#calls)
+        if (call.pod.uid === uid) call.end(Code.Unauthenticated, 'the pod is gone')
     })
   }
 
@@ -83,7 +97,7 @@ export class ControlServer implements AsyncDisposable {
   }
 
   get streams(): number {
-    return this.#streams.size
+    return this.#streams
   }
 
   /** New connections get the new certificate. */
@@ -94,7 +108,7 @@ export class ControlServer implements AsyncDisposable {
   /** Sidecars are told to come again, which other replicas answer. */
   async [Symbol.asyncDispose](): Promise<void> {
     const closed = new Promise((resolve) => this.#server.close(resolve))
-    for (const stream of this.#streams) stream.end(Code.Unavailable, 'this replica stops')
+    for (const call of this.#calls) call.end(Code.Unavailable, 'this replica stops')
     for (const session of this.#sessions) session.close()
     const timer = setTimeout(() => {
       for (const session of this.#sessions) session.destroy()
@@ -124,7 +138,7 @@ export class ControlServer implements AsyncDisposable {
     })
   }
 
-  async #admit({ requestHeader, signal }: HandlerContext): Promise<Peer> {
+  async #admit({ requestHeader, signal }: HandlerContext): Promise<Caller> {
     const { client, world, events } = this.#context
     const [, token] = /^Bearer (\S+)$/.exec(requestHeader.get('authorization') ?? '') ?? []
     const proof = await provePod(token, client, world).catch(() => undefined)
@@ -134,29 +148,42 @@ export class ControlServer implements AsyncDisposable {
       throw new ConnectError(proof.error, Code.Unauthenticated)
     }
     signal.throwIfAborted()
-    return this.#open(proof.value, Number(requestHeader.get(connectedAtHeader)) || Date.now())
+    return this.#call(proof.value)
   }
 
-  #open(pod: ProvenPod, connectedAt: number): Peer {
-    const { snapshots, ledger, events } = this.#context
+  /** Ends with the token, with the pod and with this replica. */
+  #call(pod: ProvenPod): Caller {
     const ended = new AbortController()
-    const listeners = new Set<() => void>()
-    const stream: Stream = {
-      pod,
-      end: (code, reason) => ended.abort(new ConnectError(reason, code)),
-    }
+    const call: Call = { pod, end: (code, reason) => ended.abort(new ConnectError(reason, code)) }
     const expiry = setTimeout(
-      () => stream.end(Code.Unauthenticated, 'the token has expired'),
+      () => call.end(Code.Unauthenticated, 'the token has expired'),
       Math.min(Math.max(0, pod.expiresAt - Date.now()), longestTimer),
     )
+    this.#calls.add(call)
+    return {
+      pod,
+      signal: ended.signal,
+      [Symbol.dispose]: () => {
+        clearTimeout(expiry)
+        this.#calls.delete(call)
+      },
+    }
+  }
+
+  async #subscribe(handler: HandlerContext): Promise<Peer> {
+    const { snapshots, ledger, events } = this.#context
+    const caller = await this.#admit(handler)
+    const { pod, signal } = caller
+    const connectedAt = Number(handler.requestHeader.get(connectedAtHeader)) || Date.now()
+    const listeners = new Set<() => void>()
     const following = snapshots.follow(pod.agent, () => {
       for (const listener of listeners) listener()
     })
-    this.#streams.add(stream)
+    this.#streams++
     ledger.connected(pod.uid, pod.agent, connectedAt)
     events.opened(pod)
     return {
-      signal: ended.signal,
+      signal,
       resources: (typeUrl) => snapshots.resourcesOf(pod.agent, typeUrl),
       onChange: (listener) => listeners.add(listener),
       pushed: events.pushed,
@@ -165,11 +192,11 @@ export class ControlServer implements AsyncDisposable {
         events.answered(pod, typeUrl, verdict.refusal)
       },
       [Symbol.dispose]: () => {
-        clearTimeout(expiry)
+        caller[Symbol.dispose]()
         following[Symbol.dispose]()
-        this.#streams.delete(stream)
+        this.#streams--
         ledger.disconnected(pod.uid, connectedAt)
-        const { reason } = ended.signal
+        const { reason } = signal
         events.ended(pod, reason instanceof ConnectError ? reason.rawMessage : 'the sidecar is gone')
       },
     }

@@ -1,5 +1,4 @@
 /** The local API of one sidecar: its routes, and who may ask. */
-import { join } from 'node:path'
 import { newReference } from '../audit/reference.ts'
 import type { Configuration } from '../configuration/configuration.ts'
 import { nameOf } from '../decide/live-session.ts'
@@ -16,7 +15,6 @@ import { ApiServer } from './server.ts'
 export interface OpenApi {
   readonly server: ApiServer
   readonly address: Address
-  readonly socket: string
 }
 
 /** The first port that is tried where none is asked for. */
@@ -33,13 +31,14 @@ export function needsApi({ manifests }: Configuration): boolean {
 /**
  * @param openTcp listens on the address that was asked for, or near the usual port.
  * @param onlyIdentity whom clients without a token are, where several could be meant.
+ * @param socket where it listens as well, for whom the file's rights let in.
  * @throws Error in words, when it can't listen.
  */
 export async function openApi(
   runtime: Runtime,
-  stateDirectory: string,
   openTcp: (listen: (address: Address) => Promise<Address>) => Promise<Address>,
   onlyIdentity: string | undefined,
+  socket?: string,
 ): Promise<OpenApi> {
   const server = new ApiServer({
     routes: [...delegationRoutes(runtime.delegations), ...accessRoutes(runtime)],
@@ -49,11 +48,10 @@ export async function openApi(
         ? "the gateway can't write its audit trail, and does nothing without"
         : undefined,
   })
-  const socket = join(stateDirectory, 'api.sock')
   try {
     const address = await openTcp((wanted) => server.listen(wanted))
-    await server.listenOn(socket)
-    return { server, address, socket }
+    if (socket !== undefined) await server.listenOn(socket)
+    return { server, address }
   } catch (error) {
     await server.close()
     throw error

@@ -3,7 +3,6 @@ import type { ApprovalRequest } from '@firebreak/crds'
 import type { QualifiedName, Subject } from '@firebreak/policy'
 import type { Runtime } from '../runtime.ts'
 import type { Result } from '../session.ts'
-import { agentUser } from './system-users.ts'
 
 export interface AccessRequest {
   /** Name of the resource, in the identity's namespace. */
@@ -51,7 +50,7 @@ export async function requestAccess(
     breakGlass,
   }
   try {
-    return await approvals.requestAccess(subject, ask, configuration.snapshot, await agentUser(user))
+    return await approvals.requestAccess(subject, ask, configuration.snapshot, await approvals.asker(user))
   } catch (error) {
     return failed(
       `the request could not be recorded: ${error instanceof Error ? error.message : String(error)}`,

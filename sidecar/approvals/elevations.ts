@@ -11,6 +11,7 @@ import {
 } from '@firebreak/policy'
 import type { Deadline } from '../clock.ts'
 import type { Result } from '../session.ts'
+import { windowOf } from './admission.ts'
 import type { Entry, Registry } from './registry.ts'
 import { bindingOfRequest, inTime, requestOf } from './request.ts'
 import { inWords, toSpec } from './requirements.ts'
@@ -68,10 +69,7 @@ export class Elevations {
     const entry = await this.#registry.add(request)
     if (agentUser !== undefined) entry.askers.add(agentUser)
     this.#registry.tell('requested', request)
-    if (offer.breakGlass) {
-      await this.#registry.grant(entry)
-      this.#registry.tell('granted', entry.request, { reason: justification })
-    }
+    if (offer.breakGlass) this.#registry.tell('granted', entry.request, { reason: justification })
     return { ok: true, value: entry.request }
   }
 
@@ -155,7 +153,7 @@ function toElevation({ request, name, window }: Entry): GrantedElevation[] {
 function requestFor(subject: Subject, ask: AccessAsk, offer: ElevationOffer, now: Date): ApprovalRequest {
   const { role, actions, duration, justification } = ask
   const objects = ask.objects ?? offer.objects
-  return requestOf({ subject, now }, offer.expiresAfterSeconds, {
+  const request = requestOf({ subject, now }, offer.expiresAfterSeconds, {
     kind: 'elevation',
     elevation: {
       ...(role !== undefined && { role }),
@@ -167,6 +165,9 @@ function requestFor(subject: Subject, ask: AccessAsk, offer: ElevationOffer, now
     justification,
     requirements: [toSpec(offer.requirement)],
   })
+  if (!offer.breakGlass) return request
+  // nobody is asked
+  return { ...request, status: { state: 'Approved', ...windowOf(request.spec, now) } }
 }
 
 function subjectOf({ metadata, spec }: ApprovalRequest): Subject {

@@ -20,7 +20,7 @@ import {
   syncDirectory,
 } from './request-file.ts'
 import { type ApprovalStore, type Attempt, isFinished } from './store.ts'
-import { systemUser } from './system-users.ts'
+import { agentUser, systemUser } from './system-users.ts'
 
 /** Files are looked at this often even if the system tells nothing, as on network file systems. In milliseconds. */
 const lookEvery = 1_000
@@ -129,6 +129,24 @@ export class FileStore implements ApprovalStore {
 
   subscribe(listener: (attempt: Attempt) => void): void {
     this.#listener = listener
+  }
+
+  isOwn(): boolean {
+    return true
+  }
+
+  asker(uid: number | undefined): Promise<string | undefined> {
+    return agentUser(uid)
+  }
+
+  async add(request: ApprovalRequest): Promise<ApprovalRequest> {
+    await this.write(request)
+    return request
+  }
+
+  async use(request: ApprovalRequest): Promise<boolean> {
+    await this.write(request)
+    return true
   }
 
   write(request: ApprovalRequest): Promise<void> {

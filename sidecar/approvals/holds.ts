@@ -96,7 +96,9 @@ export class Holds {
       const entry = this.#registry.boundTo(binding)
       if (entry && this.#outdated(entry, terms, agentUser)) continue
       if (entry?.state === 'Approved') {
-        if (await this.#registry.use(entry)) return this.#approved(session, entry, described)
+        if (await this.#registry.use(entry, signal)) return this.#approved(session, entry, described)
+        if (entry === asked && entry.lapses.passed)
+          return refused(`approvalrequest/${entry.name} expired before it could be used`, undefined, entry)
         this.#registry.sweep()
         continue
       }
@@ -180,7 +182,7 @@ export class Holds {
 
   /** The one who asked is gone, and whoever else asks for the same goes on waiting. */
   #leave(asked: Entry | undefined, held: HeldCommand): Refused {
-    if (asked && !asked.awaited && !this.stopping)
+    if (asked && !asked.awaited && !this.stopping && this.#registry.isOwn(asked))
       this.#registry.end(
         asked,
         'Withdrawn',

@@ -2,14 +2,15 @@
 import type { ApprovalRequest } from '@firebreak/crds'
 import { seconds } from '@firebreak/policy'
 import { type Clock, Deadline } from '../clock.ts'
-import { admitDecision, windowOf } from './admission.ts'
+import { admitDecision } from './admission.ts'
 import type { ApprovalEvent, EventKind } from './events.ts'
 import { bindingOfRequest } from './request.ts'
 import type { Approver } from './requirements.ts'
-import { type ApprovalStore, type Attempt, isFinished } from './store.ts'
+import { type ApprovalStore, type Attempt, isFinished, type Standing } from './store.ts'
 
 /** How often deadlines are held against the clocks. In milliseconds. */
 const sweepEvery = 250
+const maximumFinished = 4_096
 
 export interface RegistryOptions {
   readonly store: ApprovalStore
@@ -84,12 +85,17 @@ export class Registry implements AsyncDisposable {
   readonly #agentUsers: readonly string[]
   readonly #report: (event: ApprovalEvent) => void
   readonly #entries = new Map<string, Entry>()
+  /** Names of those that were finished here: what others tell of them later is older. */
+  readonly #finished = new Set<string>()
   readonly #sweeper: NodeJS.Timeout
 
   /** @throws Error when what an earlier process left can't be read. */
   static async open(options: RegistryOptions): Promise<Registry> {
     const registry = new Registry(options)
-    options.store.subscribe((attempt) => registry.#attempted(attempt))
+    options.store.subscribe(
+      (attempt) => registry.#attempted(attempt),
+      (standing) => registry.#stands(standing),
+    )
     for (const request of await options.store.load())
       registry.#entries.set(request.metadata.name, new Entry(request, options.clock))
     registry.sweep()
@@ -136,7 +142,9 @@ export class Registry implements AsyncDisposable {
     if (this.#entries.has(entry.name)) throw new Error('its name is taken')
     this.#entries.set(entry.name, entry)
     try {
-      await this.#store.write(request)
+      const written = await this.#store.add(request)
+      // it may have been decided while it was written
+      if (entry.request === request) this.#set(entry, written)
     } catch (error) {
       this.#entries.delete(entry.name)
       entry.request = { ...request, status: { ...request.status, state: 'Withdrawn' } }
@@ -149,18 +157,19 @@ export class Registry implements AsyncDisposable {
   /**
    * Takes an approval for the one time it is good for.
    *
+   * @param signal gives up, where it takes time.
    * @returns whether it is the caller who may go; that is on disk already. @throws the system's error: nobody may go then.
    */
-  async use(entry: Entry): Promise<boolean> {
+  async use(entry: Entry, signal: AbortSignal = new AbortController().signal): Promise<boolean> {
     if (entry.state !== 'Approved' || entry.lapses.passed) return false
     const { request } = entry
     this.#set(entry, {
       ...request,
       status: { ...request.status, state: 'Used', usedAt: this.now.toISOString() },
     })
-    await this.#store.write(entry.request)
-    this.tell('used', entry.request)
-    return true
+    const used = await this.#store.use(entry.request, signal)
+    if (used) this.tell('used', entry.request)
+    return used
   }
 
   /** @param reason in words, for the audit. */
@@ -168,18 +177,17 @@ export class Registry implements AsyncDisposable {
     if (isFinished(entry.request)) return
     const { status } = entry.request
     const over = status?.grantedUntil !== undefined && { grantedUntil: this.now.toISOString() }
-    this.#change(entry, { ...entry.request, status: { ...status, state, ...over } }, kind, { reason })
+    const why = state === 'Withdrawn' && { why: reason }
+    this.#change(entry, { ...entry.request, status: { ...status, state, ...why, ...over } }, kind, { reason })
   }
 
-  /** Grants an elevation without asking anybody. */
-  async grant(entry: Entry): Promise<void> {
-    const { request } = entry
-    const granted: ApprovalRequest = {
-      ...request,
-      status: { ...request.status, state: 'Approved', ...windowOf(request.spec, this.now) },
-    }
-    this.#set(entry, granted)
-    await this.#store.write(granted)
+  isOwn({ request }: Entry): boolean {
+    return this.#store.isOwn(request)
+  }
+
+  /** See {@link ApprovalStore.asker}. */
+  asker(uid: number | undefined): Promise<string | undefined> {
+    return this.#store.asker(uid)
   }
 
   tell(kind: EventKind, request: ApprovalRequest, more: Omit<ApprovalEvent, 'kind' | 'request'> = {}): void {
@@ -217,7 +225,12 @@ export class Registry implements AsyncDisposable {
     const { state, grantedUntil } = request.status ?? {}
     if (elevation && grantedUntil !== undefined && state === 'Approved')
       entry.window ??= until(grantedUntil, seconds(elevation.duration) * 1_000, this.clock)
-    if (isFinished(request)) this.#entries.delete(entry.name)
+    if (isFinished(request)) {
+      this.#entries.delete(entry.name)
+      this.#finished.add(entry.name)
+      const [oldest] = this.#finished
+      if (this.#finished.size > maximumFinished && oldest !== undefined) this.#finished.delete(oldest)
+    }
     entry.wake()
   }
 
@@ -232,6 +245,47 @@ export class Registry implements AsyncDisposable {
       .write(request)
       .catch((error: Error) => this.tell('unsaved', request, { reason: error.message }))
     this.tell(kind, request, more)
+  }
+
+  /** What was judged elsewhere is taken as it is. */
+  #stands({ name, request }: Standing): void {
+    const entry = this.#entries.get(name)
+    if (!entry) {
+      if (request) this.#join(request)
+      return
+    }
+    if (!request) {
+      this.end(entry, 'Withdrawn', entry.window ? 'ended' : 'withdrawn', 'it was deleted')
+      return
+    }
+    const before = entry.request
+    const hadWindow = entry.window !== undefined
+    const concerns = entry.awaited || this.#store.isOwn(request)
+    const unheard = !entry.awaited
+    this.#set(entry, request)
+    if (concerns)
+      for (const vote of newVotes(before, request)) {
+        const { user, groups = [], decision, reason } = vote
+        this.tell('decided', request, {
+          by: { user, groups },
+          decision,
+          unheard,
+          ...(reason !== undefined && { reason }),
+        })
+      }
+    // what sessions may do has changed, whoever asked for it
+    if (!hadWindow && entry.window) this.tell('granted', request)
+    const kind = endOf(request, hadWindow)
+    if (kind && (concerns || kind === 'ended')) this.tell(kind, request)
+  }
+
+  /** A request that another process has made, or an earlier one. */
+  #join(request: ApprovalRequest): void {
+    const entry = new Entry(request, this.clock)
+    if (isFinished(request) || this.#finished.has(entry.name)) return
+    if ((entry.window ?? entry.lapses).passed) return
+    this.#entries.set(entry.name, entry)
+    if (entry.window) this.tell('granted', request)
   }
 
   /** Somebody has written to a request's file: it is taken for what it may be, and put right otherwise. */
@@ -294,5 +348,28 @@ export class Registry implements AsyncDisposable {
       .write(entry.request)
       .catch((error: Error) => this.tell('unsaved', entry.request, { reason: error.message }))
     this.tell(tampering ? 'tampering' : 'refused', entry.request, { by, reason })
+  }
+}
+
+function newVotes(before: ApprovalRequest, { status }: ApprovalRequest) {
+  return (status?.approvals ?? []).filter(
+    ({ user, decision }) =>
+      !before.status?.approvals?.some((vote) => vote.user === user && vote.decision === decision),
+  )
+}
+
+/** How it has ended elsewhere; a denial is told as a decision. */
+function endOf({ status }: ApprovalRequest, hadWindow: boolean): EventKind | undefined {
+  switch (status?.state) {
+    case 'Denied':
+      return hadWindow ? 'ended' : undefined
+    case 'Expired':
+      return hadWindow ? 'ended' : 'expired'
+    case 'Withdrawn':
+      return hadWindow ? 'ended' : 'withdrawn'
+    case 'Used':
+      return 'used'
+    default:
+      return undefined
   }
 }

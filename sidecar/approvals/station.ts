@@ -32,6 +32,8 @@ export class ApprovalStation implements AsyncDisposable {
   readonly #registry: Registry
   readonly #holds: Holds
   readonly #elevations: Elevations
+  /** In force. */
+  #snapshot: PolicySnapshot | undefined
 
   /** @throws Error when the store can't be used. */
   static async open(options: StationOptions): Promise<ApprovalStation> {
@@ -59,6 +61,11 @@ export class ApprovalStation implements AsyncDisposable {
     return this.#holds.hold(session, held, agentUser)
   }
 
+  /** Who asks, as approvers are named: see {@link ApprovalStore.asker}. @param uid of its process. */
+  asker(uid: number | undefined): Promise<string | undefined> {
+    return this.#registry.asker(uid)
+  }
+
   requestAccess(
     subject: Subject,
     ask: AccessAsk,
@@ -83,6 +90,7 @@ export class ApprovalStation implements AsyncDisposable {
   }
 
   policyChanged(snapshot: PolicySnapshot): void {
+    this.#snapshot = snapshot
     this.#elevations.policyChanged(snapshot)
     this.#registry.wakeAll()
   }
@@ -105,6 +113,8 @@ export class ApprovalStation implements AsyncDisposable {
     if (event.kind === 'decided' && event.decision === 'Denied' && event.unheard && event.request)
       this.#holds.decided(event.request, bindingOfRequest(event.request))
     if (event.kind !== 'granted' && event.kind !== 'ended') return
+    // granted elsewhere, by a policy that may be another by now
+    if (event.kind === 'granted' && this.#snapshot) this.#elevations.policyChanged(this.#snapshot)
     elevationsChanged?.()
     // what is held may need nobody's approval now
     this.#registry.wakeAll()

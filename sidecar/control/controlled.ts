@@ -1,8 +1,12 @@
 /** The enforcer of an agent's pod: it gets its configuration from the operator, and keeps it in memory only. */
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { ProtectedResource } from '@firebreak/crds'
 import type { QualifiedName } from '@firebreak/policy'
 import { type DeltaDiscoveryResponse, places, typeUrls } from '@firebreak/xds'
+import { type OpenApi, openApi } from '../api/open.ts'
+import { ClusterStore } from '../approvals/cluster-store.ts'
+import { asksPeople, openApprovals } from '../approvals/open.ts'
 import type { AuditTarget } from '../audit/target.ts'
 import { Containment, type ContainmentOptions } from '../containment/containment.ts'
 import { type AuditEvent, auditEvents, endSessions, openAudit, openListener, protocols } from '../guarding.ts'
@@ -14,13 +18,15 @@ import { emptyConfiguration, type ReceivedConfiguration, readConfiguration } fro
 import { writeEnvoyConfiguration } from './envoy-configuration.ts'
 import { Readiness } from './readiness.ts'
 import { Relay } from './relay.ts'
-import { type ControlAddress, keepStream, type Subscriber } from './stream.ts'
+import { type Connection, type ControlAddress, keepStream, type Subscriber } from './stream.ts'
 
 export interface ControlledOptions {
   readonly control: ControlAddress
   /** Where this pod's Envoy finds its sockets; nobody else may get at it. */
   readonly runDirectory: string
   readonly readyPort: number
+  /** Where agents ask the sidecar itself. */
+  readonly api: Address
   /** By the name of the resource. */
   readonly listen: ReadonlyMap<string, Address>
   /** Of this pod. */
@@ -43,9 +49,14 @@ export type ControlledEvent =
   | { readonly kind: 'removed' }
   | { readonly kind: 'listening'; readonly resource: string; readonly address: Address }
   | { readonly kind: 'unsupported'; readonly resource: string; readonly type: string }
+  /** Agents may ask the sidecar itself, here. */
+  | { readonly kind: 'api'; readonly address: Address }
+  | { readonly kind: 'apiFailed'; readonly message: string }
   | AuditEvent
 
-const nobodyToAsk = 'approvals are not available in this cluster yet'
+const notToldYet = 'the operator has not told yet what waits for approval'
+/** So long a configuration waits for that. In milliseconds. */
+const toldWithin = 5_000
 
 export class ControlledSidecar implements AsyncDisposable, Subscriber {
   readonly #options: ControlledOptions
@@ -58,13 +69,16 @@ export class ControlledSidecar implements AsyncDisposable, Subscriber {
   #streaming: Promise<void> | undefined
   #containment: Containment | undefined
   #inForce: ReceivedConfiguration | undefined
+  #connection: Connection | undefined
+  #requests: ClusterStore | undefined
+  #api: OpenApi | undefined
 
   /** @throws Error in words, when a port is taken or the run directory can't be written to. */
   static async start(options: ControlledOptions): Promise<ControlledSidecar> {
     const { runDirectory, readyPort, pod, onEvent } = options
     const audit = await openAudit(options.audit, auditEvents(onEvent))
     const runtime = new Runtime(emptyConfiguration(), audit)
-    runtime.approvalsProblem = nobodyToAsk
+    runtime.approvalsProblem = notToldYet
     const relay = await Relay.open(join(runDirectory, places.configurationSocket))
     const sidecar = new ControlledSidecar(options, runtime, relay)
     try {
@@ -83,7 +97,10 @@ export class ControlledSidecar implements AsyncDisposable, Subscriber {
       options.control,
       sidecar,
       {
-        connected: () => onEvent({ kind: 'connected' }),
+        connected: (connection) => {
+          sidecar.#connected(connection)
+          onEvent({ kind: 'connected' })
+        },
         lost: (reason) => onEvent({ kind: 'lost', reason }),
       },
       sidecar.#ending.signal,
@@ -96,6 +113,11 @@ export class ControlledSidecar implements AsyncDisposable, Subscriber {
     this.#runtime = runtime
     this.#relay = relay
     this.#ticking = setInterval(() => runtime.tick(), 1_000).unref()
+  }
+
+  #connected(connection: Connection): void {
+    this.#connection = connection
+    this.#requests?.connected(connection)
   }
 
   subscriptions(): ReadonlyMap<string, ReadonlyMap<string, string>> {
@@ -133,7 +155,11 @@ export class ControlledSidecar implements AsyncDisposable, Subscriber {
     clearInterval(this.#ticking)
     this.#ending.abort()
     await this.#streaming
+    this.#runtime.approvals?.stop()
+    await this.#api?.server.close()
     await endSessions(this.#runtime, [...this.#listeners.values()])
+    await this.#runtime.approvals?.[Symbol.asyncDispose]()
+    await this.#requests?.[Symbol.asyncDispose]()
     await this.#containment?.[Symbol.asyncDispose]()
     await this.#relay[Symbol.asyncDispose]()
     await this.#readiness?.[Symbol.asyncDispose]()
@@ -155,6 +181,8 @@ export class ControlledSidecar implements AsyncDisposable, Subscriber {
     const before = this.#runtime.configuration
     this.#runtime.apply(configuration)
     try {
+      await this.#openApprovals()
+      await this.#openApi(name)
       for (const resource of configuration.manifests.resources) await this.#listenFor(resource, name)
       this.#containment ??= await Containment.open({
         runtime: this.#runtime,
@@ -174,6 +202,31 @@ export class ControlledSidecar implements AsyncDisposable, Subscriber {
     })
     this.#options.onEvent({ kind: 'applied', revision })
     return undefined
+  }
+
+  /** Once a policy asks people. */
+  async #openApprovals(): Promise<void> {
+    const runtime = this.#runtime
+    if (this.#requests || !asksPeople(runtime.configuration)) return
+    const requests = new ClusterStore(this.#options.pod.name)
+    this.#requests = requests
+    if (this.#connection) requests.connected(this.#connection)
+    const opened = openApprovals(runtime, { store: requests }).catch((error: unknown) => {
+      runtime.approvalsProblem = inWords(error)
+    })
+    await Promise.race([opened, delay(toldWithin, undefined, { ref: false })])
+  }
+
+  /** Before the agent starts: nobody else in the pod is to answer there. What can't be opened is tried again with the next configuration. */
+  async #openApi(identity: string): Promise<void> {
+    if (this.#api) return
+    const { api, onEvent } = this.#options
+    try {
+      this.#api = await openApi(this.#runtime, (listen) => listen(api), identity)
+      onEvent({ kind: 'api', address: this.#api.address })
+    } catch (error) {
+      onEvent({ kind: 'apiFailed', message: inWords(error) })
+    }
   }
 
   #remove(): void {

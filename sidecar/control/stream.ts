@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises'
 import { setTimeout as delay } from 'node:timers/promises'
 import { create, type MessageInitShape } from '@bufbuild/protobuf'
-import { Code, ConnectError, createClient } from '@connectrpc/connect'
+import { Code, ConnectError, createClient, type Transport } from '@connectrpc/connect'
 import { createGrpcTransport, Http2SessionManager } from '@connectrpc/connect-node'
 import {
   AggregatedDiscoveryService,
@@ -31,8 +31,17 @@ export interface Subscriber {
   receive(response: DeltaDiscoveryResponse, answer: (refusal: string | undefined) => void): Promise<void>
 }
 
+/** The way to the operator while a stream is open: whatever else is asked goes the same way. */
+export interface Connection {
+  readonly transport: Transport
+  /** They prove this pod. */
+  readonly headers: Readonly<Record<string, string>>
+  /** Aborted when it is lost. */
+  readonly signal: AbortSignal
+}
+
 export interface ControlStreamEvents {
-  readonly connected: () => void
+  readonly connected: (connection: Connection) => void
   /** It tries again. */
   readonly lost: (reason: string) => void
 }
@@ -53,9 +62,9 @@ export async function keepStream(
   let backoff = firstBackoff
   while (!signal.aborted) {
     try {
-      await openStream(address, subscriber, signal, () => {
+      await openStream(address, subscriber, signal, (connection) => {
         backoff = firstBackoff
-        events.connected()
+        events.connected(connection)
       })
       if (!signal.aborted) events.lost('the operator ended it')
     } catch (error) {
@@ -70,13 +79,15 @@ async function openStream(
   { control, ca, tokenFile }: ControlAddress,
   subscriber: Subscriber,
   signal: AbortSignal,
-  onAnswered: () => void,
+  onAnswered: (connection: Connection) => void,
 ): Promise<void> {
   const token = (await readFile(tokenFile, 'utf8')).trim()
   const baseUrl = `https://${control}`
   // each time a new connection: the name may stand for another replica now
   const session = new Http2SessionManager(baseUrl, ping, { ca, minVersion: 'TLSv1.3' })
   const requests = new Requests<DeltaDiscoveryRequest>()
+  const lost = new AbortController()
+  const headers = { authorization: `Bearer ${token}` }
   try {
     const transport = createGrpcTransport({
       baseUrl,
@@ -86,14 +97,14 @@ async function openStream(
     })
     const responses = createClient(AggregatedDiscoveryService, transport).deltaAggregatedResources(requests, {
       signal,
-      headers: { authorization: `Bearer ${token}`, [connectedAtHeader]: String(Date.now()) },
+      headers: { ...headers, [connectedAtHeader]: String(Date.now()) },
     })
     for (const [typeUrl, versions] of subscriber.subscriptions())
       requests.send(request({ typeUrl, initialResourceVersions: Object.fromEntries(versions) }))
     let answered = false
     const latest = new Map<string, string>()
     for await (const response of responses) {
-      if (!answered) onAnswered()
+      if (!answered) onAnswered({ transport, headers, signal: lost.signal })
       answered = true
       const { typeUrl, nonce: responseNonce } = response
       latest.set(typeUrl, responseNonce)
@@ -111,6 +122,7 @@ async function openStream(
       })
     }
   } finally {
+    lost.abort()
     requests.end()
     session.abort()
   }

@@ -10,7 +10,6 @@ import {
 } from '@firebreak/policy'
 import { elevate } from '../approvals/elevate.ts'
 import { type GrantedElevation, remainingInWords } from '../approvals/elevations.ts'
-import { agentUser } from '../approvals/system-users.ts'
 import type { SessionIdentity } from '../audit/audit.ts'
 import type { SessionEnd } from '../audit/lines.ts'
 import { newReference } from '../audit/reference.ts'
@@ -177,7 +176,7 @@ export class LiveSession implements GuardedSession {
       }
     // who waits for people is not idle
     this.#held++
-    const outcome = await approvals.hold(this, held, await agentUser(this.#clientUser()))
+    const outcome = await approvals.hold(this, held, await approvals.asker(this.#clientUser()))
     this.#held--
     this.#idle.restart()
     return outcome

@@ -1,9 +1,11 @@
 /** What the manifests in force say of a chain. Pure. */
 import type { AgentIdentity } from '@firebreak/crds'
 import { type QualifiedName, seconds } from '@firebreak/policy'
-import type { Configuration } from '../configuration/configuration.ts'
+import type { Configuration as WholeConfiguration } from '../configuration/configuration.ts'
 import { nameOf } from '../decide/live-session.ts'
 import type { Holder } from './narrow.ts'
+
+type Configuration = Pick<WholeConfiguration, 'manifests'>
 
 /** Why identities can't stand in a chain in this order. `beyond`: somebody delegates who may not, or not so far, or not to that one. */
 export interface Objection {

@@ -102,6 +102,22 @@ export class Memory implements ApprovalStore {
     this.#listener = listener
   }
 
+  isOwn(): boolean {
+    return true
+  }
+
+  async asker(): Promise<undefined> {}
+
+  async add(request: ApprovalRequest): Promise<ApprovalRequest> {
+    await this.write(request)
+    return request
+  }
+
+  async use(request: ApprovalRequest): Promise<boolean> {
+    await this.write(request)
+    return true
+  }
+
   async write(request: ApprovalRequest): Promise<void> {
     this.requests.set(request.metadata.name, request)
   }

@@ -1,0 +1,342 @@
+/** An API server, replicas of the operator, the shop, and sidecars of agents' pods that guard it: for what people decide in a cluster. */
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import type { AddressInfo } from 'node:net'
+import { connect as connectTo, createServer, type Server, type Socket } from 'node:net'
+import type { ApprovalRequest } from '@firebreak/crds'
+import type pg from 'pg'
+import type { ControlPlane, User } from '../e2e/index.ts'
+import { ReplicaProcess, type ReplicaSettings } from '../operator/testdata/replica-process.ts'
+import { type ApiServer, startApiServer } from './api-server.ts'
+import { type Eventually, eventuallyWith } from './eventually.ts'
+import { Shop } from './shop.ts'
+import { SidecarProcess } from './sidecar-process.ts'
+
+export const namespace = 'agents'
+
+const manifests = (address: string, password: string): string => `apiVersion: v1
+kind: Secret
+metadata: {name: shop-agent, namespace: agents}
+stringData: {username: postgres, password: "${password}"}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: bot, namespace: agents}
+---
+apiVersion: firebreak.dev/v1alpha1
+kind: ProtectedResource
+metadata: {name: shop, namespace: agents}
+spec:
+  type: postgresql
+  address: ${address}
+  database: shop
+  tls: {mode: disable}
+  roles:
+    - {name: agent, credential: {secret: {name: shop-agent}}}
+---
+apiVersion: firebreak.dev/v1alpha1
+kind: AgentIdentity
+metadata: {name: support-bot, namespace: agents}
+spec:
+  workload: {podSelector: {matchLabels: {app: support-bot}}}
+  groups: [bots]
+  delegation: {maxDepth: 1, to: [helper]}
+  access: [{resource: shop, roles: [agent]}]
+---
+apiVersion: firebreak.dev/v1alpha1
+kind: AgentIdentity
+metadata: {name: helper, namespace: agents}
+spec:
+  workload: {podSelector: {matchLabels: {app: helper}}}
+  access: [{resource: shop, roles: [agent]}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: approver, namespace: agents}
+rules:
+  - {apiGroups: [firebreak.dev], resources: [approvalrequests], verbs: [get, list, watch, update, patch, approve]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: writer, namespace: agents}
+rules:
+  - apiGroups: [firebreak.dev]
+    resources: [approvalrequests, approvalrequests/status]
+    verbs: [get, list, watch, create, update, patch, delete]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: approvers, namespace: agents}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: approver}
+subjects:
+  - {kind: User, name: alice}
+  - {kind: User, name: bob}
+  - {kind: User, name: carol}
+  - {kind: User, name: support-bot}
+  - {kind: User, name: outsider}
+  - {kind: ServiceAccount, name: bot, namespace: agents}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: writers, namespace: agents}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: writer}
+subjects:
+  - {kind: User, name: mallory}
+---
+${policy()}`
+
+/** @param spec of the rule that asks about deletes. */
+export function policy(approval = '{groups: [dba], expiresAfter: 5m}'): string {
+  return `apiVersion: firebreak.dev/v1alpha1
+kind: GuardrailPolicy
+metadata: {name: guard, namespace: agents}
+spec:
+  rules:
+    - {name: most, match: {actions: ["sql:select", "sql:insert", "sql:update", "sql:delete", "sql:drop"]}, effect: allow}
+    - name: deletes-need-a-person
+      match: {actions: ["sql:delete"]}
+      effect: requireApproval
+      approval: ${approval}
+    - name: drops-need-two
+      match: {actions: ["sql:drop"]}
+      effect: requireApproval
+      approval: {groups: [dba, security], quorum: 2, whileWaiting: fail, expiresAfter: 5m}
+  elevations:
+    - {name: cleanup, actions: ["sql:truncate"], objects: [public.carts], maxDuration: 1h, approval: {groups: [dba]}}
+    - {name: emergency, actions: ["sql:truncate"], maxDuration: 10m, breakGlass: true}
+`
+}
+
+/** In front of the replicas, as a Service is: a connection goes to one that is there. */
+class Service implements AsyncDisposable {
+  readonly #server: Server
+  readonly #sockets = new Set<Socket>()
+  readonly replicas = new Map<string, ReplicaProcess>()
+
+  static async open(): Promise<Service> {
+    const service = new Service()
+    service.#server.listen(0, '127.0.0.1')
+    await once(service.#server, 'listening')
+    return service
+  }
+
+  private constructor() {
+    this.#server = createServer((socket) => {
+      const [replica] = [...this.replicas.values()]
+      if (!replica) {
+        socket.destroy()
+        return
+      }
+      const upstream = connectTo(replica.controlPort, '127.0.0.1')
+      for (const [one, other] of [
+        [socket, upstream],
+        [upstream, socket],
+      ] as const) {
+        this.#sockets.add(one)
+        one
+          .on('error', () => {})
+          .on('close', () => {
+            this.#sockets.delete(one)
+            other.destroy()
+          })
+        one.pipe(other)
+      }
+    })
+  }
+
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const closed = once(this.#server, 'close')
+    this.#server.close()
+    for (const socket of this.#sockets) socket.destroy()
+    await closed
+  }
+}
+
+export class ApprovalCluster implements AsyncDisposable {
+  readonly api: ApiServer
+  readonly shop: Shop
+  readonly users = new Map<string, User>()
+  readonly eventually: Eventually
+  readonly #stack: AsyncDisposableStack
+  readonly #service: Service
+  readonly #operatorUser: User
+  #controlCa = ''
+  #log = ''
+
+  /** @param replicas how many; more can be started. */
+  static async start(replicas = 2): Promise<ApprovalCluster> {
+    await using stack = new AsyncDisposableStack()
+    const api = stack.use(await startApiServer(['namespace', 'serviceaccount', 'garbagecollector']))
+    const shop = stack.use(await Shop.start())
+    await shop.create('shop')
+    await api.cluster.kubectl.run(['create', 'namespace', 'firebreak-system'])
+    await api.cluster.kubectl.run(['create', 'namespace', namespace])
+    const operatorUser = await api.cluster.user({ name: 'firebreak-operator', groups: ['system:masters'] })
+    const service = stack.use(await Service.open())
+    const cluster = new ApprovalCluster(stack.move(), api, shop, service, operatorUser)
+    try {
+      for (const [name, groups] of Object.entries({
+        alice: ['dba'],
+        bob: ['dba'],
+        carol: ['security'],
+        mallory: ['dba'],
+        outsider: ['staff'],
+        'support-bot': ['dba'],
+      }))
+        cluster.users.set(name, await api.cluster.user({ name, groups }))
+      for (let index = 1; index <= replicas; index++) await cluster.startReplica(`replica-${index}`)
+      await cluster.apply(manifests(`${shop.postgres.host}:${shop.postgres.port}`, shop.postgres.password))
+      await cluster.eventually(
+        () => cluster.kubectl('get', 'namespace', namespace, '-o', 'jsonpath={.metadata.labels}'),
+        /firebreak.dev\/agents/,
+      )
+      return cluster
+    } catch (error) {
+      await cluster[Symbol.asyncDispose]()
+      throw error
+    }
+  }
+
+  private constructor(
+    stack: AsyncDisposableStack,
+    api: ApiServer,
+    shop: Shop,
+    service: Service,
+    operatorUser: User,
+  ) {
+    this.#stack = stack
+    this.api = api
+    this.shop = shop
+    this.#service = service
+    this.#operatorUser = operatorUser
+    this.eventually = eventuallyWith(
+      () => this.#log + [...this.replicas.values()].map(({ log }) => log).join('\n'),
+    )
+  }
+
+  get cluster(): ControlPlane {
+    return this.api.cluster
+  }
+
+  /** By name; those that serve. The first is the one that sidecars come to. */
+  get replicas(): ReadonlyMap<string, ReplicaProcess> {
+    return this.#service.replicas
+  }
+
+  async startReplica(replica: string, more: Pick<ReplicaSettings, 'notify'> = {}): Promise<ReplicaProcess> {
+    const { kubeconfig, name: user } = this.#operatorUser
+    const started = this.#stack.use(
+      await ReplicaProcess.start({ kubeconfig, user, replica, controlPort: 0, ...more }),
+    )
+    this.#service.replicas.set(replica, started)
+    this.#controlCa = started.controlCa
+    return started
+  }
+
+  async killReplica(name: string): Promise<void> {
+    const replica = this.#service.replicas.get(name)
+    assert.ok(replica, `there is no replica ${name}`)
+    this.#service.replicas.delete(name)
+    await replica.end('SIGKILL')
+    this.#log += replica.log
+  }
+
+  /** Makes a pod of an agent and starts its sidecar. @returns once its configuration is in force. */
+  async startPod(name: string, app = 'support-bot'): Promise<SidecarProcess> {
+    const pod = {
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name, namespace, labels: { app } },
+      spec: { serviceAccountName: 'bot', containers: [{ name: 'agent', image: 'x' }] },
+    }
+    await this.apply(JSON.stringify(pod))
+    return await this.startSidecar(name)
+  }
+
+  /** The sidecar of a pod that is there, again. */
+  async startSidecar(name: string): Promise<SidecarProcess> {
+    const uid = await this.kubectl('get', 'pod', name, '-n', namespace, '-o', 'jsonpath={.metadata.uid}')
+    const token = await this.kubectl(
+      ...['create', 'token', 'bot', '-n', namespace, '--audience=firebreak-control'],
+      ...['--bound-object-kind=Pod', `--bound-object-name=${name}`, `--bound-object-uid=${uid}`],
+    )
+    const sidecar = this.#stack.use(
+      await SidecarProcess.start({
+        control: `127.0.0.1:${this.#service.port}`,
+        ca: this.#controlCa,
+        token: token.trim(),
+        pod: { namespace, name, uid },
+        listen: ['shop'],
+      }),
+    )
+    await this.eventually(() => sidecar.log, /is in force/)
+    return sidecar
+  }
+
+  async connect(sidecar: SidecarProcess): Promise<pg.Client> {
+    return await this.shop.connect({ host: '127.0.0.1', port: sidecar.ports.get('shop') ?? 0 }, 'shop')
+  }
+
+  kubectl(...words: string[]): Promise<string> {
+    return this.cluster.kubectl.run(words)
+  }
+
+  async apply(text: string): Promise<void> {
+    await this.cluster.kubectl.run(['apply', '-f', '-'], { input: text })
+  }
+
+  /** What kubectl says to somebody. */
+  async as(
+    user: string,
+    words: readonly string[],
+    input?: string,
+  ): Promise<{ status: number; said: string }> {
+    const kubectl = this.users.get(user)?.kubectl
+    assert.ok(kubectl, `there is no user ${user}`)
+    const { status, stdout, stderr } = await kubectl.attempt(
+      ['-n', namespace, ...words],
+      ...(input === undefined ? [] : [{ input }]),
+    )
+    return { status: status ?? -1, said: stdout + stderr }
+  }
+
+  decide(
+    user: string,
+    name: string,
+    decision: string,
+    reason = 'because',
+  ): Promise<{ status: number; said: string }> {
+    const patch = JSON.stringify({ spec: { decision, reason } })
+    return this.as(user, ['patch', 'approval', name, '--type=merge', '-p', patch])
+  }
+
+  async requests(): Promise<ApprovalRequest[]> {
+    const text = await this.kubectl('get', 'approvals', '-n', namespace, '-o', 'json')
+    return (JSON.parse(text) as { items: ApprovalRequest[] }).items
+  }
+
+  async request(name: string): Promise<ApprovalRequest> {
+    return JSON.parse(
+      await this.kubectl('get', 'approval', name, '-n', namespace, '-o', 'json'),
+    ) as ApprovalRequest
+  }
+
+  /** The name of the request for a command, once it is there. */
+  async askedFor(text: string): Promise<string> {
+    let name = ''
+    await this.eventually(async () => {
+      const found = (await this.requests()).filter(({ spec }) => spec.command?.text === text)
+      name = found.at(-1)?.metadata.name ?? ''
+      return name
+    }, /./)
+    return name
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#stack.disposeAsync()
+  }
+}
