@@ -74,6 +74,7 @@ export async function startFirebreak(server: Address): Promise<Firebreak> {
     [
       // as in the first line of the program
       '--max-semi-space-size=2',
+      '--liftoff-only',
       main,
       'run',
       '--config',
