@@ -1,6 +1,7 @@
 /** The aggregated discovery service, in both of its forms, for whoever has resources to give. */
-import type { ConnectRouter, HandlerContext } from '@connectrpc/connect'
+import type { HandlerContext } from '@connectrpc/connect'
 import { AggregatedDiscoveryService } from './generated/envoy/service/discovery/v3/ads_pb.js'
+import type { Routes } from './grpc.ts'
 import { type Resources, typeUrls } from './resources.ts'
 import {
   DeltaSubscription,
@@ -31,7 +32,7 @@ export type Admit = (context: HandlerContext) => Promise<Peer>
 /** Of the types that there are; a client that asks for others is told nothing. */
 const order: readonly string[] = Object.values(typeUrls)
 
-export function discoveryService(admit: Admit): (router: ConnectRouter) => void {
+export function discoveryService(admit: Admit): Routes {
   return (router) => {
     router.service(AggregatedDiscoveryService, {
       streamAggregatedResources: (requests, context) =>

@@ -1,10 +1,10 @@
 /** The service by which sidecars have people asked. */
 import { create } from '@bufbuild/protobuf'
-import { Code, ConnectError, type ConnectRouter, type HandlerContext } from '@connectrpc/connect'
+import { Code, ConnectError, type HandlerContext } from '@connectrpc/connect'
 import type { ApprovalRequest } from '@firebreak/crds'
 import { parseRequest } from '@firebreak/sidecar/approvals/request-file.ts'
 import { isFinished } from '@firebreak/sidecar/approvals/store.ts'
-import { Approvals, type FollowResponse, FollowResponseSchema, Wake } from '@firebreak/xds'
+import { Approvals, type FollowResponse, FollowResponseSchema, type Routes, Wake } from '@firebreak/xds'
 import type { ProvenPod } from '../xds/authenticate.ts'
 import type { ApprovalFeed } from './feed.ts'
 import type { ApprovalRequests } from './requests.ts'
@@ -22,7 +22,7 @@ export function approvalsService(
   admit: (context: HandlerContext) => Promise<Caller>,
   requests: ApprovalRequests,
   feed: ApprovalFeed,
-): (router: ConnectRouter) => void {
+): Routes {
   const called = async <T>(context: HandlerContext, answer: (pod: ProvenPod) => Promise<T>): Promise<T> => {
     using caller = await admit(context)
     return await answer(caller.pod).catch((error: unknown) => {

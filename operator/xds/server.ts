@@ -2,8 +2,7 @@
 import { createSecureServer, type Http2SecureServer, type ServerHttp2Session } from 'node:http2'
 import type { AddressInfo } from 'node:net'
 import { Code, ConnectError, type HandlerContext } from '@connectrpc/connect'
-import { connectNodeAdapter } from '@connectrpc/connect-node'
-import { connectedAtHeader, discoveryService, type Peer } from '@firebreak/xds'
+import { connectedAtHeader, discoveryService, grpcStreams, type Peer } from '@firebreak/xds'
 import { ApprovalFeed } from '../approvals/feed.ts'
 import type { ApprovalRequests } from '../approvals/requests.ts'
 import { approvalsService, type Caller } from '../approvals/service.ts'
@@ -14,8 +13,6 @@ import type { AcknowledgementLedger } from './acknowledgements.ts'
 import { isAlive, type ProvenPod, provePod } from './authenticate.ts'
 import type { AgentSnapshots } from './snapshots.ts'
 
-/** Requests name resources and versions. */
-const largestRequest = 1024 * 1024
 /** A connection without a stream is closed after that long. In milliseconds. */
 const idleFor = 10_000
 /** Node's timers take no more. */
@@ -71,18 +68,12 @@ export class ControlServer implements AsyncDisposable {
       context.approvals,
       new ApprovalFeed(context.world),
     )
-    const adapter = connectNodeAdapter({
-      routes: (router) => {
-        discovery(router)
-        approvals(router)
-      },
-      connect: false,
-      grpcWeb: false,
-      readMaxBytes: largestRequest,
-      // the same for thousands at once: what it would save on the wire it would cost in time until all have it
-      acceptCompression: [],
+    const streams = grpcStreams((router) => {
+      discovery(router)
+      approvals(router)
     })
-    this.#server = createSecureServer({ cert: certificate, key, minVersion: 'TLSv1.3' }, adapter)
+    // nothing is compressed: the same goes to thousands at once, and what it would save on the wire it would cost in time
+    this.#server = createSecureServer({ cert: certificate, key, minVersion: 'TLSv1.3' }).on('stream', streams)
     this.#server.on('session', (session) => this.#keep(session))
     context.world.pods.onChange((_key, now, before) => {
       const uid = now?.metadata.uid ?? before?.metadata.uid ?? ''

@@ -2,10 +2,10 @@
 import { once } from 'node:events'
 import { chmod, rm } from 'node:fs/promises'
 import { createServer, type Http2Server, type ServerHttp2Session } from 'node:http2'
-import { connectNodeAdapter } from '@connectrpc/connect-node'
 import {
   type DeltaDiscoveryResponse,
   discoveryService,
+  grpcStreams,
   type Peer,
   type Resources,
   typeUrls,
@@ -46,10 +46,8 @@ export class Relay implements AsyncDisposable {
   }
 
   private constructor() {
-    const routes = discoveryService(async () => this.#peer())
-    this.#server = createServer(
-      connectNodeAdapter({ routes, connect: false, grpcWeb: false, acceptCompression: [] }),
-    )
+    this.#server = createServer()
+    this.#server.on('stream', grpcStreams(discoveryService(async () => this.#peer())))
     this.#server.on('session', (session) => {
       this.#sessions.add(session)
       session.on('close', () => this.#sessions.delete(session)).on('error', () => {})
