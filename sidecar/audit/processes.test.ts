@@ -1,6 +1,6 @@
 /** The audit trail of real processes, on real files and pipes. */
 import assert from 'node:assert/strict'
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
 import {
   closeSync,
@@ -19,94 +19,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
-
-const program = fileURLToPath(new URL('testdata/numbered-lines.ts', import.meta.url))
-
-interface Options {
-  /** `-` is standard output. */
-  readonly path: string
-  readonly onFailure?: 'block' | 'spool'
-  readonly first?: number
-  /** Files can't grow beyond: RLIMIT_FSIZE, in units of 512 bytes. */
-  readonly fileLimit?: number
-}
-
-/** A process that writes numbered lines. */
-class Writing {
-  readonly child: ChildProcess
-  messages = ''
-
-  constructor({ path, onFailure = 'block', first = 1, fileLimit }: Options) {
-    const words = [program, path, onFailure, String(first)]
-    const stdio = ['ignore', path === '-' ? 'pipe' : 'ignore', 'pipe'] as const
-    this.child =
-      fileLimit === undefined
-        ? spawn(process.execPath, words, { stdio: [...stdio] })
-        : spawn('sh', ['-c', `ulimit -S -f ${fileLimit}; exec "$@"`, 'sh', process.execPath, ...words], {
-            stdio: [...stdio],
-          })
-    this.child.stderr?.setEncoding('utf8').on('data', (text: string) => (this.messages += text))
-  }
-
-  /** How many lines it has made by now. */
-  get made(): number {
-    return Number([...this.messages.matchAll(/^at (\d+) /gm)].at(-1)?.[1] ?? 0)
-  }
-
-  async until(seen: (writing: this) => boolean): Promise<void> {
-    for (let turn = 0; !seen(this); turn++) {
-      assert.ok(turn < 1_000 && this.child.exitCode === null, `it never came: ${this.messages.slice(-500)}`)
-      await delay(10)
-    }
-  }
-
-  async says(text: string): Promise<void> {
-    await this.until(({ messages }) => messages.includes(text))
-  }
-
-  /** It makes no more lines. */
-  async standsStill(): Promise<number> {
-    await delay(300)
-    const { made } = this
-    await delay(300)
-    assert.equal(this.made, made, 'sessions wait')
-    return made
-  }
-
-  async kill(): Promise<void> {
-    this.child.kill('SIGKILL')
-    await once(this.child, 'exit')
-  }
-
-  /** Ends it by SIGTERM. @returns how many lines it has made, and how many of them it says are lost. */
-  async stop(): Promise<{ made: number; lost: number }> {
-    const exit = once(this.child, 'exit')
-    this.child.kill('SIGTERM')
-    const [code] = await exit
-    assert.equal(code, 0, this.messages.slice(-500))
-    const [, made, lost] = /^end (\d+) (\d+)$/m.exec(this.messages) ?? []
-    return { made: Number(made), lost: Number(lost) }
-  }
-}
-
-function numbersIn(...texts: readonly string[]): number[] {
-  const text = texts.join('')
-  assert.ok(text === '' || text.endsWith('\n'), 'whole lines only')
-  return text
-    .split('\n')
-    .slice(0, -1)
-    .map((line) => JSON.parse(line) as { event?: string; revision: string })
-    .filter(({ event }) => event !== 'audit.start' && event !== 'audit.end')
-    .map(({ revision }) => Number(revision))
-}
-
-/** One line for each number, in order. */
-function assertLines(numbers: readonly number[], from: number, to: number): void {
-  const wrong = numbers.findIndex((number, index) => number !== from + index)
-  assert.equal(wrong, -1, `line ${wrong} is ${numbers.slice(Math.max(0, wrong - 2), wrong + 3).join(', ')}`)
-  assert.equal(numbers.length, to - from + 1)
-}
+import { assertLines, numbersIn, Writing, type WritingOptions } from './testdata/writing.ts'
+import { inOrderOfTime, verifyTrail } from './verify.ts'
 
 /** Keeps what a process writes until it is asked for. */
 function unread(output: Readable | null): Readable {
@@ -129,7 +43,7 @@ describe('audit trail of a process', function () {
     rmSync(directory, { recursive: true })
   })
 
-  function write(options: Partial<Options> = {}): Writing {
+  function write(options: Partial<WritingOptions> = {}): Writing {
     const writing = new Writing({ path, ...options })
     started.push(writing)
     return writing
@@ -187,6 +101,60 @@ describe('audit trail of a process', function () {
     }
     const { made } = await writing.stop()
     assertLines(numbersIn(...[0, 1, 2].map((index) => contents(`${path}.${index}`)), contents()), 1, made)
+  })
+
+  it('is put aside when it is large enough, and so many of them are kept', async () => {
+    const writing = write({
+      path: JSON.stringify([{ kind: 'file', path, rotation: { bytes: 20_000, keep: 3 } }]),
+    })
+    await writing.until(() => existsSync(`${path}.3`))
+    const before = writing.made
+    await writing.until(({ made }) => made > before + 500)
+    const { made } = await writing.stop()
+    const files = [3, 2, 1].map((number) => `${path}.${number}`)
+    const numbers = numbersIn(...files.map(contents), contents())
+    assertLines(numbers, numbers[0] ?? 0, made)
+    for (const file of files) assert.ok(statSync(file).size >= 20_000)
+    assert.equal(existsSync(`${path}.4`), false)
+    assert.deepEqual((await verifyTrail(await inOrderOfTime([path, ...files]))).problems, [])
+  })
+
+  it('is put aside when it is old enough', async () => {
+    const writing = write({
+      path: JSON.stringify([{ kind: 'file', path, rotation: { milliseconds: 300, keep: 100 } }]),
+    })
+    await writing.until(() => existsSync(`${path}.2`))
+    const { made } = await writing.stop()
+    const files = [...Array(100).keys()].map((index) => `${path}.${100 - index}`).filter(existsSync)
+    assert.ok(files.length < 50)
+    assertLines(numbersIn(...files.map(contents), contents()), 1, made)
+  })
+
+  it('is one chain over runs, SIGKILL and rotation, and anything cut off shows', async () => {
+    const target = JSON.stringify([{ kind: 'file', path, rotation: { bytes: 200_000, keep: 9 } }])
+    for (const [first, kill] of [
+      [1, true],
+      [1_000_001, false],
+      [2_000_001, true],
+      [3_000_001, false],
+    ] as const) {
+      const writing = write({ path: target, first })
+      await writing.until(({ made }) => made > first + 300)
+      if (kill) await writing.kill()
+      else await writing.stop()
+    }
+    const files = [9, 8, 7, 6, 5, 4, 3, 2, 1].map((number) => `${path}.${number}`).filter(existsSync)
+    assert.ok(files.length > 0)
+    const whole = await verifyTrail(await inOrderOfTime([path, ...files]))
+    assert.deepEqual(whole.problems, [])
+    assert.deepEqual(
+      whole.chains.map(({ ended }) => ended),
+      [false, true, false, true],
+    )
+    const [newest = ''] = files.slice(-1)
+    const lines = contents(newest).split('\n')
+    writeFileSync(newest, lines.toSpliced(Math.floor(lines.length / 2), 1).join('\n'))
+    assert.notEqual((await verifyTrail(await inOrderOfTime([path, ...files]))).problems.length, 0)
   })
 
   it('goes on at the beginning after copytruncate', async () => {

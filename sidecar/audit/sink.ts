@@ -25,6 +25,8 @@ export interface Sink {
    * @throws the system's error, when it has taken nothing.
    */
   write(lines: Buffer, from: number): Promise<number>
+  /** Whether room comes by itself: at the end a failure is not the last word. */
+  readonly drains?: true
   close(): void
 }
 

@@ -148,8 +148,10 @@ export class AuditWriter {
   async #work(): Promise<void> {
     let failed = false
     while (this.#hasDueLines() && this.#state !== 'closed') {
-      if (failed && this.#state === 'closing') break
-      if (failed) await this.#keepUntil(performance.now() + retryAfter)
+      const closing = this.#state === 'closing'
+      if (failed && closing && !this.#sink.drains) break
+      if (failed && closing) await delay(retryAfter)
+      else if (failed) await this.#keepUntil(performance.now() + retryAfter)
       failed = !(await this.#deliver())
     }
     this.#working = undefined

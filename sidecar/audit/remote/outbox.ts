@@ -15,7 +15,7 @@ import {
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type ChainEnd, chainEnd } from '../chain.ts'
-import { lastLines, openForLines, type Sink, writeSome } from '../sink.ts'
+import { lastLines, lineStart, openForLines, type Sink, writeSome } from '../sink.ts'
 
 /** In bytes. What is delivered is removed a segment at a time. */
 const segmentLength = 2 * 1024 * 1024
@@ -31,6 +31,7 @@ interface Segment {
 export class Outbox implements Sink {
   /** The last line that an earlier process left. */
   readonly end: ChainEnd | undefined
+  readonly drains = true
   readonly #directory: string
   readonly #limit: number
   readonly #segments: Segment[]
@@ -75,24 +76,25 @@ export class Outbox implements Sink {
     this.#onLines = onLines
   }
 
-  /** Takes the lines as a whole or not at all. */
+  /** Takes as many whole lines as there is room for. */
   async write(lines: Buffer, from: number): Promise<number> {
-    const length = lines.length - from
-    if (this.waiting + length > this.#limit)
+    const to = lineStart(lines, Math.min(lines.length, from + this.#limit - this.waiting))
+    if (to <= from)
       throw new Error(`${this.#directory}: the spool has reached its limit of ${this.#limit} bytes`)
     if ((this.#segments.at(-1)?.length ?? 0) >= segmentLength) this.#startSegment()
     const segment = this.#segments.at(-1)
     const file = this.#writing
     if (!segment || file === undefined) throw new Error('the spool is closed')
     try {
-      for (let position = from; position < lines.length; ) position = await writeSome(file, lines, position)
+      const taken = lines.subarray(0, to)
+      for (let position = from; position < to; ) position = await writeSome(file, taken, position)
     } catch (error) {
       ftruncateSync(file, segment.length)
       throw error
     }
-    segment.length += length
+    segment.length += to - from
     this.#onLines()
-    return lines.length
+    return to
   }
 
   /** The next whole lines to deliver, with their ends; empty when there are none. @throws the system's error. */

@@ -45,7 +45,7 @@ export class PostgresqlReceiver implements Receiver {
       await client.query(insertion, columnsOf(lines))
       return 0
     } catch (error) {
-      this.#forget()
+      this.#forget(client)
       throw error
     } finally {
       signal.removeEventListener('abort', abort)
@@ -71,7 +71,7 @@ export class PostgresqlReceiver implements Receiver {
       query_timeout: answerWithin,
       keepAlive: true,
     })
-    client.on('error', () => this.#forget())
+    client.on('error', () => this.#forget(client))
     await client.connect()
     this.#client = client
     const { rows } = await client.query("SELECT to_regclass('firebreak_audit') IS NULL AS missing")
@@ -80,10 +80,9 @@ export class PostgresqlReceiver implements Receiver {
   }
 
   /** The next lines come by another connection. */
-  #forget(): void {
-    const client = this.#client
-    this.#client = undefined
-    client?.end().catch(() => {})
+  #forget(client: pg.Client): void {
+    if (this.#client === client) this.#client = undefined
+    client.end().catch(() => {})
   }
 }
 

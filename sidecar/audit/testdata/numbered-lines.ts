@@ -1,13 +1,17 @@
 /**
  * A process that writes an audit trail of numbered lines as fast as it is let, until SIGTERM.
  *
- * Usage: numbered-lines.ts FILE|- block|spool FIRST. Standard error says what happens, and how far it is.
+ * Usage: numbered-lines.ts FILE|-|TARGETS block|spool|drop FIRST. TARGETS is JSON. Standard error says what happens, and
+ * how far it is.
  */
 import { Audit } from '../audit.ts'
+import type { AuditTarget } from '../target.ts'
 
 const [path = '-', onFailure = 'block', first = '1'] = process.argv.slice(2)
 const audit = await Audit.open(
-  [path === '-' ? { kind: 'standardOutput' } : { kind: 'file', path }],
+  path.startsWith('[')
+    ? (JSON.parse(path) as AuditTarget[])
+    : [path === '-' ? { kind: 'standardOutput' } : { kind: 'file', path }],
   { normalize: (text) => text, mayHoldSecret: () => false },
   {
     failed: ({ message }) => console.error(`failed ${message}`),
@@ -16,7 +20,7 @@ const audit = await Audit.open(
     delivered: () => console.error('delivered'),
   },
 )
-const policy = { text: 'full', onFailure: onFailure === 'spool' ? 'spool' : 'block' } as const
+const policy = { text: 'full', onFailure: onFailure as 'block' | 'spool' | 'drop' } as const
 let next = Number(first)
 let stopped = false
 process.once('SIGTERM', () => {

@@ -1,0 +1,315 @@
+/** Processes whose audit trail goes elsewhere, to real servers, through what may happen to either. */
+import assert from 'node:assert/strict'
+import { createHmac, timingSafeEqual } from 'node:crypto'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Readable } from 'node:stream'
+import { setTimeout as delay } from 'node:timers/promises'
+import pg from 'pg'
+import { type Postgres, startPostgres } from '../../../tools/postgres.ts'
+import { Audit } from '../audit.ts'
+import type { AuditTarget } from '../target.ts'
+import { everything, who } from '../testdata/every-line.ts'
+import { Writing, type WritingOptions } from '../testdata/writing.ts'
+import { type AuditTrail, verifyTrail } from '../verify.ts'
+import { tableDefinition } from './postgresql.ts'
+import { LogServer } from './testdata/log-server.ts'
+
+const secret = 'a secret of both sides'
+
+async function verify(lines: readonly string[]): Promise<AuditTrail> {
+  const bytes = Buffer.from(lines.map((line) => `${line}\n`).join(''))
+  return await verifyTrail([{ name: 'received', stream: Readable.from([bytes]) }])
+}
+
+/** @returns the numbers of the lines, each once. */
+function numbers(lines: readonly string[]): Set<number> {
+  return new Set(
+    lines.flatMap((line) => {
+      const { event, revision } = JSON.parse(line) as { event: string; revision: string }
+      return event === 'configuration.applied' ? [Number(revision)] : []
+    }),
+  )
+}
+
+function numbersOfCommands(lines: readonly string[]): number {
+  return lines.filter((line) => line.includes('"event":"command"')).length
+}
+
+function assertAll(lines: readonly string[], to: number): void {
+  const there = numbers(lines)
+  for (let number = 1; number <= to; number++) assert.ok(there.has(number), `${number} is missing`)
+}
+
+describe('audit trail elsewhere', function () {
+  this.timeout(60_000)
+  let directory: string
+  let spool: string
+  const started: Writing[] = []
+
+  beforeEach(() => {
+    directory = mkdtempSync(join(tmpdir(), 'firebreak-audit-'))
+    spool = join(directory, 'spool')
+  })
+  afterEach(() => {
+    for (const { child } of started.splice(0)) child.kill('SIGKILL')
+    rmSync(directory, { recursive: true })
+  })
+
+  function write(targets: readonly AuditTarget[], options: Partial<WritingOptions> = {}): Writing {
+    const writing = new Writing({ path: JSON.stringify(targets), ...options })
+    started.push(writing)
+    return writing
+  }
+
+  const overHttp = (server: LogServer, limit = 2 ** 28): AuditTarget => ({
+    kind: 'http',
+    url: server.url,
+    secret,
+    format: 'lines',
+    spool: { directory: spool, limit },
+  })
+
+  it('gets every line, in order, signed', async () => {
+    await using server = await LogServer.start()
+    const writing = write([overHttp(server)])
+    await writing.until(({ made }) => made > 500)
+    const { made, lost } = await writing.stop()
+    assert.equal(lost, 0)
+    assertAll(server.lines, made)
+    const { problems, chains } = await verify(server.lines)
+    assert.deepEqual(problems, [])
+    assert.deepEqual(
+      chains.map(({ ended, repeated }) => [ended, repeated]),
+      [[true, 0]],
+    )
+    for (const { headers, body } of server.requests) {
+      const timestamp = String(headers['firebreak-timestamp'])
+      const expected = createHmac('sha256', secret).update(`${timestamp}.${body}`).digest('hex')
+      assert.ok(
+        timingSafeEqual(
+          Buffer.from(`sha256=${expected}`),
+          Buffer.from(String(headers['firebreak-signature'])),
+        ),
+      )
+      assert.equal(headers['content-type'], 'application/x-ndjson')
+    }
+    assert.equal(readdirSync(spool).length, 2, 'the last segment stays, with where it was delivered to')
+  })
+
+  it('gets all of it after failures, and what it has already again at most', async () => {
+    await using server = await LogServer.start()
+    server.answers.push(503, 'cut', 429)
+    const writing = write([overHttp(server)])
+    await writing.says('undelivered')
+    await writing.until(({ messages }) => messages.includes('\ndelivered'))
+    const { made } = await writing.stop()
+    assertAll(server.lines, made)
+    const { problems, chains } = await verify(server.lines)
+    assert.deepEqual(problems, [])
+    assert.ok((chains[0]?.repeated ?? 0) > 0, 'lines came again, and are known by their number')
+  })
+
+  it('loses nothing by SIGKILL while it is away, or takes no answer', async () => {
+    await using server = await LogServer.start()
+    server.answer = 'stall'
+    const first = write([overHttp(server)])
+    await first.until(({ made }) => made > 300)
+    // what is on disk is what was made some moments before
+    const before = first.made
+    await delay(200)
+    await first.kill()
+    assert.deepEqual(server.lines, [])
+    server.answer = 503
+    const second = write([overHttp(server)], { first: 1_000_001 })
+    await second.says('undelivered')
+    await second.kill()
+    server.answer = 200
+    const third = write([overHttp(server)], { first: 2_000_001 })
+    await third.until(({ made }) => made > 2_000_100)
+    await third.stop()
+    assertAll(server.lines, before)
+    const { problems, chains } = await verify(server.lines)
+    assert.deepEqual(problems, [])
+    assert.deepEqual(
+      chains.map(({ first, ended }) => [first, ended]),
+      [
+        [1, false],
+        [1, false],
+        [1, true],
+      ],
+    )
+  })
+
+  it('sends again after SIGKILL what it may have delivered, and no more than that', async () => {
+    await using server = await LogServer.start()
+    const first = write([overHttp(server)])
+    await first.until(({ made }) => made > 1_000)
+    await first.kill()
+    const second = write([overHttp(server)], { first: 1_000_001 })
+    await second.until(({ made }) => made > 1_000_100)
+    await second.stop()
+    const { problems } = await verify(server.lines)
+    assert.deepEqual(problems, [])
+  })
+
+  it('holds nobody up while it is away, until its spool is full', async () => {
+    await using server = await LogServer.start()
+    server.answer = 503
+    const writing = write([overHttp(server, 300_000)])
+    await writing.says('failed')
+    assert.match(writing.messages, /the spool has reached its limit of 300000 bytes/)
+    await writing.standsStill()
+    assert.ok(writing.made > 500)
+    server.answer = 200
+    await writing.says('recovered')
+    const before = writing.made
+    await writing.until(({ made }) => made > before + 50)
+    const { made, lost } = await writing.stop()
+    assert.equal(lost, 0)
+    assertAll(server.lines, made)
+    assert.deepEqual((await verify(server.lines)).problems, [])
+  })
+
+  it('removes what is delivered, whatever has passed through', async () => {
+    await using server = await LogServer.start()
+    const writing = write([overHttp(server)])
+    await writing.until(({ made }) => made > 20_000)
+    const { made } = await writing.stop()
+    assert.ok(server.lines.join('\n').length > 4 * 2 ** 20, 'several segments')
+    assertAll(server.lines, made)
+    assert.equal(readdirSync(spool).length, 2)
+  })
+
+  it('is one of several, each of which gets every line', async () => {
+    await using server = await LogServer.start()
+    server.answer = 503
+    const path = join(directory, 'audit.jsonl')
+    const writing = write([{ kind: 'file', path }, overHttp(server)])
+    await writing.says('undelivered')
+    server.answer = 200
+    await writing.says('\ndelivered')
+    await writing.stop()
+    assert.equal(readFileSync(path, 'utf8'), server.lines.map((line) => `${line}\n`).join(''))
+  })
+
+  it('goes on without its lines where the policy says so, and says exactly how many they were', async () => {
+    await using server = await LogServer.start()
+    server.answer = 503
+    const path = join(directory, 'audit.jsonl')
+    const problems: string[] = []
+    const language = { normalize: (text: string) => text, mayHoldSecret: () => false }
+    const audit = await Audit.open([{ kind: 'file', path }, overHttp(server, 300_000)], language, {
+      failed: ({ message }) => problems.push(message),
+      recovered() {},
+      undelivered() {},
+      delivered() {},
+    })
+    const policy = { text: 'full', onFailure: 'drop' } as const
+    for (let turn = 0; turn < 150; turn++) {
+      for (let count = 0; count < 200; count++) {
+        assert.equal(audit.ready(policy), undefined)
+        audit.command(who, everything, policy)
+      }
+      await delay(2)
+    }
+    assert.equal(audit.blocks('block'), true)
+    server.answer = 200
+    for (let turn = 0; audit.blocks('block') && turn < 1_000; turn++) await delay(20)
+    assert.equal(await audit.close(), 0)
+    const here = readFileSync(path, 'utf8').split('\n').slice(0, -1)
+    assert.equal(numbersOfCommands(here), 30_000, 'the file has them all')
+    const dropped = here
+      .map((line) => JSON.parse(line) as { event: string; sink: string; count: number })
+      .filter(({ event }) => event === 'audit.dropped')
+    const missing = 30_000 - numbersOfCommands([...new Set(server.lines)])
+    assert.ok(missing > 0)
+    assert.equal(
+      dropped.reduce((sum, { count }) => sum + count, 0),
+      missing,
+    )
+    assert.equal(dropped[0]?.sink, server.url)
+    const trail = await verify(server.lines)
+    assert.deepEqual(trail.problems, [])
+    assert.equal(trail.chains[0]?.dropped, missing)
+    for (const problem of problems) assert.match(problem, /the spool has reached its limit/)
+  })
+
+  describe('in PostgreSQL', () => {
+    let postgres: Postgres
+    let admin: pg.Client
+    before(async () => {
+      postgres = await startPostgres({ hba: ['host all all 127.0.0.1/32 scram-sha-256'] })
+      const { host, port, user, password } = postgres
+      admin = new pg.Client({ host, port, user, password, database: 'postgres' })
+      await admin.connect()
+    })
+    after(async () => {
+      await admin.end()
+      await postgres[Symbol.asyncDispose]()
+    })
+    afterEach(() => admin.query('DROP TABLE IF EXISTS firebreak_audit'))
+
+    const target = (user = 'postgres', password = postgres.password): AuditTarget => ({
+      kind: 'postgresql',
+      url: `postgresql://${user}@127.0.0.1:${postgres.port}/postgres`,
+      password,
+      spool: { directory: spool, limit: 2 ** 28 },
+    })
+    const lines = async (): Promise<string[]> =>
+      (await admin.query('SELECT line FROM firebreak_audit ORDER BY source, seq')).rows.map(
+        ({ line }) => line,
+      )
+
+    it('stands in a table, each line once, through broken connections and SIGKILL', async () => {
+      const first = write([target()])
+      await first.until(({ made }) => made > 500)
+      await admin.query(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'firebreak audit'",
+      )
+      const terminated = first.made
+      await first.until(({ made }) => made > terminated + 300)
+      // no answer comes: whether the lines are there is not known
+      await admin.query('BEGIN; LOCK TABLE firebreak_audit IN ACCESS EXCLUSIVE MODE')
+      const before = first.made
+      await first.until(({ made }) => made > before + 100)
+      await delay(200)
+      await first.kill()
+      await admin.query('COMMIT')
+      const second = write([target()], { first: 1_000_001 })
+      await second.until(({ made }) => made > 1_000_300)
+      await second.stop()
+      assertAll(await lines(), before)
+      const { problems, chains } = await verify(await lines())
+      assert.deepEqual(problems, [])
+      assert.deepEqual(
+        chains.map(({ repeated }) => repeated),
+        [0, 0],
+      )
+      const { rows } = await admin.query(
+        "SELECT seq, event, identity, time IS NOT NULL AS timed FROM firebreak_audit WHERE event = 'audit.start' ORDER BY time",
+      )
+      assert.deepEqual(rows, Array(2).fill({ seq: '1', event: 'audit.start', identity: null, timed: true }))
+    })
+
+    it('needs a role that can do nothing but insert', async () => {
+      await admin.query(tableDefinition)
+      await admin.query("CREATE ROLE appender LOGIN PASSWORD 'appender-password'")
+      await admin.query('GRANT INSERT ON firebreak_audit TO appender')
+      const writing = write([target('appender', 'appender-password')])
+      await writing.until(({ made }) => made > 100)
+      const { made } = await writing.stop()
+      assertAll(await lines(), made)
+      await admin.query('DROP OWNED BY appender; DROP ROLE appender')
+    })
+
+    it('says nothing of the password when it is wrong', async () => {
+      const writing = write([target('postgres', 'not-the-password')])
+      await writing.says('undelivered password authentication failed')
+      await writing.stop()
+      assert.doesNotMatch(writing.messages, /not-the-password/)
+      assert.ok(existsSync(spool))
+    })
+  })
+})
