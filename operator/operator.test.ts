@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { parse } from 'yaml'
 import type { ControlPlane, User } from '../e2e/index.ts'
 import { kubeConfigOf, startApiServer } from '../test/api-server.ts'
+import { eventuallyWith } from '../test/eventually.ts'
 import { startOperator } from './operator.ts'
 
 const file = (path: string): string => fileURLToPath(new URL(path, import.meta.url))
@@ -17,6 +18,8 @@ interface Attempt {
   readonly pod?: { readonly metadata?: { readonly labels?: object }; readonly spec?: object }
   readonly object?: { readonly metadata: object }
   readonly kubectl?: readonly string[]
+  /** The service account of the agent's pods instead of the developer. */
+  readonly byAgent?: boolean
   readonly says?: string
   /** What kubectl shows of something that is let pass. */
   readonly warns?: string
@@ -30,7 +33,7 @@ apiVersion: rbac.authorization.k8s.io/v1
 kind: RoleBinding
 metadata: {name: developer, namespace: agents}
 roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: everything-but-enter}
-subjects: [{kind: User, name: developer}]
+subjects: [{kind: User, name: developer}, {kind: ServiceAccount, name: default, namespace: agents}]
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole
@@ -71,6 +74,7 @@ describe('the operator on a real API server', function () {
   this.timeout(120_000)
   let cluster: ControlPlane
   let developer: User
+  let agent: User
   const logged: string[] = []
   const stack = new AsyncDisposableStack()
   let pods = 0
@@ -83,9 +87,10 @@ describe('the operator on a real API server', function () {
       spec: { containers: [{ name: 'agent', image: 'x' }], ...spec },
     })
   const attempt = async (what: Attempt): Promise<{ status: number | null; said: string }> => {
+    const { kubectl } = what.byAgent ? agent : developer
     const { status, stdout, stderr } = what.kubectl
-      ? await developer.kubectl.attempt(['-n', 'agents', ...what.kubectl])
-      : await developer.kubectl.attempt(['apply', '-n', 'agents', '-f', '-'], {
+      ? await kubectl.attempt(['-n', 'agents', ...what.kubectl])
+      : await kubectl.attempt(['apply', '-n', 'agents', '-f', '-'], {
           input: what.object ? JSON.stringify(what.object) : pod(`attempt-${++pods}`, what.pod),
         })
     return { status, said: stdout + stderr }
@@ -121,13 +126,16 @@ describe('the operator on a real API server', function () {
       }),
     )
     await cluster.kubectl.run(['apply', '-f', '-'], { input: manifests })
-    const until = Date.now() + 30_000
-    const ready = async (): Promise<boolean> => {
-      const agents = await cluster.kubectl.run(['get', 'namespace', 'agents', '--show-labels'])
-      const policies = await cluster.kubectl.run(['get', 'networkpolicy', '-n', 'agents', '-o', 'name'])
-      return agents.includes('firebreak.dev/agents=true') && policies.includes('support-bot')
-    }
-    while (!(await ready())) assert.ok(Date.now() < until, logged.join('\n'))
+    const eventually = eventuallyWith(() => logged.join('\n'), 30)
+    await eventually(
+      () => cluster.kubectl.run(['get', 'namespace', 'agents', '--show-labels']),
+      /firebreak\.dev\/agents=true/,
+    )
+    await eventually(
+      () => cluster.kubectl.run(['get', 'networkpolicy', '-n', 'agents', '-o', 'name']),
+      /support-bot/,
+    )
+    agent = await cluster.serviceAccount('agents', 'default')
     for (const name of ['running', 'disposable'])
       await cluster.kubectl.run(['apply', '-f', '-'], { input: pod(name) })
     const status = ['--subresource=status', '--type=merge', '-p', '{"status":{"phase":"Running"}}']

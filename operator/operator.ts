@@ -17,6 +17,7 @@ import type { Probe } from './reconcile/protected-resource.ts'
 import { reconcileAll } from './reconcile/run.ts'
 import { World } from './watch/world.ts'
 import type { Review } from './webhooks/admission.ts'
+import { validateAgent } from './webhooks/agents.ts'
 import { paths, type WebhookTarget, webhookConfigurations } from './webhooks/configurations.ts'
 import { validateGenerated, validateKind, validateNamespace } from './webhooks/kinds.ts'
 import { type Authorizer, injectPod, validateEntry, validatePod, validatePodUpdate } from './webhooks/pods.ts'
@@ -255,6 +256,7 @@ function reviews(
     [paths.pods, (request) => validatePod(request, world, context)],
     [paths.podUpdates, (request) => validatePodUpdate(request)],
     [paths.entry, (request) => validateEntry(request, world, mayDo)],
+    [paths.agents, (request) => validateAgent(request, world)],
     [paths.kinds, (request) => validateKind(request, world)],
     [paths.namespaces, (request) => validateNamespace(request, world, operatorUser)],
     [paths.generated, (request) => validateGenerated(request, operatorUser)],

@@ -2,15 +2,9 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { ApprovalRequest } from '@firebreak/crds'
 import { admitDecision } from '@firebreak/sidecar/approvals/admission.ts'
-import { labels } from '../containment/names.ts'
-import { inNamespace, type World } from '../watch/world.ts'
-import {
-  type Admission,
-  type AdmissionRequest,
-  allowed,
-  refused,
-  type UserInfo,
-} from '../webhooks/admission.ts'
+import type { World } from '../watch/world.ts'
+import { type Admission, type AdmissionRequest, allowed, refused } from '../webhooks/admission.ts'
+import { isAgent } from '../webhooks/agents.ts'
 import type { Authorizer } from '../webhooks/pods.ts'
 import { standing } from './standing.ts'
 
@@ -98,20 +92,4 @@ async function judge(
     }
   const { spec, status } = admission.request
   return { kind: 'admitted', spec: { ...spec, votes: status?.approvals ?? [] } }
-}
-
-/** Whether somebody is what agents run as: by a manifest, by a pod that is there, or by the pod that the token is bound to. */
-export function isAgent({ username, extra }: UserInfo, world: World): boolean {
-  const [, namespace = '', account] = /^system:serviceaccount:([^:]+):([^:]+)$/.exec(username) ?? []
-  if (account === undefined) return false
-  const named = inNamespace(world.identities, namespace).some(({ spec }) =>
-    spec.workload?.serviceAccounts?.includes(account),
-  )
-  if (named) return true
-  const bound = extra?.['authentication.kubernetes.io/pod-name']?.[0]
-  return inNamespace(world.pods, namespace).some(
-    ({ metadata, spec }) =>
-      metadata.labels?.[labels.agent] !== undefined &&
-      (metadata.name === bound || (spec?.serviceAccountName ?? 'default') === account),
-  )
 }

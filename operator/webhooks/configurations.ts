@@ -8,6 +8,7 @@ export const paths = {
   pods: '/pods',
   podUpdates: '/pod-updates',
   entry: '/entry',
+  agents: '/agents',
   kinds: '/kinds',
   generated: '/generated',
   decisions: '/decisions',
@@ -107,6 +108,24 @@ export function webhookConfigurations(target: WebhookTarget): {
           ),
         ]),
         validating(
+          'agents',
+          paths.agents,
+          [
+            rule('', ['pods'], ['CREATE']),
+            rule(
+              'firebreak.dev',
+              ['agentidentities', 'guardrailpolicies', 'protectedresources'],
+              ['CREATE', 'UPDATE', 'DELETE'],
+            ),
+            rule('networking.k8s.io', ['networkpolicies'], ['CREATE', 'UPDATE', 'DELETE']),
+          ],
+          {
+            ...inAgentNamespaces,
+            // people and the cluster's own controllers go on while nobody is there to ask
+            matchConditions: [{ name: 'account', expression: isAccountOutsideOf('kube-system') }],
+          },
+        ),
+        validating(
           'namespaces',
           paths.namespaces,
           [{ ...rule('', ['namespaces'], ['UPDATE']), scope: 'Cluster' }],
@@ -125,6 +144,13 @@ export function webhookConfigurations(target: WebhookTarget): {
       ],
     },
   }
+}
+
+/** CEL: whether a service account asks, other than of a namespace. */
+function isAccountOutsideOf(namespace: string): string {
+  const begins = (text: string): string =>
+    `request.userInfo.username.startsWith('system:serviceaccount:${text}')`
+  return `${begins('')} && !${begins(`${namespace}:`)}`
 }
 
 /** CEL: whether an update changes a label or an annotation. */
