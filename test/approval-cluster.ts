@@ -1,18 +1,24 @@
 /** An API server, replicas of the operator, the shop, and sidecars of agents' pods that guard it: for what people decide in a cluster. */
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
-import type { AddressInfo } from 'node:net'
-import { connect as connectTo, createServer, type Server, type Socket } from 'node:net'
 import type { ApprovalRequest } from '@firebreak/crds'
 import type pg from 'pg'
 import type { ControlPlane, User } from '../e2e/index.ts'
 import { ReplicaProcess, type ReplicaSettings } from '../operator/testdata/replica-process.ts'
+import { freePort } from '../tools/postgres.ts'
 import { type ApiServer, startApiServer } from './api-server.ts'
 import { type Eventually, eventuallyWith } from './eventually.ts'
+import { Service } from './service.ts'
 import { Shop } from './shop.ts'
 import { SidecarProcess } from './sidecar-process.ts'
 
 export const namespace = 'agents'
+
+/** The API server comes to this machine for the operator's Service. */
+const operatorService = `apiVersion: v1
+kind: Service
+metadata: {name: firebreak-operator, namespace: firebreak-system}
+spec: {type: ExternalName, externalName: localhost}
+`
 
 const manifests = (address: string, password: string): string => `apiVersion: v1
 kind: Secret
@@ -107,62 +113,15 @@ spec:
 `
 }
 
-/** In front of the replicas, as a Service is: a connection goes to one that is there. */
-class Service implements AsyncDisposable {
-  readonly #server: Server
-  readonly #sockets = new Set<Socket>()
-  readonly replicas = new Map<string, ReplicaProcess>()
-
-  static async open(): Promise<Service> {
-    const service = new Service()
-    service.#server.listen(0, '127.0.0.1')
-    await once(service.#server, 'listening')
-    return service
-  }
-
-  private constructor() {
-    this.#server = createServer((socket) => {
-      const [replica] = [...this.replicas.values()]
-      if (!replica) {
-        socket.destroy()
-        return
-      }
-      const upstream = connectTo(replica.controlPort, '127.0.0.1')
-      for (const [one, other] of [
-        [socket, upstream],
-        [upstream, socket],
-      ] as const) {
-        this.#sockets.add(one)
-        one
-          .on('error', () => {})
-          .on('close', () => {
-            this.#sockets.delete(one)
-            other.destroy()
-          })
-        one.pipe(other)
-      }
-    })
-  }
-
-  get port(): number {
-    return (this.#server.address() as AddressInfo).port
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    const closed = once(this.#server, 'close')
-    this.#server.close()
-    for (const socket of this.#sockets) socket.destroy()
-    await closed
-  }
-}
-
 export class ApprovalCluster implements AsyncDisposable {
   readonly api: ApiServer
   readonly shop: Shop
   readonly users = new Map<string, User>()
   readonly eventually: Eventually
   readonly #stack: AsyncDisposableStack
-  readonly #service: Service
+  readonly #webhooks: Service
+  readonly #control: Service
+  readonly #replicas = new Map<string, { readonly process: ReplicaProcess; readonly webhooks: number }>()
   readonly #operatorUser: User
   #controlCa = ''
   #log = ''
@@ -170,14 +129,18 @@ export class ApprovalCluster implements AsyncDisposable {
   /** @param replicas how many; more can be started. */
   static async start(replicas = 2): Promise<ApprovalCluster> {
     await using stack = new AsyncDisposableStack()
-    const api = stack.use(await startApiServer(['namespace', 'serviceaccount', 'garbagecollector']))
+    // to a Service's address, and not to its endpoints
+    const flags = { 'enable-aggregator-routing': 'false' }
+    const controllers = ['namespace', 'serviceaccount', 'garbagecollector']
+    const api = stack.use(await startApiServer(controllers, flags))
     const shop = stack.use(await Shop.start())
     await shop.create('shop')
     await api.cluster.kubectl.run(['create', 'namespace', 'firebreak-system'])
     await api.cluster.kubectl.run(['create', 'namespace', namespace])
+    await api.cluster.kubectl.apply(operatorService)
     const operatorUser = await api.cluster.user({ name: 'firebreak-operator', groups: ['system:masters'] })
-    const service = stack.use(await Service.open())
-    const cluster = new ApprovalCluster(stack.move(), api, shop, service, operatorUser)
+    const [webhooks, control] = [stack.use(await Service.open()), stack.use(await Service.open())]
+    const cluster = new ApprovalCluster(stack.move(), api, shop, webhooks, control, operatorUser)
     try {
       for (const [name, groups] of Object.entries({
         alice: ['dba'],
@@ -205,48 +168,73 @@ export class ApprovalCluster implements AsyncDisposable {
     stack: AsyncDisposableStack,
     api: ApiServer,
     shop: Shop,
-    service: Service,
+    webhooks: Service,
+    control: Service,
     operatorUser: User,
   ) {
     this.#stack = stack
     this.api = api
     this.shop = shop
-    this.#service = service
+    this.#webhooks = webhooks
+    this.#control = control
     this.#operatorUser = operatorUser
-    this.eventually = eventuallyWith(
-      () => this.#log + [...this.replicas.values()].map(({ log }) => log).join('\n'),
-    )
+    this.eventually = eventuallyWith(() => this.log)
   }
 
   get cluster(): ControlPlane {
     return this.api.cluster
   }
 
-  /** By name; those that serve. The first is the one that sidecars come to. */
-  get replicas(): ReadonlyMap<string, ReplicaProcess> {
-    return this.#service.replicas
+  /** Names of the replicas that serve. */
+  get replicas(): readonly string[] {
+    return [...this.#replicas.keys()]
   }
 
-  async startReplica(replica: string, more: Pick<ReplicaSettings, 'notify'> = {}): Promise<ReplicaProcess> {
+  /** What replicas have logged. */
+  get log(): string {
+    return [this.#log, ...[...this.#replicas.values()].map(({ process }) => process.log)].join('\n')
+  }
+
+  /** Of the streams, by way of any replica. */
+  get controlPort(): number {
+    return this.#control.port
+  }
+
+  get controlCa(): string {
+    return this.#controlCa
+  }
+
+  async startReplica(replica: string, more: Pick<ReplicaSettings, 'notify'> = {}): Promise<void> {
     const { kubeconfig, name: user } = this.#operatorUser
-    const started = this.#stack.use(
-      await ReplicaProcess.start({ kubeconfig, user, replica, controlPort: 0, ...more }),
+    const port = await freePort()
+    const webhooks = { port, servicePort: this.#webhooks.port }
+    const process = this.#stack.use(
+      await ReplicaProcess.start({ kubeconfig, user, replica, controlPort: 0, webhooks, ...more }),
     )
-    this.#service.replicas.set(replica, started)
-    this.#controlCa = started.controlCa
-    return started
+    this.#replicas.set(replica, { process, webhooks: port })
+    this.#webhooks.endpoints.add(port)
+    this.#control.endpoints.add(process.controlPort)
+    this.#controlCa = process.controlCa
   }
 
   async killReplica(name: string): Promise<void> {
-    const replica = this.#service.replicas.get(name)
+    const replica = this.#replicas.get(name)
     assert.ok(replica, `there is no replica ${name}`)
-    this.#service.replicas.delete(name)
-    await replica.end('SIGKILL')
-    this.#log += replica.log
+    this.#replicas.delete(name)
+    this.#webhooks.endpoints.delete(replica.webhooks)
+    this.#control.endpoints.delete(replica.process.controlPort)
+    await replica.process.end('SIGKILL')
+    this.#log += replica.process.log
   }
 
-  /** Makes a pod of an agent and starts its sidecar. @returns once its configuration is in force. */
-  async startPod(name: string, app = 'support-bot'): Promise<SidecarProcess> {
+  /** The one that reconciles. */
+  leader(): Promise<string> {
+    const lease = ['lease', 'firebreak-operator', '-n', 'firebreak-system']
+    return this.kubectl('get', ...lease, '-o', 'jsonpath={.spec.holderIdentity}')
+  }
+
+  /** One that only the API server knows: nothing runs in it. */
+  async makePod(name: string, app = 'support-bot'): Promise<void> {
     const pod = {
       apiVersion: 'v1',
       kind: 'Pod',
@@ -254,27 +242,40 @@ export class ApprovalCluster implements AsyncDisposable {
       spec: { serviceAccountName: 'bot', containers: [{ name: 'agent', image: 'x' }] },
     }
     await this.apply(JSON.stringify(pod))
+  }
+
+  /** Makes a pod of an agent and starts its sidecar. @returns once its configuration is in force. */
+  async startPod(name: string): Promise<SidecarProcess> {
+    await this.makePod(name)
     return await this.startSidecar(name)
+  }
+
+  /** Lets kubectl speak as a service account. */
+  async addServiceAccount(name: string): Promise<void> {
+    this.users.set(name, await this.cluster.serviceAccount(namespace, name))
   }
 
   /** The sidecar of a pod that is there, again. */
   async startSidecar(name: string): Promise<SidecarProcess> {
     const uid = await this.kubectl('get', 'pod', name, '-n', namespace, '-o', 'jsonpath={.metadata.uid}')
-    const token = await this.kubectl(
-      ...['create', 'token', 'bot', '-n', namespace, '--audience=firebreak-control'],
-      ...['--bound-object-kind=Pod', `--bound-object-name=${name}`, `--bound-object-uid=${uid}`],
-    )
     const sidecar = this.#stack.use(
       await SidecarProcess.start({
-        control: `127.0.0.1:${this.#service.port}`,
+        control: `127.0.0.1:${this.controlPort}`,
         ca: this.#controlCa,
-        token: token.trim(),
+        token: await this.tokenOf(name),
         pod: { namespace, name, uid },
         listen: ['shop'],
       }),
     )
     await this.eventually(() => sidecar.log, /is in force/)
     return sidecar
+  }
+
+  /** By which the sidecar of a pod proves it. */
+  async tokenOf(pod: string): Promise<string> {
+    const bound = ['--bound-object-kind=Pod', `--bound-object-name=${pod}`]
+    const words = ['create', 'token', 'bot', '-n', namespace, '--audience=firebreak-control']
+    return (await this.kubectl(...words, ...bound)).trim()
   }
 
   async connect(sidecar: SidecarProcess): Promise<pg.Client> {

@@ -69,6 +69,9 @@ async function judge(
   now: Date,
   { world, mayDo }: DecisionContext,
 ): Promise<Judgement> {
+  // the schema is looked at only after what is made of it here
+  if (!['Approved', 'Denied', undefined].includes(after.spec.decision))
+    return { kind: 'refused', reason: `a decision is Approved or Denied, not ${after.spec.decision}` }
   const before = standing(oldObject as ApprovalRequest, now)
   const { name, namespace } = before.metadata
   const { username, groups = [] } = userInfo
