@@ -63,11 +63,12 @@ export interface Firebreak extends Contender, AsyncDisposable {
   commandsSent(): number
 }
 
-export async function startFirebreak(server: Address): Promise<Firebreak> {
+/** @param recording how sessions are recorded; absent: not at all. */
+export async function startFirebreak(server: Address, recording?: 'full' | 'commands'): Promise<Firebreak> {
   const directory = mkdtempSync(join(tmpdir(), 'firebreak-bench-'))
   const port = await freePort()
   const audit = join(directory, 'audit.jsonl')
-  writeFileSync(join(directory, 'firebreak.yaml'), policy(server))
+  writeFileSync(join(directory, 'firebreak.yaml'), policy(server, recording))
   const main = fileURLToPath(new URL('../cli/main.ts', import.meta.url))
   const child = spawn(
     process.execPath,
@@ -97,7 +98,7 @@ export async function startFirebreak(server: Address): Promise<Firebreak> {
   if (!messages.includes('guarding')) throw new Error(`the gateway did not start:\n${messages}`)
   let sent = 0
   return {
-    name: 'firebreak',
+    name: recording === undefined ? 'firebreak' : 'recorded',
     address: { host: '127.0.0.1', port },
     processId: child.pid ?? 0,
     sent: (transactions) => {
@@ -118,7 +119,7 @@ export async function startFirebreak(server: Address): Promise<Firebreak> {
   }
 }
 
-function policy({ host, port }: Address): string {
+function policy({ host, port }: Address, recording: string | undefined): string {
   return `apiVersion: firebreak.dev/v1alpha1
 kind: ProtectedResource
 metadata: {name: bench}
@@ -146,5 +147,5 @@ spec:
     - {name: no-drop, match: {actions: ["sql:drop", "sql:truncate"]}, effect: deny}
     - {name: no-unrestricted-writes, match: {actions: ["sql:update", "sql:delete"], condition: "!command.sql.restricted"}, effect: deny}
     - {name: hide, match: {tags: ["pii/*"]}, effect: mask, mask: {strategy: partial, keepLast: 4}}
-`
+${recording === undefined ? '' : `  recording: {mode: ${recording}}\n`}`
 }

@@ -1,4 +1,4 @@
-/** PostgreSQL: direct, pgbouncer (session pooling) and Firebreak (policy with analysis, audit on) side by side. */
+/** PostgreSQL: direct, pgbouncer (session pooling) and Firebreak (policy with analysis, audit on), without and with recordings, side by side. */
 import { execFileSync } from 'node:child_process'
 import { readdirSync, readFileSync, rmSync } from 'node:fs'
 import type { Address } from '@firebreak/sidecar'
@@ -27,11 +27,18 @@ export async function benchPostgresql(seconds: number): Promise<void> {
   await fill(postgres)
   await using pgbouncer = await startPgbouncer(postgres)
   await using firebreak = await startFirebreak(postgres)
-  const contenders: readonly Contender[] = [{ name: 'direct', address: postgres }, pgbouncer, firebreak]
+  await using recorded = await startFirebreak(postgres, 'full')
+  const contenders: readonly Contender[] = [
+    { name: 'direct', address: postgres },
+    pgbouncer,
+    firebreak,
+    recorded,
+  ]
   for (const mode of modes) for (const count of clients) await compare(contenders, mode, count, seconds)
   await compareBulk(contenders, 'SELECT id, name, note FROM bulk', 'unmasked')
   await compareBulk(contenders, 'SELECT id, email, note FROM bulk', 'one column masked by Firebreak')
   await memory(firebreak.address, firebreak.processId)
+  await memory(recorded.address, recorded.processId)
   const lines = firebreak.auditLines()
   console.log(
     `\naudit: ${lines.commands} command lines, ${lines.gaps} of ${firebreak.commandsSent()} transactions without one`,
@@ -76,11 +83,12 @@ async function compare(
   const direct = best('direct')
   const bouncer = best('pgbouncer')
   console.log(`\npgbench -S, ${mode}, ${count} client${count > 1 ? 's' : ''}`)
+  const unrecorded = best('firebreak')
   for (const { name } of contenders) {
     const { transactionsPerSecond, p50, p99 } = best(name)
     const added = p50 - direct.p50
     console.log(
-      `  ${name.padEnd(10)} ${transactionsPerSecond.toFixed(0).padStart(7)} tps  p50 ${p50.toFixed(3)} ms  p99 ${p99.toFixed(3)} ms  ${ratio(transactionsPerSecond, direct.transactionsPerSecond)} of direct  ${ratio(transactionsPerSecond, bouncer.transactionsPerSecond)} of pgbouncer  added p50 ${added.toFixed(3)} ms (${ratio(added, bouncer.p50 - direct.p50)} of pgbouncer's)`,
+      `  ${name.padEnd(10)} ${transactionsPerSecond.toFixed(0).padStart(7)} tps  p50 ${p50.toFixed(3)} ms  p99 ${p99.toFixed(3)} ms  ${ratio(transactionsPerSecond, direct.transactionsPerSecond)} of direct  ${ratio(transactionsPerSecond, bouncer.transactionsPerSecond)} of pgbouncer  added p50 ${added.toFixed(3)} ms (${ratio(added, bouncer.p50 - direct.p50)} of pgbouncer's)${name === 'recorded' ? `  ${ratio(transactionsPerSecond, unrecorded.transactionsPerSecond)} of firebreak` : ''}`,
     )
   }
 }
@@ -137,7 +145,7 @@ async function compareBulk(contenders: readonly Contender[], sql: string, what: 
   }
   for (const [name, milliseconds] of best) {
     console.log(
-      `  ${name.padEnd(10)} ${milliseconds.toFixed(0).padStart(6)} ms  ${ratio(best.get('direct') ?? 0, milliseconds)} of direct  ${ratio(best.get('pgbouncer') ?? 0, milliseconds)} of pgbouncer`,
+      `  ${name.padEnd(10)} ${milliseconds.toFixed(0).padStart(6)} ms  ${ratio(best.get('direct') ?? 0, milliseconds)} of direct  ${ratio(best.get('pgbouncer') ?? 0, milliseconds)} of pgbouncer${name === 'recorded' ? `  ${ratio(best.get('firebreak') ?? 0, milliseconds)} of firebreak` : ''}`,
     )
   }
 }

@@ -2,6 +2,13 @@
 import { readFileSync } from 'node:fs'
 import { type AuditTarget, defaultSpoolLimit } from '@firebreak/sidecar'
 import { UsageError } from './command.ts'
+import {
+  type TargetOptions as Options,
+  refuseRest,
+  splitTarget,
+  take,
+  withoutPassword,
+} from './target-options.ts'
 
 /** A file keeps that many before it, unless it is told otherwise. */
 const defaultKeep = 7
@@ -17,24 +24,14 @@ export const auditHelp = `  --audit TARGET[,OPTION=VALUE]…
                     All three keep what is not delivered yet in spool=DIRECTORY (needed), up to spool-size=256MiB,
                     and verify the server by ca-file=FILE (PEM)`
 
-type Options = Map<string, string>
-
 /** @throws UsageError for what can't be meant, and the system's error when a file can't be read. */
 export function parseAuditTargets(items: readonly string[] | undefined): AuditTarget[] {
   return (items ?? ['-']).map((item) => {
-    const [target = '', ...words] = item.split(',')
-    const options: Options = new Map(words.map((word) => optionOf(word, item)))
+    const { target, options } = splitTarget('--audit', item)
     const parsed = parseTarget(target, options)
-    const [unknown] = options.keys()
-    if (unknown !== undefined) throw new UsageError(`--audit ${target} takes no option ${unknown}`)
+    refuseRest('--audit', target, options)
     return parsed
   })
-}
-
-function optionOf(word: string, item: string): [string, string] {
-  const separator = word.indexOf('=')
-  if (separator < 1) throw new UsageError(`--audit takes TARGET,OPTION=VALUE, not ${item}`)
-  return [word.slice(0, separator), word.slice(separator + 1)]
 }
 
 function parseTarget(target: string, options: Options): AuditTarget {
@@ -64,7 +61,7 @@ function parseTarget(target: string, options: Options): AuditTarget {
     case 'postgres':
       return {
         kind: 'postgresql',
-        url: withoutPassword(target),
+        url: withoutPassword('--audit', target),
         password: secretFrom(options, 'password-file'),
         ...remote(target, options),
       }
@@ -102,12 +99,6 @@ function remote(target: string, options: Options) {
     spool: { directory, limit: limit === undefined ? defaultSpoolLimit : bytesOf(limit) },
     ca: caFile === undefined ? undefined : readFileSync(caFile, 'utf8'),
   }
-}
-
-function take(options: Options, name: string): string | undefined {
-  const value = options.get(name)
-  options.delete(name)
-  return value
 }
 
 function needed(value: string | undefined, target: string, option: string): string {
@@ -163,15 +154,6 @@ function logsAddress(url: string): string {
   const address = new URL(url)
   if (address.pathname === '/') address.pathname = '/v1/logs'
   return address.href
-}
-
-function withoutPassword(url: string): string {
-  const { username, password, pathname } = URL.canParse(url) ? new URL(url) : new URL('postgresql://')
-  if (password !== '')
-    throw new UsageError('--audit takes no password in a URL, which others can read: password-file=FILE')
-  if (username === '' || pathname.length < 2)
-    throw new UsageError('--audit takes postgresql://USER@HOST:PORT/DATABASE')
-  return url
 }
 
 const byteUnits: Readonly<Record<string, number>> = { KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30 }

@@ -5,6 +5,7 @@ import { type Address, ConfigurationError, Standalone, type StandaloneEvent } fr
 import { auditHelp, parseAuditTargets } from './audit-targets.ts'
 import { type CliCommand, UsageError } from './command.ts'
 import { showProblem, styleError } from './output.ts'
+import { parseRecipients, parseRecordings, recordingsHelp } from './recording-target.ts'
 
 export const run: CliCommand = {
   name: 'run',
@@ -41,9 +42,8 @@ ${auditHelp}
   --agent-user USER a user of the system that agents run as: what it decides counts for nothing; may be repeated
   --notify URL --notify-secret-file FILE
                     POST what happens to approval requests to URL, signed with the secret in FILE
-  --recordings PLACE
-                    where sessions are recorded that policies want recorded (default: recordings in the --state or
-                    --config directory): a directory
+${recordingsHelp}
+                    (default: the directory recordings in the --state or --config directory)
   --recording-key KEY
                     who can read the recordings: a public key of age (age1…); may be repeated (default: a key that is
                     made, in recording-keys beside them)
@@ -81,8 +81,8 @@ Exit code 0: stopped by SIGTERM, SIGINT or SIGHUP. 1: the configuration is not v
         api: values.api === undefined ? undefined : parseApi(values.api),
         agentUsers: values['agent-user'],
         notify: readNotify(values.notify, values['notify-secret-file']),
-        recordings: values.recordings,
-        recordingRecipients: values['recording-key'],
+        recordings: values.recordings === undefined ? undefined : parseRecordings(values.recordings),
+        recordingRecipients: await parseRecipients(values['recording-key']),
         onEvent: report,
       })
       await stopSignal()

@@ -17,5 +17,6 @@ export { type ControlledEvent, type ControlledOptions, ControlledSidecar } from 
 export { type Explanation, explainSql, explainSqlIn, readCatalogue } from './explain.ts'
 export type { Address } from './listen/listener.ts'
 export type { Catalogue } from './protocols/postgresql/catalogue/types.ts'
+export type { RecordingTarget } from './recording/target.ts'
 export type * from './session.ts'
 export { ConfigurationError, Standalone, type StandaloneEvent, type StandaloneOptions } from './standalone.ts'

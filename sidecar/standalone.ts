@@ -25,6 +25,7 @@ import {
 import { identitiesFor, isLoopbackIdentity } from './listen/authenticate.ts'
 import type { Address, Listener } from './listen/listener.ts'
 import { placeOfRecordings, type RecordingPlaceEvent } from './recording/guarded-place.ts'
+import type { RecordingTarget } from './recording/target.ts'
 import { Runtime } from './runtime.ts'
 import type { Result } from './session.ts'
 import { inWords } from './system-errors.ts'
@@ -48,7 +49,7 @@ export interface StandaloneOptions {
   /** A webhook that is told of approval requests, and the secret that it is signed with. */
   readonly notify?: { readonly url: string; readonly secret: string } | undefined
   /** Where sessions are recorded that policies want recorded. Absent: `recordings` beside the requests. */
-  readonly recordings?: string | undefined
+  readonly recordings?: RecordingTarget | undefined
   /** Who can read the recordings, as age writes public keys. Absent: whoever has the key that is made for them. */
   readonly recordingRecipients?: readonly string[] | undefined
   /** Absent: the machine's. */
@@ -151,7 +152,7 @@ export class Standalone implements AsyncDisposable {
     this.#watch = watchDirectory(options.directory, () => this.#reload())
     const base = options.stateDirectory ?? options.directory
     runtime.recordings = placeOfRecordings(runtime, options.onEvent, {
-      place: options.recordings ?? join(base, 'recordings'),
+      target: options.recordings ?? { kind: 'directory', path: join(base, 'recordings') },
       recipients: options.recordingRecipients,
       keys: join(base, 'recording-keys'),
       expires: true,

@@ -1,29 +1,14 @@
 /** A real OpenTelemetry collector for tests: compiled once from the Go module proxy's sources, then kept. */
-import { type ChildProcess, execFile, spawn } from 'node:child_process'
-import { createHash } from 'node:crypto'
-import {
-  cpSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs'
+import { type ChildProcess, spawn } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { promisify } from 'node:util'
-import { findGo } from '../e2e/cluster/program/toolchain.ts'
-import { toStandardError } from '../e2e/cluster/progress.ts'
-import { cacheDirectory } from './cache.ts'
+import { compileOnce } from './go-program.ts'
 import { freePort } from './postgres.ts'
 
-const run = promisify(execFile)
 const sources = fileURLToPath(new URL('collector', import.meta.url))
 
 /** Takes OTLP over HTTP, and passes it on as JSON to another address. */
@@ -34,7 +19,12 @@ export class Collector implements AsyncDisposable {
 
   /** @param to where it passes logs on to, with the path. */
   static async start(to: string): Promise<Collector> {
-    const program = await compiled()
+    const program = await compileOnce({
+      sources,
+      main: '.',
+      name: 'otelcol',
+      what: 'an OpenTelemetry collector',
+    })
     const directory = mkdtempSync(join(tmpdir(), 'firebreak-collector-'))
     const port = await freePort()
     const configuration = join(directory, 'collector.json')
@@ -82,33 +72,8 @@ function configurationFor(port: number, to: string): unknown {
   }
 }
 
-/** @throws Error that says what is needed. */
-async function compiled(): Promise<string> {
-  const digest = createHash('sha256')
-  for (const name of readdirSync(sources).sort()) digest.update(readFileSync(join(sources, name)))
-  const place = join(cacheDirectory, `collector-${digest.digest('hex').slice(0, 12)}`)
-  const program = join(place, 'otelcol')
-  if (existsSync(program)) return program
-  mkdirSync(cacheDirectory, { recursive: true })
-  const draft = mkdtempSync(join(cacheDirectory, 'draft-'))
-  try {
-    const go = await findGo(toStandardError)
-    toStandardError('Compiling an OpenTelemetry collector (once; about two minutes) …')
-    cpSync(sources, draft, { recursive: true })
-    await run(go, ['build', '-trimpath', '-ldflags=-s -w', '-o', 'otelcol', '.'], {
-      cwd: draft,
-      env: { ...process.env, CGO_ENABLED: '0' },
-    })
-    renameSync(draft, place)
-  } catch (error) {
-    if (!existsSync(place)) throw error
-  } finally {
-    rmSync(draft, { recursive: true, force: true })
-  }
-  return program
-}
-
-function accepts(port: number): Promise<boolean> {
+/** Whether somebody listens there. */
+export function accepts(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(port, '127.0.0.1', () => {
       socket.destroy()

@@ -6,6 +6,7 @@ import { parseIdentities } from '@firebreak/sidecar/recording/keys.ts'
 import type { RecordingStore } from '@firebreak/sidecar/recording/store.ts'
 import { openStore } from '@firebreak/sidecar/recording/stores/open-store.ts'
 import { UsageError } from '../command.ts'
+import { parseRecordings, recordingsHelp } from '../recording-target.ts'
 
 export const placeOptions = {
   config: { type: 'string' },
@@ -13,7 +14,8 @@ export const placeOptions = {
   recordings: { type: 'string' },
 } as const
 
-export const placeHelp = `  --recordings PLACE  where they are, as the runner was told (default: the variable FIREBREAK_RECORDINGS)
+export const placeHelp = `${recordingsHelp}
+                    (default: the variable FIREBREAK_RECORDINGS)
   --config DIR      the directory that the runner was started with: its folders recordings and recording-keys
   --state DIR       the runner's own --state, if it was given one (default: the variable FIREBREAK_STATE)`
 
@@ -30,8 +32,10 @@ export async function openPlace(values: Values): Promise<RecordingStore> {
     values.recordings ?? (base === undefined ? process.env.FIREBREAK_RECORDINGS : join(base, 'recordings'))
   if (place === undefined)
     throw new UsageError('--recordings PLACE, --config DIR or --state DIR is needed, to find the recordings')
-  if (!place.includes('://') && !existsSync(place)) throw new Error(`${place}: there are no recordings`)
-  return await openStore(place)
+  const target = parseRecordings(place)
+  if (target.kind === 'directory' && !existsSync(target.path))
+    throw new Error(`${target.path}: there are no recordings`)
+  return await openStore(target)
 }
 
 /** The public keys of those who may have signed; undefined where nothing says so. */

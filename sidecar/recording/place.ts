@@ -5,10 +5,10 @@ import { ownRecipient, ownSigner } from './installation-keys.ts'
 import { wrongRecipients } from './keys.ts'
 import { Recordings, type RecordingsOptions } from './recordings.ts'
 import { openStore } from './stores/open-store.ts'
+import type { RecordingTarget } from './target.ts'
 
 export interface RecordingPlaceOptions {
-  /** As {@link openStore} takes it. */
-  readonly place: string
+  readonly target: RecordingTarget
   /** Who can read: public keys of age. Absent: whoever has the key that is made in the {@link keys}. */
   readonly recipients?: readonly string[] | undefined
   /** Directory of the installation's own keys. */
@@ -50,12 +50,12 @@ export class RecordingPlace implements AsyncDisposable {
   }
 
   async #open(): Promise<Recordings> {
-    const { place, keys, clock, show, notice, expires, onOpened, recipients = [] } = this.#options
+    const { target, keys, clock, show, notice, expires, onOpened, recipients = [] } = this.#options
     const [wrong] = await wrongRecipients(recipients)
     if (wrong !== undefined) throw new Error(`${wrong} is no public key of age (age1…)`)
     const signer: KeyObject = await ownSigner(keys)
     const readers = recipients.length > 0 ? recipients : [await ownRecipient(keys)]
-    const store = await openStore(place)
+    const store = await openStore(target)
     this.opened = new Recordings({ store, recipients: readers, signer, clock, show, notice, expires })
     onOpened(store.place, recipients.length > 0 ? undefined : keys)
     return this.opened

@@ -397,7 +397,7 @@ describe('recordings of PostgreSQL sessions', function () {
           taken: 'a file',
         },
         shop.postgres.password,
-        { recordings: join(import.meta.dirname, 'sessions.test.ts') },
+        { recordings: { kind: 'directory', path: join(import.meta.dirname, 'sessions.test.ts') } },
       )
       const attempt = using_(guard)
       if (onFailure === 'continue') await attempt

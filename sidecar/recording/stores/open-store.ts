@@ -1,12 +1,15 @@
-/** A place as people write it → the store there. */
+/** Opens the store of a place. What talks to it is loaded then. */
 import type { RecordingStore } from '../store.ts'
+import type { RecordingTarget } from '../target.ts'
 
-/**
- * @param place a directory.
- * @throws Error in words, when there is nothing of that kind or it can't be used.
- */
-export async function openStore(place: string): Promise<RecordingStore> {
-  const [, scheme] = /^([a-z0-9]+):\/\//.exec(place) ?? []
-  if (scheme === undefined) return await (await import('./directory.ts')).DirectoryStore.open(place)
-  throw new Error(`recordings can't be kept in ${scheme}://: a directory is needed`)
+/** @throws Error in words, when it can't be used. */
+export async function openStore(target: RecordingTarget): Promise<RecordingStore> {
+  switch (target.kind) {
+    case 'directory':
+      return await (await import('./directory.ts')).DirectoryStore.open(target.path)
+    case 's3':
+      return await (await import('./s3.ts')).S3Store.open(target)
+    case 'postgresql':
+      return await (await import('./postgresql.ts')).PostgresqlStore.open(target)
+  }
 }
