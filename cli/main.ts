@@ -10,6 +10,7 @@ import { version } from './version.ts'
 const commands: Readonly<Record<string, () => Promise<CliCommand>>> = {
   run: async () => (await import('./run.ts')).run,
   check: async () => (await import('./check.ts')).check,
+  diff: async () => (await import('./diff/diff.ts')).diff,
   explain: async () => (await import('./explain.ts')).explain,
   test: async () => (await import('./testing/test.ts')).test,
   approvals: async () => (await import('./approvals/approvals.ts')).approvals,

@@ -24,7 +24,11 @@ export function exactName(pattern: string): readonly string[] | undefined {
   return exact ? segments : undefined
 }
 
-function splitName(pattern: string): { readonly kind: string | undefined; readonly segments: string[] } {
+/** @returns the kind before the name, and its segments without their quotes; no segments where everything is meant. */
+export function splitName(pattern: string): {
+  readonly kind: string | undefined
+  readonly segments: string[]
+} {
   const space = /^([a-z]+) +(.+)$/.exec(pattern)
   const name = space?.[2] ?? pattern
   return { kind: space?.[1], segments: name === '*' || name === '**' ? [] : splitSegments(name) }

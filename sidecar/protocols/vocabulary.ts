@@ -1,14 +1,20 @@
 /** The words of the protocols that are spoken: what the rules of policies can be about. */
-import { sqlActions } from './postgresql/analysis/actions.ts'
+import { baselineSqlActions, columnSqlActions, sqlActions } from './postgresql/analysis/actions.ts'
 import { sqlFacts } from './postgresql/analysis/facts.ts'
 
 export interface Vocabulary {
   readonly actions: readonly string[]
+  /** Those among them that need no allow rule. */
+  readonly baseline: readonly string[]
+  /** Those among them that are about parts of objects. */
+  readonly aboutParts: readonly string[]
   /** What conditions may ask of a command, by protocol family. */
   readonly facts: Readonly<Record<string, readonly string[]>>
 }
 
 export const vocabulary: Vocabulary = {
   actions: Object.keys(sqlActions),
+  baseline: baselineSqlActions,
+  aboutParts: columnSqlActions,
   facts: { sql: Object.keys(sqlFacts) },
 }

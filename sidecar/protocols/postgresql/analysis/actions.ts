@@ -39,4 +39,10 @@ export const sqlActions = {
   'sql:functionCall': 'the FunctionCall message of the protocol',
 } as const
 
+/** What comes with having a session at all. */
+export const baselineSqlActions: readonly SqlAction[] = ['sql:show', 'sql:transaction', 'sql:session']
+
+/** What names the columns that it touches. */
+export const columnSqlActions: readonly SqlAction[] = ['sql:select', 'sql:insert', 'sql:update']
+
 export type SqlAction = keyof typeof sqlActions
