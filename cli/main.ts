@@ -17,6 +17,8 @@ const commands: Readonly<Record<string, () => Promise<CliCommand>>> = {
   approve: async () => (await import('./approvals/decide.ts')).approve,
   deny: async () => (await import('./approvals/decide.ts')).deny,
   revoke: async () => (await import('./approvals/decide.ts')).revoke,
+  suspended: async () => (await import('./approvals/resume.ts')).suspended,
+  resume: async () => (await import('./approvals/resume.ts')).resume,
   'request-access': async () => (await import('./approvals/request-access.ts')).requestAccess,
   delegate: async () => (await import('./delegation/delegate.ts')).delegate,
   delegations: async () => (await import('./delegation/delegate.ts')).delegations,

@@ -1,5 +1,6 @@
-import type { Command } from './command.ts'
+import type { Command, Source } from './command.ts'
 import type { RecordingTerms } from './recording.ts'
+import type { SignalRule } from './signals.ts'
 
 /** `namespace/name` of a resource of the API. */
 export type QualifiedName = `${string}/${string}`
@@ -118,12 +119,19 @@ export type Decision =
       readonly effect: 'allow'
       /** Aligned with {@link Command.fields}; `undefined` = passes unmasked. Empty when nothing is masked. */
       readonly masks: readonly (FieldMask | undefined)[]
+      /** Classified data that the response shows as it is; absent when there is none. */
+      readonly unmasked?: readonly Source[]
     })
-  | (Explained & { readonly effect: 'deny' })
+  | (Explained & {
+      readonly effect: 'deny'
+      /** It is denied because masked data would show that masking can't cover. */
+      readonly byMask?: true
+    })
   | (Explained & {
       readonly effect: 'hold'
       readonly approval: ApprovalTerms
       readonly masks: readonly (FieldMask | undefined)[]
+      readonly unmasked?: readonly Source[]
     })
 
 /** The strictest of all policies that apply to a session; absent = unlimited. */
@@ -145,12 +153,20 @@ export interface SessionTerms {
   readonly detectors: readonly DetectorKind[]
   /** Whether any mask rule could apply: if so errors, notices and the like have to be scrubbed where they may quote. */
   readonly masks: boolean
+  /** Patterns to watch for; of all links of the chain. */
+  readonly signals: readonly SignalRule[]
   readonly audit: {
     readonly text: 'full' | 'normalized' | 'digest'
     readonly onFailure: 'block' | 'spool' | 'drop'
   }
   readonly recording: RecordingTerms
   readonly revision: string
+}
+
+/** At least one of the two. */
+export interface SignalScope {
+  readonly identity?: QualifiedName | undefined
+  readonly resource?: QualifiedName | undefined
 }
 
 /** What the policy says, compiled once and asked per command. Immutable; a change makes a new one. */
@@ -163,4 +179,6 @@ export interface PolicySnapshot {
   termsFor(subject: Subject): SessionTerms
   /** What the one who acts may ask for, by the policies that apply to it. */
   elevationsFor(subject: Subject): readonly ElevationOffer[]
+  /** Patterns to watch for where there is no session: of all policies that may be about an identity, or about anybody in a resource. */
+  signalsFor(about: SignalScope): readonly SignalRule[]
 }

@@ -131,7 +131,8 @@ export class RuleSet {
     const [opaque] = command.opaque
     const [maskRule] = this.#rules.mask
     if (opaque !== undefined && maskRule) {
-      return explain(maskRule, `${opaque}, so masked data in it can't be recognized`, [`opaque: ${opaque}`])
+      const reason = `${opaque}, so masked data in it can't be recognized`
+      return { ...explain(maskRule, reason, [`opaque: ${opaque}`]), byMask: true }
     }
     for (const { source, through } of command.indirectUses) {
       const rule = this.#rules.mask.find(
@@ -142,9 +143,8 @@ export class RuleSet {
       )
       if (rule) {
         const column = describeSource(source)
-        return explain(rule, `${column} is masked, and its use (${through}) would reveal it`, [
-          `${through}: ${column}`,
-        ])
+        const reason = `${column} is masked, and its use (${through}) would reveal it`
+        return { ...explain(rule, reason, [`${through}: ${column}`]), byMask: true }
       }
     }
     return undefined
@@ -221,6 +221,7 @@ interface Explanation {
   readonly reason: string
   readonly hint?: string
   readonly matched: readonly string[]
+  readonly byMask?: true
 }
 
 function explain(rule: CompiledRule, reason: string, matched: readonly string[]): Explanation {

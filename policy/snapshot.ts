@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import type { AgentIdentity, GuardrailPolicy, ManifestSet, ProtectedResource } from '@firebreak/crds'
 import { Classification } from './classification.ts'
-import type { Command } from './command.ts'
+import type { Command, Source } from './command.ts'
 import type {
   Decision,
   ElevationOffer,
@@ -11,12 +11,14 @@ import type {
   Principal,
   QualifiedName,
   SessionTerms,
+  SignalScope,
   Subject,
 } from './decision.ts'
 import { offersOf } from './elevation.ts'
 import { mergeApprovals } from './holding.ts'
 import { type CompiledRule, compileRule } from './rule.ts'
 import { RuleSet } from './rule-set.ts'
+import { type SignalRule, signalRules, unknownTimeZones } from './signals.ts'
 import { combineTerms } from './terms.ts'
 
 export interface PolicyProblem {
@@ -34,6 +36,7 @@ export interface CompiledPolicy {
   readonly name: QualifiedName
   readonly manifest: GuardrailPolicy
   readonly rules: readonly CompiledRule[]
+  readonly signals: readonly SignalRule[]
 }
 
 /** Compiles all that can be wrong in a policy now, so that a broken one is refused instead of failing on a command. */
@@ -48,12 +51,13 @@ export function compilePolicy(manifests: ManifestSet): Compilation {
         problems.push({
           policy: name,
           field: `spec.rules[${index}].match.condition`,
-          message: error instanceof Error ? error.message : String(error),
+          message: `the condition is not valid: ${error instanceof Error ? error.message : String(error)}`,
         })
         return []
       }
     })
-    return { name, manifest, rules }
+    problems.push(...unknownTimeZones(manifest.spec).map((problem) => ({ policy: name, ...problem })))
+    return { name, manifest, rules, signals: signalRules(name, manifest.spec) }
   })
   if (problems.length > 0) return { ok: false, problems }
   return { ok: true, snapshot: new Snapshot(manifests, policies) }
@@ -63,6 +67,7 @@ export function compilePolicy(manifests: ManifestSet): Compilation {
 type Grant =
   | {
       readonly links: readonly RuleSet[]
+      readonly classification: Classification
       readonly terms: SessionTerms
       readonly decisions: WeakMap<Command, Decision>
     }
@@ -106,14 +111,18 @@ class Snapshot implements PolicySnapshot {
       }
     const known = grant.decisions.get(command)
     if (known) return known
-    const decision = grant.links.map((link) => link.decide(command)).reduce(strictest)
+    const decision = withUnmasked(
+      grant.links.map((link) => link.decide(command)).reduce(strictest),
+      command,
+      grant.classification,
+    )
     grant.decisions.set(command, decision)
     return decision
   }
 
   termsFor(subject: Subject): SessionTerms {
     const grant = this.#grant(subject)
-    return 'refusal' in grant ? combineTerms([], [], false, this.revision) : grant.terms
+    return 'refusal' in grant ? combineTerms([], [], false, [], this.revision) : grant.terms
   }
 
   elevationsFor(subject: Subject): readonly ElevationOffer[] {
@@ -121,6 +130,20 @@ class Snapshot implements PolicySnapshot {
     return this.#policies
       .filter((policy) => appliesTo(policy, principal, subject))
       .flatMap(({ name, manifest }) => offersOf(name, manifest.spec))
+  }
+
+  signalsFor({ identity, resource }: SignalScope): readonly SignalRule[] {
+    const [namespace] = (identity ?? resource ?? '/').split('/')
+    const groups = identity === undefined ? [] : (this.#identities.get(identity)?.spec.groups ?? [])
+    return this.#policies.flatMap(({ manifest: { metadata, spec }, signals }) => {
+      const { identities, groups: wanted, resources } = spec.appliesTo
+      const mayApply =
+        metadata.namespace === namespace &&
+        (identity === undefined || !identities || identities.includes(identity.split('/')[1] ?? '')) &&
+        (identity === undefined || !wanted || wanted.some((group) => groups.includes(group))) &&
+        (resource === undefined || !resources || resources.includes(resource.split('/')[1] ?? ''))
+      return mayApply ? signals : []
+    })
   }
 
   #grant(subject: Subject): Grant {
@@ -155,10 +178,12 @@ class Snapshot implements PolicySnapshot {
     const masks = links.some((link) => link.masks)
     return {
       links,
+      classification: this.#classification(subject.resource),
       terms: combineTerms(
         [...applied].map(({ manifest }) => manifest.spec),
         subject.chain.flatMap(({ scope }) => scope?.limits ?? []),
         masks,
+        [...applied].flatMap(({ signals }) => signals),
         this.revision,
       ),
       decisions: new WeakMap(),
@@ -208,6 +233,16 @@ function appliesTo({ manifest }: CompiledPolicy, principal: Principal, subject: 
     (!resources || resources.includes(resource ?? '')) &&
     (!roles || roles.includes(subject.role))
   )
+}
+
+function withUnmasked(decision: Decision, command: Command, classification: Classification): Decision {
+  if (decision.effect === 'deny') return decision
+  const unmasked = command.fields.flatMap((field, index): readonly Source[] =>
+    decision.masks[index]
+      ? []
+      : field.sources.filter(({ path, part }) => classification.tagsOf(path, part).length > 0),
+  )
+  return unmasked.length === 0 ? decision : { ...decision, unmasked }
 }
 
 const severity = { allow: 0, hold: 1, deny: 2 } as const

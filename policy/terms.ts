@@ -2,6 +2,7 @@ import type { GuardrailPolicySpec } from '@firebreak/crds'
 import type { DetectorKind, Limits, SessionTerms } from './decision.ts'
 import { seconds } from './duration.ts'
 import { combineRecording } from './recording.ts'
+import type { SignalRule } from './signals.ts'
 
 const textStrictness = { full: 0, normalized: 1, digest: 2 } as const
 const failureStrictness = { drop: 0, spool: 1, block: 2 } as const
@@ -13,6 +14,7 @@ export function combineTerms(
   policies: readonly GuardrailPolicySpec[],
   scopes: readonly Limits[],
   masks: boolean,
+  signals: readonly SignalRule[],
   revision: string,
 ): SessionTerms {
   const detectors = new Set<DetectorKind>(policies.flatMap((policy) => policy.detection?.kinds ?? []))
@@ -21,6 +23,7 @@ export function combineTerms(
     limits: combineLimits([...policies.map((policy) => limitsOf(policy.limits ?? {})), ...scopes]),
     detectors: [...detectors].sort(),
     masks,
+    signals,
     audit: {
       text: texts.reduce((a, b) => (textStrictness[b] > textStrictness[a] ? b : a), 'full'),
       onFailure: strictestFailure(policies.map((policy) => policy.audit?.onFailure ?? 'block')),

@@ -4,6 +4,7 @@ import type { QualifiedName, Subject } from '@firebreak/policy'
 import { elevate } from './approvals/elevate.ts'
 import type { ApprovalStation } from './approvals/station.ts'
 import type { Audit } from './audit/audit.ts'
+import type { Notices } from './audit/lines.ts'
 import { type Clock, systemClock } from './clock.ts'
 import { type ClassificationDoubt, ClassifiedNames } from './configuration/classified.ts'
 import type { Configuration } from './configuration/configuration.ts'
@@ -19,6 +20,8 @@ import type { RecordedSession } from './recording/recordings.ts'
 import type { SessionRecording } from './recording/session-recording.ts'
 import type { Credential, Gateway, Result } from './session.ts'
 import { inWords } from './system-errors.ts'
+import { Restrictions } from './signals/restrictions.ts'
+import { Signals } from './signals/signals.ts'
 
 export class Runtime {
   /** In force; a change replaces it as a whole. */
@@ -39,6 +42,8 @@ export class Runtime {
   /** Where people are asked; absent while no policy asks them. */
   approvals: ApprovalStation | undefined
   /** Why nobody can be asked although a policy asks. */
+  readonly restrictions: Restrictions
+  readonly signals: Signals
   approvalsProblem: string | undefined
   /** Where sessions are recorded; absent where nobody said where. */
   recordings: RecordingPlace | undefined
@@ -67,6 +72,19 @@ export class Runtime {
     this.identities = new Identities(
       () => this.configuration,
       clock,
+    this.restrictions = new Restrictions({
+      approvals: () => this.approvals,
+      changed: () => {
+        for (const session of this.sessions) session.restrictionsChanged()
+      },
+      resumed: (identity) => this.signals.resumed(identity),
+    })
+    this.signals = new Signals({
+      configuration: () => this.configuration,
+      clock,
+      audit: (line) => audit.notice('signal', line),
+      restrictions: this.restrictions,
+    })
       (identity, outcome) => {
         if (outcome.ok) audit.notice('token.obtained', { identity, proof: describeProof(outcome.value) })
         else {
@@ -79,7 +97,7 @@ export class Runtime {
       configuration: () => this.configuration,
       identities: this.identities,
       clock,
-      notice: (event, fields) => audit.notice(event, fields),
+      notice: this.notice,
       ended: () => {
         for (const session of this.sessions) session.delegationEnded()
       },
@@ -101,6 +119,12 @@ export class Runtime {
   /** What an identity uses of a resource counts together, whichever session it is in. */
   readonly usageOf = (identity: QualifiedName, resource: QualifiedName): Usage => {
     const key = `${identity} ${resource}`
+  /** Writes to the audit trail what is about no command, and lets the signals hear of it. */
+  readonly notice = <Event extends keyof Notices>(event: Event, fields: Notices[Event]): void => {
+    this.audit.notice(event, fields)
+    this.signals.heard(event, fields)
+  }
+
     let usage = this.#usages.get(key)
     if (!usage) {
       usage = new Usage()
@@ -118,6 +142,7 @@ export class Runtime {
     for (const session of this.sessions) session.configurationChanged()
   }
 
+    this.signals.configurationChanged()
   /** What the manifest says of a role; undefined when it is gone. */
   roleOf({ resource, role }: Pick<Subject, 'resource' | 'role'>): Role | undefined {
     return this.configuration.manifests.resources
@@ -151,6 +176,15 @@ export class Runtime {
   /** A subject with what it was granted for now. */
   elevated(subject: Subject): Subject {
     return elevate(subject, this.approvals?.grantedTo(subject) ?? [])
+  /** Why a subject may have no session at all, now. */
+  refusal(subject: Subject): string | undefined {
+    return (
+      this.restrictions.refusal(subject.chain) ??
+      this.#unknownRestrictions(subject) ??
+      this.configuration.snapshot.refusal(subject)
+    )
+  }
+
   }
 
   /** What time brings: tokens are renewed, sessions end. Called every second. */
@@ -158,6 +192,8 @@ export class Runtime {
     this.identities.tick()
     this.delegations.tick()
     this.credentials.tick([...this.sessions].map((session) => session.subject))
+    this.restrictions.refresh()
+    this.signals.tick()
     for (const session of this.sessions) session.tick()
     this.recordings?.tick()
   }
@@ -165,6 +201,15 @@ export class Runtime {
   #rotated(resourceName: QualifiedName, roleName: string, credential: Credential): void {
     this.audit.notice('credential.rotated', { resource: resourceName, role: roleName })
     const role = this.roleOf({ resource: resourceName, role: roleName })
+  /** Who may have been suspended before a restart is refused while that can't be read. */
+  #unknownRestrictions(subject: Subject): string | undefined {
+    if (this.approvals || this.approvalsProblem === undefined) return undefined
+    const { signals } = this.configuration.snapshot.termsFor(subject)
+    return signals.some(({ action }) => action !== 'alert')
+      ? `it can't be told whether ${subject.chain.at(-1)?.identity} is suspended: ${this.approvalsProblem}`
+      : undefined
+  }
+
     if (role?.credential.onRotation !== 'end') return
     for (const session of this.sessions)
       if (session.subject.resource === resourceName && session.subject.role === roleName)

@@ -199,6 +199,8 @@ export interface GuardedSession extends Disposable {
   readonly recorder: SessionRecorder | undefined
   /** Resolves when the stations can take more; a protocol awaits it before reading on when it is not undefined. */
   ready(): Promise<void> | undefined
+  /** Set by the protocol: about how many rows an object has, by its dotted name; undefined where nobody can say. */
+  sizeOf: ((object: string) => Promise<number | undefined>) | undefined
 }
 
 /** A command that was decided, and is about to run or to be refused. */

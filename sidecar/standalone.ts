@@ -7,6 +7,7 @@ import { type AccessRequest, requestAccess } from './approvals/access.ts'
 import { FileStore } from './approvals/file-store.ts'
 import { Notifier } from './approvals/notifier.ts'
 import { asksPeople, openApprovals } from './approvals/open.ts'
+import { holdsRequests, openOwnFolder } from './approvals/own-folder.ts'
 import type { AuditTarget } from './audit/target.ts'
 import type { Clock } from './clock.ts'
 import type { ClassificationDoubt } from './configuration/classified.ts'
@@ -32,6 +33,7 @@ import { inWords } from './system-errors.ts'
 
 export interface StandaloneOptions {
   readonly directory: string
+import { BaselineFiles } from './signals/baseline-files.ts'
   /** Where the audit lines go, to each of them. */
   readonly audit: readonly AuditTarget[]
   /** By resource name. Others listen on loopback, on the protocol's own port or the next free one. */
@@ -86,6 +88,8 @@ export type StandaloneEvent =
 
 /** The directory holds no valid configuration. */
 export class ConfigurationError extends Error {
+  /** What was learned of identities can't be read or kept: what is usual for them is learned anew. */
+  | { readonly kind: 'signalsFailed'; readonly message: string }
   override readonly name = 'ConfigurationError'
   readonly problems: readonly ManifestProblem[]
   constructor(problems: readonly ManifestProblem[]) {
@@ -134,6 +138,7 @@ export class Standalone implements AsyncDisposable {
         )
     } catch (error) {
       await standalone[Symbol.asyncDispose]()
+      await standalone.#keepBaselines()
       throw error
     }
     return standalone
@@ -157,6 +162,8 @@ export class Standalone implements AsyncDisposable {
       keys: join(base, 'recording-keys'),
       expires: true,
     })
+    runtime.signals.notify = (signal) => this.#notifier?.signal(signal)
+    runtime.signals.problem = (message) => options.onEvent({ kind: 'signalsFailed', message })
     runtime.tick()
     this.#ticking = setInterval(() => runtime.tick(), 1_000).unref()
   }
@@ -193,6 +200,7 @@ export class Standalone implements AsyncDisposable {
     if (identitiesFor(resource, this.#runtime.configuration).length === 0) return
     if (!supported) {
       this.#options.onEvent({ kind: 'unsupported', resource: name, type })
+    await this.#runtime.signals.save()
       return
     }
     const { listen, identity } = this.#options
@@ -227,8 +235,6 @@ export class Standalone implements AsyncDisposable {
   /** Once a policy asks people: where none does, nothing is written. */
   async #openApprovals(): Promise<void> {
     const runtime = this.#runtime
-    if (runtime.approvals || this.#openingApprovals || !asksPeople(runtime.configuration)) return
-    this.#openingApprovals = true
     const directory = this.#stateDirectory
     const { agentUsers = [] } = this.#options
     try {
@@ -254,6 +260,10 @@ export class Standalone implements AsyncDisposable {
       this.#runtime,
       (listen) => (asked ? listen(asked) : openNear(apiPort, listen)),
       identity,
+    // whoever was suspended stays so, whatever policies say by now
+    const needed = asksPeople(runtime.configuration) || holdsRequests(directory)
+    if (runtime.approvals || this.#openingApprovals || !needed) return
+    this.#openingApprovals = true
       socket,
     ).catch((error: unknown) => {
       this.#api = undefined
@@ -314,3 +324,4 @@ async function openNear<Open>(port: number, open: (address: Address) => Promise<
   }
   return await open({ host: '127.0.0.1', port: 0 })
 }
+    void this.#keepBaselines()

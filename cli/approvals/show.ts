@@ -34,28 +34,34 @@ function cells(request: ApprovalRequest, now: number): string[] {
   ]
 }
 
-function whatIn({ command, elevation }: ApprovalRequest['spec']): string {
+function whatIn({ command, elevation, resumption }: ApprovalRequest['spec']): string {
   if (command) return command.text.replaceAll(/\s+/g, ' ').trim()
+  if (resumption) return `resume it: ${stateInWords(resumption)} by signal ${resumption.signal}`
   return elevation ? `${elevation.breakGlass ? 'BREAK-GLASS ' : ''}${grantsInWords(elevation)}` : ''
+}
+
+/** What an identity is until it is resumed. */
+export function stateInWords({ action }: NonNullable<ApprovalRequest['spec']['resumption']>): string {
+  return action === 'suspend' ? 'suspended' : 'held for approval'
 }
 
 function timeLeft({ spec, status }: Pick<ApprovalRequest, 'spec' | 'status'>, now: number): string {
   const until = status?.grantedUntil ?? spec.expiresAt
   const over = status?.state !== undefined && status.state !== 'Pending' && status.state !== 'Approved'
-  return over ? '' : inTime(Date.parse(until) - now)
+  return over || until === undefined ? '' : inTime(Date.parse(until) - now)
 }
 
 /** All that an approver has to know. */
 export function details(request: ApprovalRequest, now: number): string[] {
   const { metadata, spec, status } = request
-  const { command, elevation } = spec
+  const { command, elevation, resumption } = spec
   const lines = [
     `${metadata.namespace}/${metadata.name}: ${status?.state ?? 'Pending'}`,
     '',
     field('asked by', spec.chain.map(({ identity }) => identity).join(' → ')),
     field('on', `${spec.resource} as ${spec.role}`),
     field('asked at', spec.requestedAt),
-    ...(isFinished(request)
+    ...(isFinished(request) || resumption
       ? []
       : [field(status?.grantedUntil ? 'ends in' : 'expires in', timeLeft(request, now))]),
     ...(spec.justification === undefined ? [] : [field('because', printable(spec.justification))]),
@@ -65,6 +71,15 @@ export function details(request: ApprovalRequest, now: number): string[] {
     lines.push(
       field('grants', printable(grantsInWords(elevation))),
       field('for', `${elevation.duration}${elevation.breakGlass ? ' (break-glass)' : ''}`),
+    )
+  if (resumption)
+    lines.push(
+      field(
+        'gives back',
+        `what signal ${resumption.signal} took: the identity is ${stateInWords(resumption)}`,
+      ),
+      field('seen', printable(resumption.explanation)),
+      ...(resumption.evidence ?? []).map((reference, index) => field(index === 0 ? 'in' : '', reference)),
     )
   if (command) {
     lines.push(

@@ -279,16 +279,16 @@ export interface ApprovalRequestSpec {
     /** Groups that were proven for it. */
     groups?: string[]
   })[]
-  /** Name of the ProtectedResource. */
+  /** Name of the ProtectedResource; * of a resumption, which is about all. */
   resource: string
-  /** Role of the session. */
+  /** Role of the session; * of a resumption. */
   role: string
   /** Session that the approval is bound to, where the policy binds it. */
   session?: string
   /** Name of the pod whose sidecar asks; absent outside of clusters. */
   pod?: string
-  /** command: this command, once. elevation: more rights for a while. */
-  kind: 'command' | 'elevation'
+  /** command: this command, once. elevation: more rights for a while. resumption: what was taken from the identity because of a signal is given back. */
+  kind: 'command' | 'elevation' | 'resumption'
   /** The command that waits. */
   command?: {
     /** Exactly as sent. */
@@ -319,6 +319,19 @@ export interface ApprovalRequestSpec {
     /** How long from the approval on. */
     duration: string
   }
+  /** What was taken from the identity, and why. */
+  resumption?: {
+    /** suspend: it has no sessions. requireApproval: its commands are held for approval. */
+    action: 'suspend' | 'requireApproval'
+    /** Kind of the signal. */
+    signal: string
+    /** What was seen. */
+    explanation: string
+    /** References of the audit lines that it was seen in. */
+    evidence?: string[]
+    /** User of the system that the agent ran as, which can't resume it. */
+    agentUser?: string
+  }
   /** The agent's own words. */
   justification?: string
   /** Who has to agree; every rule that asks must be satisfied. */
@@ -335,7 +348,7 @@ export interface ApprovalRequestSpec {
   /** When it was asked. */
   requestedAt: string
   /** When it lapses. */
-  expiresAt: string
+  expiresAt?: string
   /** Set by an approver, with the reason. Where more have to agree it is taken for a vote, and stands once all have. */
   decision?: 'Approved' | 'Denied'
   /** The approver's reason. */
@@ -545,16 +558,33 @@ export interface GuardrailPolicySpec {
     /** What happens with sessions that can't be recorded. refuse: none begins, and those under way end. continue: they go on without. */
     onFailure: 'refuse' | 'continue'
   }
-  /** Patterns across commands that are worth an alert. */
+  /** Patterns across commands that are worth an alert, or more; each stands on its own. */
   signals?: ({
-    /** The pattern. */
-    kind: 'repeatedApprovalRequests' | 'probing' | 'tampering' | 'maskingExceptions' | 'idleThenBurst' | 'firstSeen' | 'volumeSpike' | 'rowHarvest' | 'offHours' | 'tokenMisuse' | 'childActsAsParent'
-    /** How many times, or how much. */
+    /** The pattern. repeatedApprovalRequests: asking again for what people have denied. probing: many different denials. tampering: attempts to disable, reconfigure or reach around the gateway. egress: attempts of a contained agent to leave its pod another way. maskingExceptions: asking for masked data in ways that masking refuses, or reading classified data unmasked for the first time. idleThenBurst: waking after a long time. firstSeen: a table or action that the identity never used before. volumeSpike: far more rows or commands than ever before. rowHarvest: small reads that add up to a share of a table. offHours: use outside of the hours. tokenMisuse: tokens that prove nothing, or are used from elsewhere. childActsAsParent: delegations used beyond what they are. */
+    kind: 'repeatedApprovalRequests' | 'probing' | 'tampering' | 'egress' | 'maskingExceptions' | 'idleThenBurst' | 'firstSeen' | 'volumeSpike' | 'rowHarvest' | 'offHours' | 'tokenMisuse' | 'childActsAsParent'
+    /** How many times within the window, or how much: of volumeSpike how many times the most so far, of rowHarvest the percentage of the table. Its default depends on the kind. */
     threshold?: number
-    /** Within how long. */
+    /** Within how long. Its default depends on the kind. */
     window?: string
-    /** What happens. */
+    /** alert: it is told. requireApproval: the identity's commands are held for approval as well, until a person resumes it. suspend: its sessions end, and it gets none until a person resumes it. */
     action: 'alert' | 'requireApproval' | 'suspend'
+    /** Groups of which whoever approves or resumes must have one. Absent means whoever has the right. */
+    groups?: string[]
+    /** When use is expected. */
+    hours?: {
+      /** Name in the time zone database, as Europe/Vienna, or UTC. */
+      timeZone: string
+      /** Days of the week on which they begin. */
+      days: ('Mon' | 'Tue' | 'Wed' | 'Thu' | 'Fri' | 'Sat' | 'Sun')[]
+      /** Time of day, as 07:00. */
+      from: string
+      /** Time of day; one before from is on the next day. */
+      to: string
+    }
+    /** How long from an identity's first command on it is only learned what is usual. 7d if absent. */
+    learnFor?: string
+    /** How long is long. 7d if absent. */
+    idleFor?: string
   })[]
 }
 

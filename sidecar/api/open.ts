@@ -2,7 +2,7 @@
 import { newReference } from '../audit/reference.ts'
 import type { Configuration } from '../configuration/configuration.ts'
 import { nameOf } from '../decide/live-session.ts'
-import { type Proof, type Rejection, rejected } from '../identity/proof.ts'
+import { chainOf, type Proof, type Rejection, rejected } from '../identity/proof.ts'
 import { misuseSignal } from '../identity/signal.ts'
 import { byLoopback, prove } from '../listen/authenticate.ts'
 import type { Address } from '../listen/listener.ts'
@@ -70,17 +70,23 @@ async function proveCaller(
   const proof = await prove(token, identities, runtime, () =>
     byLoopback(identities, 'the local API', runtime.identities, onlyIdentity),
   )
+  const restricted = proof.ok && runtime.restrictions.refusal(chainOf(proof.value))
   const suspended =
-    proof.ok &&
-    identities.some((identity) => identity.spec.suspend && nameOf(identity) === proof.value.identity) &&
-    rejected('forbidden', `the identity ${proof.value.identity} is suspended`)
+    (restricted && rejected('forbidden', restricted)) ||
+    (proof.ok &&
+      identities.some((identity) => identity.spec.suspend && nameOf(identity) === proof.value.identity) &&
+      rejected('forbidden', `the identity ${proof.value.identity} is suspended`))
   const contradiction = proof.ok && runtime.delegations.open.contradiction(proof.value, user)
-  const result = suspended || (contradiction ? ({ ok: false, error: contradiction } as const) : proof)
+  const result =
+    suspended ||
+    (contradiction
+      ? ({ ok: false, error: { ...contradiction, identity: proof.value.identity } } as const)
+      : proof)
   if (result.ok) return result
   const reference = newReference()
   const { message: reason, misuse: problem, chain } = result.error
   runtime.audit.notice('request.refused', { reference, remote, reason, problem, chain })
   const signal = misuseSignal(result.error, { reference, remote })
-  if (signal) runtime.audit.notice('signal', signal)
+  if (signal) runtime.notice('signal', signal)
   return { ok: false, error: { ...result.error, reference } }
 }

@@ -70,11 +70,14 @@ function timing({ before, after, now }: DecisionAttempt): string | undefined {
         ? 'it has been granted already'
         : 'it has been approved already, and only a denial can follow'
     const until = before.status?.grantedUntil ?? before.spec.expiresAt
-    return now >= new Date(until) ? 'it is over already' : undefined
+    return until !== undefined && now >= new Date(until) ? 'it is over already' : undefined
   }
   if (state !== 'Pending') return `it is ${state.toLowerCase()} already`
-  if (now >= new Date(before.spec.expiresAt)) return `it expired at ${before.spec.expiresAt}`
-  return undefined
+  const { expiresAt, resumption } = before.spec
+  if (expiresAt !== undefined && now >= new Date(expiresAt)) return `it expired at ${expiresAt}`
+  return resumption && decision === 'Denied'
+    ? `there is nothing to deny: ${before.spec.identity} stays as it is until somebody approves`
+    : undefined
 }
 
 function whoMayNot({ before, after, by, agentUsers }: DecisionAttempt): string | undefined {
@@ -82,7 +85,7 @@ function whoMayNot({ before, after, by, agentUsers }: DecisionAttempt): string |
   const links = chain.flatMap(({ identity }) => [identity, identity.slice(identity.indexOf('/') + 1)])
   if (links.includes(by.user))
     return `${by.user} is in the chain that asks, and nobody approves for themselves`
-  if (agentUsers.includes(by.user))
+  if (agentUsers.includes(by.user) || by.user === before.spec.resumption?.agentUser)
     return `${by.user} is a user that agents run as, and nobody approves for themselves`
   if (!requirements.some((requirement) => mayDecide(requirement, by))) {
     const groups = [...new Set(requirements.flatMap((requirement) => requirement.groups ?? []))]

@@ -54,6 +54,7 @@ export function auditLine({ request, name, by, decision, reason, reference }: Ap
       actions: spec.command?.actions,
       objects: spec.command?.objects,
       elevation: spec.elevation,
+      resumption: spec.resumption,
       justification: spec.justification,
       rules: spec.requirements.map(({ policy, rule }) => `${policy}/${rule}`),
       state: request.status?.state,

@@ -6,9 +6,10 @@
  * a removed file gives nothing, whether the runner is up or not.
  */
 import { type BigIntStats, type FSWatcher, lstatSync, statSync, watch } from 'node:fs'
-import { lstat, mkdir, readdir, readFile, rename, rm } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { ApprovalRequest } from '@firebreak/crds'
+import { openOwnFolder } from './own-folder.ts'
 import { ProcessLock } from './process-lock.ts'
 import {
   type FileVersion,
@@ -66,22 +67,13 @@ export class FileStore implements ApprovalStore {
 
   /** @throws Error when the directory can't be used, with the reason. */
   static async open(directory: string): Promise<FileStore> {
-    await mkdir(directory, { recursive: true, mode: 0o700 })
-    const own = join(directory, '.runner')
-    await mkdir(own, { mode: 0o700 }).catch((error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EEXIST') throw error
-    })
-    const stats = await lstat(own)
-    if (!stats.isDirectory() || stats.uid !== process.getuid?.() || (stats.mode & 0o077) !== 0)
-      throw new Error(
-        `${own} has to be a directory of this user's own, with mode 0700: others could write approvals`,
-      )
+    const own = await openOwnFolder(directory)
     await mkdir(join(own, 'finished'), { recursive: true, mode: 0o700 })
     const shared = statSync(directory)
     if ((shared.mode & 0o002) !== 0)
       throw new Error(`everybody can write to ${directory}: take that right away`)
     const mode = (shared.mode & 0o050) !== 0 ? 0o640 : 0o600
-    return new FileStore(directory, own, stats.ino, mode, ProcessLock.take(own))
+    return new FileStore(directory, own, lstatSync(own).ino, mode, ProcessLock.take(own))
   }
 
   private constructor(directory: string, own: string, inode: number, mode: number, lock: ProcessLock) {

@@ -1,6 +1,7 @@
-/** Tells a webhook what happens to requests, so that chat systems and pagers can be attached. Never holds anything up. */
+/** Tells a webhook what happens to requests, and of signals, so that chat systems and pagers can be attached. Never holds anything up. */
 import { randomUUID } from 'node:crypto'
 import { setTimeout as pause } from 'node:timers/promises'
+import type { Notices } from '../audit/lines.ts'
 import { boundedFetch } from '../outbound/fetch.ts'
 import { signatureHeaders } from '../outbound/signature.ts'
 import { type ApprovalEvent, eventName } from './events.ts'
@@ -40,21 +41,20 @@ export class Notifier implements AsyncDisposable {
 
   notify(event: ApprovalEvent): void {
     const { request, by, decision, reason } = event
-    const name = eventName(event)
-    const body = JSON.stringify({
-      id: randomUUID(),
-      event: name,
-      time: new Date().toISOString(),
-      by: by?.user,
-      decision,
-      reason,
-      request,
-    })
+    this.#queueUp(eventName(event), request?.metadata.name, { by: by?.user, decision, reason, request })
+  }
+
+  signal(signal: Notices['signal']): void {
+    this.#queueUp('signal', signal.request, { signal })
+  }
+
+  #queueUp(event: string, request: string | undefined, about: object): void {
+    const body = JSON.stringify({ id: randomUUID(), event, time: new Date().toISOString(), ...about })
     if (this.#queue.length >= maximumQueue) {
-      this.#options.onLost(name, request?.metadata.name, 'too many wait to be sent')
+      this.#options.onLost(event, request, 'too many wait to be sent')
       return
     }
-    this.#queue.push({ event: name, request: request?.metadata.name, body })
+    this.#queue.push({ event, request, body })
     this.#sending ??= this.#send().finally(() => {
       this.#sending = undefined
     })

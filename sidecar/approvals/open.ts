@@ -7,23 +7,31 @@ import { ApprovalStation, type StationOptions } from './station.ts'
 export function asksPeople({ manifests }: Configuration): boolean {
   return manifests.policies.some(
     ({ spec }) =>
-      (spec.elevations ?? []).length > 0 || spec.rules?.some(({ effect }) => effect === 'requireApproval'),
+      (spec.elevations ?? []).length > 0 ||
+      spec.rules?.some(({ effect }) => effect === 'requireApproval') ||
+      spec.signals?.some(({ action }) => action !== 'alert'),
   )
 }
 
 /** @throws Error when the store can't be used. */
 export async function openApprovals(
   runtime: Runtime,
-  options: Pick<StationOptions, 'store' | 'agentUsers' | 'notify'>,
+  { notify, ...options }: Pick<StationOptions, 'store' | 'agentUsers' | 'notify'>,
 ): Promise<void> {
   runtime.approvals = await ApprovalStation.open({
     ...options,
     clock: runtime.clock,
-    notice: (event, fields) => runtime.audit.notice(event, fields),
+    notice: runtime.notice,
+    notify: (event) => {
+      runtime.restrictions.refresh()
+      runtime.signals.approval(event)
+      notify?.(event)
+    },
     elevationsChanged: () => {
       for (const session of runtime.sessions) session.elevationsChanged()
     },
   })
+  runtime.restrictions.refresh()
   runtime.approvals.policyChanged(runtime.configuration.snapshot)
   for (const session of runtime.sessions) session.elevationsChanged()
 }

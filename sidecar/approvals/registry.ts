@@ -24,7 +24,7 @@ export interface RegistryOptions {
 export class Entry {
   request: ApprovalRequest
   readonly binding: string
-  /** When nobody can decide or use it any more. */
+  /** When nobody can decide or use it any more; of one that does not expire, never. */
   readonly lapses: Deadline
   /** Users of the system that ask for it: they can't approve it. */
   readonly askers = new Set<string>()
@@ -36,7 +36,10 @@ export class Entry {
     const { requestedAt, expiresAt, elevation } = request.spec
     this.request = request
     this.binding = bindingOfRequest(request)
-    this.lapses = until(expiresAt, Date.parse(expiresAt) - Date.parse(requestedAt), clock)
+    this.lapses =
+      expiresAt === undefined
+        ? new Deadline(clock, Number.POSITIVE_INFINITY)
+        : until(expiresAt, Date.parse(expiresAt) - Date.parse(requestedAt), clock)
     const { grantedUntil } = request.status ?? {}
     if (elevation && grantedUntil !== undefined)
       this.window = until(grantedUntil, seconds(elevation.duration) * 1_000, clock)

@@ -62,7 +62,7 @@ export function bindingOf(
 
 /** The same for a request that was made earlier. */
 export function bindingOfRequest({ metadata, spec }: ApprovalRequest): string {
-  const { chain, resource, role, session, command, elevation } = spec
+  const { chain, resource, role, session, command, elevation, resumption } = spec
   return JSON.stringify([
     chain.map(({ identity }) => identity),
     `${metadata.namespace}/${resource}`,
@@ -72,6 +72,7 @@ export function bindingOfRequest({ metadata, spec }: ApprovalRequest): string {
     command?.actions,
     command?.objects,
     ...(elevation ? [elevation] : []),
+    ...(resumption ? [resumption.action] : []),
   ])
 }
 
@@ -123,12 +124,12 @@ export function commandRequest(
 
 type Particular = Pick<
   ApprovalRequest['spec'],
-  'kind' | 'command' | 'elevation' | 'session' | 'justification' | 'requirements'
+  'kind' | 'command' | 'elevation' | 'resumption' | 'session' | 'justification' | 'requirements'
 >
 
 export function requestOf(
   { subject, now }: Pick<Asking, 'subject' | 'now'>,
-  expiresAfterSeconds: number,
+  expiresAfterSeconds: number | undefined,
   particular: Particular,
 ): ApprovalRequest {
   const { chain, resource, role } = subject
@@ -146,7 +147,9 @@ export function requestOf(
       resource: resource.slice(resource.indexOf('/') + 1),
       role,
       requestedAt: now.toISOString(),
-      expiresAt: new Date(now.getTime() + expiresAfterSeconds * 1_000).toISOString(),
+      ...(expiresAfterSeconds !== undefined && {
+        expiresAt: new Date(now.getTime() + expiresAfterSeconds * 1_000).toISOString(),
+      }),
       ...particular,
     },
     status: { state: 'Pending' },

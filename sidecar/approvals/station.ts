@@ -1,6 +1,6 @@
 /** The approvals station: holds commands until people have decided, and grants more rights for a while. */
 import type { ApprovalRequest } from '@firebreak/crds'
-import type { PolicySnapshot, QualifiedName, Subject } from '@firebreak/policy'
+import type { ApprovalRequirement, PolicySnapshot, QualifiedName, Subject } from '@firebreak/policy'
 import type { Notices } from '../audit/lines.ts'
 import { type Clock, systemClock } from '../clock.ts'
 import type { HeldCommand, HoldOutcome, Result } from '../session.ts'
@@ -9,6 +9,7 @@ import { type ApprovalEvent, auditLine, eventName, signalOf } from './events.ts'
 import { type HoldingSession, type HoldLimits, Holds } from './holds.ts'
 import { Registry } from './registry.ts'
 import { bindingOfRequest } from './request.ts'
+import { type Restriction, type Resumption, Resumptions } from './resumptions.ts'
 import type { ApprovalStore } from './store.ts'
 
 export interface StationOptions {
@@ -32,6 +33,7 @@ export class ApprovalStation implements AsyncDisposable {
   readonly #registry: Registry
   readonly #holds: Holds
   readonly #elevations: Elevations
+  readonly #resumptions: Resumptions
   /** In force. */
   #snapshot: PolicySnapshot | undefined
 
@@ -47,6 +49,7 @@ export class ApprovalStation implements AsyncDisposable {
     const registry = await Registry.open({ store, clock, agentUsers, report })
     station = new ApprovalStation(registry, limits)
     for (const event of early) station.#happened(event, options)
+    station.#resumptions.finish()
     return station
   }
 
@@ -54,6 +57,7 @@ export class ApprovalStation implements AsyncDisposable {
     this.#registry = registry
     this.#holds = new Holds(registry, limits)
     this.#elevations = new Elevations(registry)
+    this.#resumptions = new Resumptions(registry)
   }
 
   /** Never rejects. @param agentUser the user of the system that the agent runs as, where that tells it apart from its approvers. */
@@ -89,6 +93,16 @@ export class ApprovalStation implements AsyncDisposable {
     return this.#elevations.rolesOf(identity, resource)
   }
 
+  /** What signals have taken from identities, and nobody has given back. */
+  get restrictions(): readonly Restriction[] {
+    return this.#resumptions.restrictions
+  }
+
+  /** Asks people to give back what is taken from the last of a chain. @returns once that is on disk. @throws the system's error. */
+  restrict(chain: Subject['chain'], resumption: Resumption, requirement: ApprovalRequirement): Promise<void> {
+    return this.#resumptions.add(chain, resumption, requirement)
+  }
+
   policyChanged(snapshot: PolicySnapshot): void {
     this.#snapshot = snapshot
     this.#elevations.policyChanged(snapshot)
@@ -112,6 +126,10 @@ export class ApprovalStation implements AsyncDisposable {
     notify?.(event)
     if (event.kind === 'decided' && event.decision === 'Denied' && event.unheard && event.request)
       this.#holds.decided(event.request, bindingOfRequest(event.request))
+    if (event.kind === 'decided' && event.request?.spec.resumption) {
+      this.#resumptions.finish()
+      this.#registry.wakeAll()
+    }
     if (event.kind !== 'granted' && event.kind !== 'ended') return
     // granted elsewhere, by a policy that may be another by now
     if (event.kind === 'granted' && this.#snapshot) this.#elevations.policyChanged(this.#snapshot)

@@ -81,6 +81,8 @@ export interface ApprovalLine {
   readonly objects?: readonly string[] | undefined
   /** The rights that are asked for. */
   readonly elevation?: unknown
+  /** What a signal has taken, and is asked to be given back. */
+  readonly resumption?: unknown
   readonly justification?: string | undefined
   /** `namespace/policy/rule` of the rules that ask. */
   readonly rules?: readonly string[]
@@ -181,6 +183,14 @@ export interface Notices extends Readonly<Record<ApprovalEventName, ApprovalLine
     /** The approval request that it is about. */
     readonly request?: string
     readonly chain?: readonly QualifiedName[]
+    /** Whose `signals` it is one of, or whose rule. */
+    readonly policy?: QualifiedName
+    /** With effect alert. */
+    readonly rule?: string
+    /** What the policy lets happen. */
+    readonly action?: 'alert' | 'requireApproval' | 'suspend'
+    /** References of the lines that it was seen in, or names of approval requests; the oldest first. */
+    readonly evidence?: readonly string[]
   }
   /** The sidecar got a token for an identity. */
   readonly 'token.obtained': { readonly identity: QualifiedName; readonly proof: ProofLine }

@@ -45,7 +45,7 @@ export function compileConfiguration(files: readonly ManifestFile[], directory: 
   if (!compiled.ok)
     return {
       configuration: undefined,
-      problems: [...problems, ...compiled.problems.map((problem) => conditionProblem(loaded, problem))],
+      problems: [...problems, ...compiled.problems.map((problem) => policyProblem(loaded, problem))],
     }
   return {
     configuration: {
@@ -78,19 +78,12 @@ function manifestFiles(directory: string): { path: string; text: string }[] | Ma
   }
 }
 
-/** A condition that CEL refuses, at its place in the file. */
-function conditionProblem(
+/** What a policy can't be compiled with, at its place in the file. */
+function policyProblem(
   { locate }: LoadedManifests,
   { policy, field, message }: { policy: string; field: string; message: string },
 ): ManifestProblem {
   const object = `GuardrailPolicy ${policy}`
   const { source, ...location } = locate(object, field)
-  return {
-    severity: 'error',
-    location,
-    object,
-    field,
-    message: `the condition is not valid: ${message}`,
-    source,
-  }
+  return { severity: 'error', location, object, field, message, source }
 }

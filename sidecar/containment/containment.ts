@@ -50,7 +50,7 @@ export class Containment implements AsyncDisposable {
     if (servers.length === 0) throw new Error(`${resolverFile} names no resolver`)
     const refusals = new Refusals(
       identity,
-      (line) => runtime.audit.notice('egress.refused', line),
+      (line) => runtime.notice('egress.refused', line),
       runtime.clock,
     )
     const destinations = new Destinations(() => runtime.configuration.manifests.resources, runtime.clock)

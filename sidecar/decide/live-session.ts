@@ -33,7 +33,9 @@ import type {
   Result,
 } from '../session.ts'
 
+import { inWords } from '../signals/restrictions.ts'
 import { budgetOf, type Lifetimes, lifetimesOf } from './bounds.ts'
+import { RestrictedDecisions } from './restricted.ts'
 
 /** How often what proved the identity is held against the configuration again. In milliseconds. */
 const proveAgainEvery = 10_000
@@ -42,6 +44,7 @@ export class LiveSession implements GuardedSession {
   readonly id = newReference()
   readonly signal: AbortSignal
   busy: GuardedSession['busy']
+  sizeOf: GuardedSession['sizeOf']
   readonly #runtime: Runtime
   /** The UID of the client's process, where it can be told. */
   readonly #clientUser: () => number | undefined
@@ -66,6 +69,8 @@ export class LiveSession implements GuardedSession {
   #credential: Credential | undefined
   #commands = 0
   #terms: SessionTerms
+  /** While a signal holds something back from somebody of the chain. */
+  #restricted: RestrictedDecisions | undefined
   #recording: SessionRecording | undefined
   /** Settled when it is known whether the session can be recorded. */
   #recordingBegins: Promise<Refusal | undefined> | undefined
@@ -91,6 +96,7 @@ export class LiveSession implements GuardedSession {
     this.#proveAgain = new Deadline(runtime.clock, proveAgainEvery)
     this.#expiry = expiryOf(proof, runtime.clock)
     runtime.sessions.add(this)
+    this.restrictionsChanged()
     runtime.audit.session('session.start', this.#who, { proof: describeProof(proof) })
   }
 
@@ -144,7 +150,8 @@ export class LiveSession implements GuardedSession {
   }
 
   decide(command: Command): Decision {
-    return this.#runtime.configuration.snapshot.decide(this.subject, command)
+    const decision = this.#runtime.configuration.snapshot.decide(this.subject, command)
+    return this.#restricted ? this.#restricted.of(command, decision) : decision
   }
 
   admit(): LimitReached | undefined {
@@ -165,6 +172,9 @@ export class LiveSession implements GuardedSession {
   audit(entry: CommandAudit): void {
     this.recorder?.finished(entry)
     this.#runtime.audit.command(this.#who, entry, this.#terms.audit)
+    const { signals } = this.#terms
+    if (signals.length > 0 || entry.decision.alerts.length > 0)
+      this.#runtime.signals.command(this, entry, signals)
   }
 
   async hold(held: HeldCommand): Promise<HoldOutcome> {
@@ -179,6 +189,7 @@ export class LiveSession implements GuardedSession {
     const outcome = await approvals.hold(this, held, await approvals.asker(this.#clientUser()))
     this.#held--
     this.#idle.restart()
+    ended?.(outcome.kind)
     return outcome
   }
 
@@ -214,19 +225,32 @@ export class LiveSession implements GuardedSession {
         this.#onNotice?.(remainingInWords(elevation))
     const { role } = this.#subject
     const lost = before.find((elevation) => elevation.role === role)
-    const refusal = this.#runtime.configuration.snapshot.refusal(this.#subject)
+    const refusal = this.#runtime.refusal(this.#subject)
     if (refusal !== undefined)
       this.#end('expired', lost ? `elevation ${lost.request}, which gave role ${role}, has ended` : refusal)
   }
 
   /** A new configuration is in force: the session goes on if its identity still may, and still is proven. */
+  /** A signal has taken something from somebody, or a person has given it back. */
+  restrictionsChanged(): void {
+    const { restrictions } = this.#runtime
+    const restriction = restrictions.on(this.#proven.chain)
+    this.#restricted = restriction && new RestrictedDecisions(restriction)
+    if (restriction?.action === 'suspend' && restrictions.isSettled(restriction))
+      this.#end('forbidden', inWords(restriction))
+  }
+
+  /** The user of the system that the agent runs as, where that says something of approvers. */
+  async agentUser(): Promise<string | undefined> {
+    return await this.#runtime.approvals?.asker(this.#clientUser())
+  }
+
   configurationChanged(): void {
-    const { snapshot } = this.#runtime.configuration
     this.#refresh()
     const { maxDuration, idleTimeout } = this.#bounds
     this.#lifetime.change(seconds(maxDuration) * 1_000)
     this.#idle.change(seconds(idleTimeout) * 1_000)
-    const refusal = snapshot.refusal(this.subject)
+    const refusal = this.#runtime.refusal(this.subject)
     if (refusal !== undefined) this.#end('expired', refusal)
     else this.#holdProof()
   }
@@ -293,7 +317,7 @@ export class LiveSession implements GuardedSession {
     if (isDeepStrictEqual(this.#proven.chain, chain)) return
     this.#proven = { ...this.#proven, chain }
     this.#refresh()
-    const refusal = this.#runtime.configuration.snapshot.refusal(this.#subject)
+    const refusal = this.#runtime.refusal(this.#subject)
     if (refusal !== undefined) this.#end('expired', refusal)
   }
 

@@ -71,6 +71,8 @@ export interface Rejection extends Omit<Refusal, 'reference'> {
   readonly misuse?: TokenProblem
   /** Of the delegation whose token it was. */
   readonly chain?: readonly QualifiedName[]
+  /** Whose token it is, where that is proven all the same. */
+  readonly identity?: QualifiedName
 }
 
 export function rejected(

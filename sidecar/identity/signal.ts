@@ -19,7 +19,7 @@ const kinds: Readonly<Partial<Record<TokenProblem, string>>> = {
 
 /** @param where what else is known of the client. */
 export function misuseSignal(
-  { misuse, chain, message }: Rejection,
+  { misuse, chain, identity, message }: Rejection,
   where: Pick<Notices['signal'], 'reference' | 'resource' | 'remote'>,
 ): Notices['signal'] | undefined {
   if (misuse === undefined) return undefined
@@ -27,6 +27,7 @@ export function misuseSignal(
     kind: kinds[misuse] ?? 'tokenMisuse',
     severity: ordinary.has(misuse) ? 'low' : 'high',
     ...where,
+    ...(identity !== undefined && { identity }),
     ...(chain && { chain }),
     explanation: `A client was refused: ${message}.`,
   }

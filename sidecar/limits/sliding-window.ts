@@ -23,6 +23,11 @@ export class SlidingWindow {
     return this.#total
   }
 
+  clear(): void {
+    this.#buckets.fill(0)
+    this.#total = 0
+  }
+
   #advance(now: number): void {
     const target = Math.floor(now / this.#bucketMilliseconds)
     const steps = Math.min(target - this.#current, this.#buckets.length)

@@ -66,7 +66,7 @@ export async function authenticate(
   const stranger = notTheOneNamed(asked.identity, proof.value, runtime)
   if (stranger) return stranger
   const contradiction = runtime.delegations.open.contradiction(proof.value, user)
-  if (contradiction) return { ok: false, error: contradiction }
+  if (contradiction) return { ok: false, error: { ...contradiction, identity: proof.value.identity } }
   const identity = candidates.find((candidate) => nameOf(candidate) === proof.value.identity)
   if (!identity) return rejected('forbidden', `${proof.value.identity} may not use ${nameOf(resource)}`)
   const granted = runtime.approvals?.rolesOf(nameOf(identity), nameOf(resource)) ?? []
@@ -98,9 +98,10 @@ function notTheOneNamed(
   const { identity } = proof
   const namespace = identity.slice(0, identity.indexOf('/'))
   if (named === undefined || identity === `${namespace}/${named}`) return undefined
-  return delegations.open.isAncestor(identity, `${namespace}/${named}`)
+  const { error } = delegations.open.isAncestor(identity, `${namespace}/${named}`)
     ? misused('parentsToken', `${shown(named)} presents the token of ${identity}, which has delegated to it`)
     : misused('subject', `the token is of ${identity}, not of ${shown(named)}`)
+  return { ok: false, error: { ...error, identity } }
 }
 
 /** Who a client on this host is that shows nothing. @param what that it wants to use. */

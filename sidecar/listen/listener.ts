@@ -115,9 +115,7 @@ export function gatewayFor(
       // all that takes a moment, in which the identity may have been suspended, or a delegation revoked
       const { subject, proof } = authenticated.value
       const standing = runtime.renewed(proof)
-      const refusal = standing.ok
-        ? runtime.configuration.snapshot.refusal(runtime.elevated(subject))
-        : standing.error
+      const refusal = standing.ok ? runtime.refusal(runtime.elevated(subject)) : standing.error
       if (refusal !== undefined)
         return refuse(
           { code: 'forbidden', message: refusal, ...beyondScope(subject) },
@@ -175,9 +173,9 @@ function signalSecondPlace(
   { id, subject }: LiveSession,
   before: string,
   { remoteAddress }: Claim,
-  { audit }: Runtime,
+  runtime: Runtime,
 ): void {
-  audit.notice('signal', {
+  runtime.notice('signal', {
     kind: 'tokenMisuse',
     severity: 'low',
     session: id,
@@ -192,12 +190,12 @@ function refuse(
   rejection: Rejection,
   { remoteAddress, role }: Claim,
   resource: QualifiedName,
-  { audit }: Runtime,
+  runtime: Runtime,
 ): { readonly ok: false; readonly error: Refusal } {
-  const { misuse, chain, ...error } = rejection
+  const { misuse, chain, identity: _, ...error } = rejection
   const refusal = { ...error, reference: newReference() }
   const { reference, message: reason } = refusal
-  audit.notice('session.refused', {
+  runtime.notice('session.refused', {
     reference,
     resource,
     remote: remoteAddress,
@@ -207,6 +205,6 @@ function refuse(
     chain,
   })
   const signal = misuseSignal(rejection, { reference, resource, remote: remoteAddress })
-  if (signal) audit.notice('signal', signal)
+  if (signal) runtime.notice('signal', signal)
   return { ok: false, error: refusal }
 }

@@ -91,6 +91,7 @@ const approval: Required<ApprovalLine> = {
   objects: ['table public.orders'],
   elevation: { role: 'writer' },
   justification: 'to repair it',
+  resumption: { action: 'suspend' },
   rules: ['agents/guard/ask'],
   state: 'Approved',
   grantedUntil: '2026-01-01T01:00:00.000Z',
@@ -141,6 +142,10 @@ export const notices: { readonly [Event in keyof Notices]: Required<Notices[Even
     request: 'worker-bcdfg',
     chain: ['agents/planner', 'agents/worker'],
   },
+    policy: 'agents/guard',
+    rule: 'watch',
+    action: 'alert',
+    evidence: ['R1', 'R2'],
   'request.refused': {
     reference: 'R2',
     remote: '127.0.0.1',

@@ -3,11 +3,13 @@ import type { Credential, Result, Target } from '../../../session.ts'
 import type { ConnectFailure } from '../handshake/server.ts'
 import { buildCatalogue } from './catalogue.ts'
 import { ControlConnection } from './control-connection.ts'
-import { catalogueQuery, fingerprintQuery } from './query.ts'
+import { catalogueQuery, fingerprintQuery, sizesQuery } from './query.ts'
 import type { Catalogue, ReadCatalogue } from './types.ts'
 
 /** How often a server in use is asked whether somebody else changed definitions. */
 const pollInterval = 5_000
+/** Sizes of relations. In milliseconds. */
+const sizesHoldFor = 600_000
 
 export class CatalogueCache {
   readonly #open: (signal: AbortSignal) => Promise<Result<ControlConnection, ConnectFailure>>
@@ -20,6 +22,8 @@ export class CatalogueCache {
   #doubts = 0
   #poll: NodeJS.Timeout | undefined
   readonly #watchers = new Set<(catalogue: ReadCatalogue) => void>()
+  #sizes: Promise<ReadonlyMap<string, number>> = Promise.resolve(new Map())
+  #sizesReadAt = Number.NEGATIVE_INFINITY
   /** The one reader; asks made meanwhile wait for it. */
   #reading: Promise<void> = Promise.resolve()
 
@@ -92,6 +96,24 @@ export class CatalogueCache {
   /** Reads again if anything has changed on the server. A failure keeps what is known; the next poll tries again. */
   async refresh(): Promise<void> {
     await this.#serialized(() => this.#read(AbortSignal.timeout(pollInterval)))
+  }
+
+  /** About how many rows there are in a relation, as of some minutes ago; undefined where the server has not counted them yet. */
+  async sizeOf(name: string): Promise<number | undefined> {
+    if (performance.now() - this.#sizesReadAt > sizesHoldFor) {
+      this.#sizesReadAt = performance.now()
+      this.#sizes = this.#serialized(() => this.#readSizes())
+    }
+    return (await this.#sizes).get(name)
+  }
+
+  async #readSizes(): Promise<ReadonlyMap<string, number>> {
+    try {
+      const text = (await this.#connection?.value(sizesQuery)) ?? '[]'
+      return new Map(JSON.parse(text) as [string, number][])
+    } catch {
+      return new Map()
+    }
   }
 
   async #serialized<Value>(work: () => Promise<Value>): Promise<Value> {

@@ -76,6 +76,7 @@ async function withServer(
   let key: CancelKey | undefined
   let session: Session | undefined
   let account: ShortLivedAccount | undefined
+  guarded.sizeOf = (object) => cache.sizeOf(object)
   using _ = cache.watch((inventory) => gateway.takeInventory(database, inventory))
   try {
     const refusal = decideStartup(guarded, analyseStartup(parameters, catalogue.value))
