@@ -17,7 +17,7 @@ export function blockKey(secret: Uint8Array, recording: string): Buffer {
 
 /** In the thread pool. The fastest level: higher ones take longer and save little of what sessions consist of. */
 export function compressed(plain: Buffer): Promise<Buffer> {
-  return compress(plain, { params: { [constants.ZSTD_c_compressionLevel]: 1 } })
+  return compress(plain, { chunkSize: 64 * 1024, params: { [constants.ZSTD_c_compressionLevel]: 1 } })
 }
 
 /** @param head bound to the body: its beginning must be the same to open it. */

@@ -2,21 +2,16 @@
 import type { RecordingTerms, SessionTerms } from '@firebreak/policy'
 import type { CommandAudit, RecordedCommand, SessionRecorder } from '../session.ts'
 import { Allowance } from './allowance.ts'
-import type {
-  CommandEntry,
-  EndEntry,
-  EntryType,
-  LimitEntry,
-  ModeEntry,
-  OutcomeEntry,
-  StartEntry,
-} from './entries.ts'
+import type { CommandEntry, EndEntry, EntryType, LimitEntry, ModeEntry, StartEntry } from './entries.ts'
 import type { RecordingWriter } from './writer.ts'
 
 /** Characters of a command's text. The audit trail's digest is of all of it. */
 const maximumText = 1024 * 1024
 /** Of raw bytes in one entry. */
 const maximumPiece = 64 * 1024
+
+/** JSON of an outcome without its end: how much is left out of the response isn't known yet. */
+type OpenOutcome = string
 
 type Content<Of extends { readonly type: EntryType }> = Omit<Of, 'type'>
 
@@ -54,11 +49,11 @@ export class SessionRecording implements SessionRecorder {
   /** Bytes that have been handed over by {@link response}. */
   #given = 0
   /** Of commands that are over by what the target answered; where that ends is not known yet. */
-  #answered: Content<OutcomeEntry>[] = []
+  readonly #answered: OpenOutcome[] = []
   /** Of commands that are over before they ran; the answers to others may come before theirs. */
-  #refused: Content<OutcomeEntry>[] = []
+  readonly #refused: OpenOutcome[] = []
   /** That come when so many bytes have been given. */
-  readonly #placed: { readonly at: number; readonly outcome: Content<OutcomeEntry> }[] = []
+  readonly #placed: { readonly at: number; readonly outcome: OpenOutcome }[] = []
 
   /** @param onLimit told when the recording has reached its largest size; nothing is recorded from then on. */
   constructor(
@@ -103,13 +98,11 @@ export class SessionRecording implements SessionRecorder {
       known = JSON.stringify({ ...decided, ...(columns.length > 0 && { columns }) }).slice(1)
       decidedTexts.set(decided, known)
     }
-    const own: Partial<Content<CommandEntry>> = {
-      reference,
-      ...(text !== undefined && { text: text.slice(0, maximumText) }),
-      ...(text !== undefined && text.length > maximumText && { textLeftOut: text.length - maximumText }),
-      ...(parameters && { parameters }),
-    }
-    this.#append('command', `${JSON.stringify(own).slice(0, -1)},${known}`)
+    const ownText = text === undefined ? '' : `"text":${JSON.stringify(text.slice(0, maximumText))},`
+    const cut =
+      text !== undefined && text.length > maximumText ? `"textLeftOut":${text.length - maximumText},` : ''
+    const values = parameters ? `"parameters":${JSON.stringify(parameters)},` : ''
+    this.#append('command', `{"reference":"${reference}",${ownText}${cut}${values}${known}`)
   }
 
   response(bytes: Buffer): void {
@@ -132,27 +125,25 @@ export class SessionRecording implements SessionRecorder {
 
   mark(ahead: number, refused: boolean): void {
     for (const outcome of this.#answered) this.#place(outcome, ahead)
-    this.#answered = []
+    this.#answered.length = 0
     if (!refused) return
     for (const outcome of this.#refused) this.#place(outcome, ahead)
-    this.#refused = []
+    this.#refused.length = 0
   }
 
   /** A command is over. Where its response ends, the next {@link mark} says. */
   finished({ reference, outcome, approval, ...command }: CommandAudit): void {
     if (this.#terms.mode === 'off') return
     const { rows, bytes, maskedFields, milliseconds, error } = outcome
-    const { withConstants } = this.#show(command, this.#audit)
+    const shownError =
+      error && (this.#show(command, this.#audit).withConstants ? error : { code: error.code })
+    // by hand: it is made for every command
+    let json = `{"reference":"${reference}","rows":${rows},"bytes":${bytes},"milliseconds":${Math.round(milliseconds * 1000) / 1000}`
+    if (maskedFields.length > 0) json += `,"masked":${JSON.stringify(maskedFields)}`
+    if (approval !== undefined) json += `,"approval":${JSON.stringify(approval)}`
+    if (shownError) json += `,"error":${JSON.stringify(shownError)}`
     const over = this.answering ? this.#answered : this.#refused
-    over.push({
-      reference,
-      rows,
-      bytes,
-      milliseconds: Math.round(milliseconds * 1000) / 1000,
-      ...(maskedFields.length > 0 && { masked: maskedFields }),
-      ...(approval !== undefined && { approval }),
-      ...(error && { error: withConstants ? error : { code: error.code } }),
-    })
+    over.push(json)
   }
 
   /** Under which it is recorded. */
@@ -176,7 +167,7 @@ export class SessionRecording implements SessionRecorder {
     await this.writer.giveUp()
   }
 
-  #place(outcome: Content<OutcomeEntry>, ahead: number): void {
+  #place(outcome: OpenOutcome, ahead: number): void {
     if (ahead === 0 && this.#placed.length === 0) this.#finish(outcome)
     else this.#placed.push({ at: this.#given + ahead, outcome })
   }
@@ -201,14 +192,12 @@ export class SessionRecording implements SessionRecorder {
     if (allowance.justExceeded) this.#append('cut', JSON.stringify({ what, limit: bytesPerCommand }))
   }
 
-  #finish(outcome: Content<OutcomeEntry>): void {
+  #finish(outcome: OpenOutcome): void {
     const responseLeftOut = this.#response.restart()
     const inputLeftOut = this.#input.restart()
-    this.#json<OutcomeEntry>('outcome', {
-      ...outcome,
-      ...(responseLeftOut > 0 && { responseLeftOut }),
-      ...(inputLeftOut > 0 && { inputLeftOut }),
-    })
+    const response = responseLeftOut > 0 ? `,"responseLeftOut":${responseLeftOut}` : ''
+    const input = inputLeftOut > 0 ? `,"inputLeftOut":${inputLeftOut}` : ''
+    this.#append('outcome', `${outcome}${response}${input}}`)
   }
 
   #json<Of extends { readonly type: EntryType }>(type: Of['type'], content: Content<Of>): void {

@@ -90,18 +90,20 @@ export class RecordingWriter {
 
   /** Adds an entry; it is on its way to the disk with the next {@link flush}, or when its block is full. */
   append(type: EntryType, content: Buffer | string): void {
-    const length = typeof content === 'string' ? Buffer.byteLength(content) : content.length
-    const needed = entryHeadLength + length
-    if (this.#length > 0 && this.#length + needed > blockSize) this.#endBlock()
-    this.#reserve(needed)
+    // writing a text says how long it is: up to three bytes for each of its units
+    const most = entryHeadLength + (typeof content === 'string' ? content.length * 3 : content.length)
+    if (this.#length > 0 && this.#length + most > blockSize) this.#endBlock()
+    this.#reserve(most)
     const time = Math.max(this.#lastTime, Math.round((this.#options.now() - this.#startedAt) * 1000))
     if (this.#length === 0) this.#firstTime = time
     this.#lastTime = time
-    writeEntryHead(this.#plain, this.#length, type, time, length)
     const start = this.#length + entryHeadLength
-    if (typeof content === 'string') this.#plain.write(content, start, length, 'utf8')
-    else content.copy(this.#plain, start)
-    this.#length += needed
+    const length =
+      typeof content === 'string'
+        ? this.#plain.write(content, start, 'utf8')
+        : content.copy(this.#plain, start)
+    writeEntryHead(this.#plain, this.#length, type, time, length)
+    this.#length = start + length
     this.#entries++
     if (type === 'command') this.#commands++
   }

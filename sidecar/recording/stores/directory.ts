@@ -1,5 +1,5 @@
 /** Recordings as files of a directory that only its owner can look into. */
-import { type FileHandle, mkdir, open, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { type FileHandle, link, mkdir, open, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { inWords } from '../../system-errors.ts'
 import {
@@ -36,9 +36,15 @@ export class DirectoryStore implements RecordingStore {
 
   async create(id: string): Promise<RecordingSink> {
     const path = this.#path(id)
-    const file = await open(path, 'wx', 0o600).catch(failed(path))
-    await syncDirectory(this.place).catch(failed(this.place))
-    return new FileSink(file, path)
+    const draft = this.#path(id, '.new')
+    const file = await open(draft, 'wx', 0o600).catch(failed(draft))
+    return new FileSink(file, path, async () => {
+      // it appears with its header, and in the place of no other
+      await file.sync()
+      await link(draft, path)
+      await rm(draft)
+      await syncDirectory(this.place)
+    })
   }
 
   async open(id: string): Promise<RecordingSource | undefined> {
@@ -123,20 +129,26 @@ export class DirectoryStore implements RecordingStore {
 class FileSink implements RecordingSink {
   readonly #file: FileHandle
   readonly #path: string
+  readonly #appear: () => Promise<void>
   #length = 0
 
-  constructor(file: FileHandle, path: string) {
+  constructor(file: FileHandle, path: string, appear: () => Promise<void>) {
     this.#file = file
     this.#path = path
+    this.#appear = appear
   }
 
   async append(bytes: Buffer): Promise<void> {
-    // at a place of its own, so that trying again overwrites what was left of a failed write
-    for (let done = 0; done < bytes.length; ) {
-      const { bytesWritten } = await this.#file
-        .write(bytes, done, bytes.length - done, this.#length + done)
-        .catch(failed(this.#path))
-      done += bytesWritten
+    try {
+      // at a place of its own, so that trying again overwrites what was left of a failed write
+      for (let done = 0; done < bytes.length; ) {
+        const length = bytes.length - done
+        const { bytesWritten } = await this.#file.write(bytes, done, length, this.#length + done)
+        done += bytesWritten
+      }
+      if (this.#length === 0) await this.#appear()
+    } catch (error) {
+      failed(this.#path)(error)
     }
     this.#length += bytes.length
   }

@@ -12,7 +12,7 @@ import type { RecordingTarget } from '../target.ts'
 /** Blocks are compressed and encrypted: the database need not try to make them smaller. */
 export const tableDefinitions = `CREATE TABLE IF NOT EXISTS firebreak_recordings (
   id text COLLATE "C" PRIMARY KEY,
-  bytes bigint NOT NULL DEFAULT 0,
+  bytes bigint NOT NULL,
   changed_at timestamptz NOT NULL DEFAULT now(),
   hold text,
   deletion text
@@ -23,6 +23,10 @@ CREATE TABLE IF NOT EXISTS firebreak_recording_blocks (
   block bytea STORAGE EXTERNAL NOT NULL,
   PRIMARY KEY (recording, position)
 )`
+
+/** A recording is there with its first block. */
+const begin = `WITH begun AS (INSERT INTO firebreak_recordings (id, bytes) VALUES ($1, octet_length($2::bytea)) RETURNING id)
+INSERT INTO firebreak_recording_blocks (recording, position, block) SELECT id, 0, $2 FROM begun`
 
 /** The same block again, after an answer that was lost, changes nothing. */
 const append = `WITH added AS (
@@ -93,11 +97,11 @@ export class PostgresqlStore implements RecordingStore {
 
   async create(id: string): Promise<RecordingSink> {
     if (!isRecordingName(id)) throw new Error(`${id} is no name of a recording`)
-    await this.query('INSERT INTO firebreak_recordings (id) VALUES ($1)', [id])
     let length = 0
     return {
       append: async (bytes) => {
-        const { rowCount } = await this.query(append, [id, length, bytes])
+        const { rowCount } =
+          length === 0 ? await this.query(begin, [id, bytes]) : await this.query(append, [id, length, bytes])
         if (rowCount !== 1) throw new Error(`${this.place}: recording ${id} was deleted`)
         length += bytes.length
       },

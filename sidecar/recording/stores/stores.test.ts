@@ -121,10 +121,11 @@ for (const [kind, make] of Object.entries(places))
     })
 
     it('are never written over', async () => {
-      await assert.rejects(
-        store.create(recordingName).then((sink) => sink.append(Buffer.from('x'))),
-        /already|duplicate|exist/i,
-      )
+      const attempt = async (): Promise<void> => {
+        const sink = await store.create(recordingName)
+        await sink.append(Buffer.from('x')).finally(() => sink.close())
+      }
+      await assert.rejects(attempt(), /already|duplicate|exist/i)
       assert.equal(await stateOf(recordingName), 'whole')
     })
 
