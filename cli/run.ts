@@ -110,7 +110,7 @@ export function parseListen(items: readonly string[]): Map<string, Address> {
 
 export function parseApi(text: string): Address {
   const parts = /^(.+):([0-9]+)$/.exec(text)
-  if (!parts || Number(parts[2]) > 65_535) throw new UsageError(`--${option} takes HOST:PORT, not ${text}`)
+  if (!parts || Number(parts[2]) > 65_535) throw new UsageError(`--api takes HOST:PORT, not ${text}`)
   return { host: (parts[1] ?? '').replace(/^\[|\]$/g, ''), port: Number(parts[2]) }
 }
 
@@ -204,14 +204,14 @@ function report(event: StandaloneEvent): void {
         `${styleError('red', 'approvals')}: nobody can be asked, so commands that need approval are refused: ${event.message}`,
       )
       break
-    case 'tokenFailed':
-      console.error(
-        `${styleError('red', 'identity')}: there is no token for ${event.identity}, whose clients are refused: ${event.message}`,
-      )
-      break
     case 'signalsFailed':
       console.error(
         `${styleError('yellow', 'signals')}: what is usual for an identity is learned anew: ${event.message}`,
+      )
+      break
+    case 'tokenFailed':
+      console.error(
+        `${styleError('red', 'identity')}: there is no token for ${event.identity}, whose clients are refused: ${event.message}`,
       )
       break
     case 'classifiesNothing': {

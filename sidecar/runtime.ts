@@ -19,9 +19,9 @@ import type { RecordingPlace } from './recording/place.ts'
 import type { RecordedSession } from './recording/recordings.ts'
 import type { SessionRecording } from './recording/session-recording.ts'
 import type { Credential, Gateway, Result } from './session.ts'
-import { inWords } from './system-errors.ts'
 import { Restrictions } from './signals/restrictions.ts'
 import { Signals } from './signals/signals.ts'
+import { inWords } from './system-errors.ts'
 
 export class Runtime {
   /** In force; a change replaces it as a whole. */
@@ -39,11 +39,11 @@ export class Runtime {
   readonly delegations: Delegations
   readonly credentials: Credentials
   readonly classified: ClassifiedNames
+  readonly restrictions: Restrictions
+  readonly signals: Signals
   /** Where people are asked; absent while no policy asks them. */
   approvals: ApprovalStation | undefined
   /** Why nobody can be asked although a policy asks. */
-  readonly restrictions: Restrictions
-  readonly signals: Signals
   approvalsProblem: string | undefined
   /** Where sessions are recorded; absent where nobody said where. */
   recordings: RecordingPlace | undefined
@@ -69,9 +69,6 @@ export class Runtime {
     this.audit = audit
     this.clientTls = clientTls
     this.clock = clock
-    this.identities = new Identities(
-      () => this.configuration,
-      clock,
     this.restrictions = new Restrictions({
       approvals: () => this.approvals,
       changed: () => {
@@ -85,6 +82,9 @@ export class Runtime {
       audit: (line) => audit.notice('signal', line),
       restrictions: this.restrictions,
     })
+    this.identities = new Identities(
+      () => this.configuration,
+      clock,
       (identity, outcome) => {
         if (outcome.ok) audit.notice('token.obtained', { identity, proof: describeProof(outcome.value) })
         else {
@@ -116,15 +116,15 @@ export class Runtime {
     )
   }
 
-  /** What an identity uses of a resource counts together, whichever session it is in. */
-  readonly usageOf = (identity: QualifiedName, resource: QualifiedName): Usage => {
-    const key = `${identity} ${resource}`
   /** Writes to the audit trail what is about no command, and lets the signals hear of it. */
   readonly notice = <Event extends keyof Notices>(event: Event, fields: Notices[Event]): void => {
     this.audit.notice(event, fields)
     this.signals.heard(event, fields)
   }
 
+  /** What an identity uses of a resource counts together, whichever session it is in. */
+  readonly usageOf = (identity: QualifiedName, resource: QualifiedName): Usage => {
+    const key = `${identity} ${resource}`
     let usage = this.#usages.get(key)
     if (!usage) {
       usage = new Usage()
@@ -139,10 +139,10 @@ export class Runtime {
     this.approvals?.policyChanged(configuration.snapshot)
     this.delegations.configurationChanged()
     this.classified.configurationChanged()
+    this.signals.configurationChanged()
     for (const session of this.sessions) session.configurationChanged()
   }
 
-    this.signals.configurationChanged()
   /** What the manifest says of a role; undefined when it is gone. */
   roleOf({ resource, role }: Pick<Subject, 'resource' | 'role'>): Role | undefined {
     return this.configuration.manifests.resources
@@ -173,9 +173,6 @@ export class Runtime {
       : this.identities.renewed(proof)
   }
 
-  /** A subject with what it was granted for now. */
-  elevated(subject: Subject): Subject {
-    return elevate(subject, this.approvals?.grantedTo(subject) ?? [])
   /** Why a subject may have no session at all, now. */
   refusal(subject: Subject): string | undefined {
     return (
@@ -185,22 +182,22 @@ export class Runtime {
     )
   }
 
+  /** A subject with what it was granted for now. */
+  elevated(subject: Subject): Subject {
+    return elevate(subject, this.approvals?.grantedTo(subject) ?? [])
   }
 
   /** What time brings: tokens are renewed, sessions end. Called every second. */
   tick(): void {
+    this.restrictions.refresh()
+    this.signals.tick()
     this.identities.tick()
     this.delegations.tick()
     this.credentials.tick([...this.sessions].map((session) => session.subject))
-    this.restrictions.refresh()
-    this.signals.tick()
     for (const session of this.sessions) session.tick()
     this.recordings?.tick()
   }
 
-  #rotated(resourceName: QualifiedName, roleName: string, credential: Credential): void {
-    this.audit.notice('credential.rotated', { resource: resourceName, role: roleName })
-    const role = this.roleOf({ resource: resourceName, role: roleName })
   /** Who may have been suspended before a restart is refused while that can't be read. */
   #unknownRestrictions(subject: Subject): string | undefined {
     if (this.approvals || this.approvalsProblem === undefined) return undefined
@@ -210,6 +207,9 @@ export class Runtime {
       : undefined
   }
 
+  #rotated(resourceName: QualifiedName, roleName: string, credential: Credential): void {
+    this.audit.notice('credential.rotated', { resource: resourceName, role: roleName })
+    const role = this.roleOf({ resource: resourceName, role: roleName })
     if (role?.credential.onRotation !== 'end') return
     for (const session of this.sessions)
       if (session.subject.resource === resourceName && session.subject.role === roleName)

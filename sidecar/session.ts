@@ -197,10 +197,10 @@ export interface GuardedSession extends Disposable {
   busy: (() => boolean) | undefined
   /** Set while the session is recorded; may change between any two messages. */
   readonly recorder: SessionRecorder | undefined
-  /** Resolves when the stations can take more; a protocol awaits it before reading on when it is not undefined. */
-  ready(): Promise<void> | undefined
   /** Set by the protocol: about how many rows an object has, by its dotted name; undefined where nobody can say. */
   sizeOf: ((object: string) => Promise<number | undefined>) | undefined
+  /** Resolves when the stations can take more; a protocol awaits it before reading on when it is not undefined. */
+  ready(): Promise<void> | undefined
 }
 
 /** A command that was decided, and is about to run or to be refused. */

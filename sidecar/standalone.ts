@@ -29,11 +29,11 @@ import { placeOfRecordings, type RecordingPlaceEvent } from './recording/guarded
 import type { RecordingTarget } from './recording/target.ts'
 import { Runtime } from './runtime.ts'
 import type { Result } from './session.ts'
+import { BaselineFiles } from './signals/baseline-files.ts'
 import { inWords } from './system-errors.ts'
 
 export interface StandaloneOptions {
   readonly directory: string
-import { BaselineFiles } from './signals/baseline-files.ts'
   /** Where the audit lines go, to each of them. */
   readonly audit: readonly AuditTarget[]
   /** By resource name. Others listen on loopback, on the protocol's own port or the next free one. */
@@ -81,6 +81,8 @@ export type StandaloneEvent =
   | { readonly kind: 'apiFailed'; readonly message: string }
   | AuditEvent
   | RecordingPlaceEvent
+  /** What was learned of identities can't be read or kept: what is usual for them is learned anew. */
+  | { readonly kind: 'signalsFailed'; readonly message: string }
   /** For an identity whose tokens the sidecar gets itself; of several failures in a row the first. */
   | { readonly kind: 'tokenFailed'; readonly identity: string; readonly message: string }
   /** What a resource classifies and does not have: what is meant passes unmasked, or will, once it is there. */
@@ -88,8 +90,6 @@ export type StandaloneEvent =
 
 /** The directory holds no valid configuration. */
 export class ConfigurationError extends Error {
-  /** What was learned of identities can't be read or kept: what is usual for them is learned anew. */
-  | { readonly kind: 'signalsFailed'; readonly message: string }
   override readonly name = 'ConfigurationError'
   readonly problems: readonly ManifestProblem[]
   constructor(problems: readonly ManifestProblem[]) {
@@ -130,6 +130,7 @@ export class Standalone implements AsyncDisposable {
     try {
       await standalone.#openRecordings()
       await standalone.#openApprovals()
+      await standalone.#keepBaselines()
       await standalone.#openApi()
       for (const resource of configuration.manifests.resources) await standalone.#listenFor(resource)
       if (standalone.#listeners.length === 0)
@@ -138,7 +139,6 @@ export class Standalone implements AsyncDisposable {
         )
     } catch (error) {
       await standalone[Symbol.asyncDispose]()
-      await standalone.#keepBaselines()
       throw error
     }
     return standalone
@@ -154,6 +154,8 @@ export class Standalone implements AsyncDisposable {
         onLost: (event, request, reason) =>
           runtime.audit.notice('notification.lost', { notification: event, request, reason }),
       })
+    runtime.signals.notify = (signal) => this.#notifier?.signal(signal)
+    runtime.signals.problem = (message) => options.onEvent({ kind: 'signalsFailed', message })
     this.#watch = watchDirectory(options.directory, () => this.#reload())
     const base = options.stateDirectory ?? options.directory
     runtime.recordings = placeOfRecordings(runtime, options.onEvent, {
@@ -162,8 +164,6 @@ export class Standalone implements AsyncDisposable {
       keys: join(base, 'recording-keys'),
       expires: true,
     })
-    runtime.signals.notify = (signal) => this.#notifier?.signal(signal)
-    runtime.signals.problem = (message) => options.onEvent({ kind: 'signalsFailed', message })
     runtime.tick()
     this.#ticking = setInterval(() => runtime.tick(), 1_000).unref()
   }
@@ -186,6 +186,7 @@ export class Standalone implements AsyncDisposable {
     this.#runtime.approvals?.stop()
     await (await this.#api)?.server.close()
     await endSessions(this.#runtime, this.#listeners)
+    await this.#runtime.signals.save()
     await this.#runtime.approvals?.[Symbol.asyncDispose]()
     await this.#notifier?.[Symbol.asyncDispose]()
     await this.#runtime.recordings?.[Symbol.asyncDispose]()
@@ -200,7 +201,6 @@ export class Standalone implements AsyncDisposable {
     if (identitiesFor(resource, this.#runtime.configuration).length === 0) return
     if (!supported) {
       this.#options.onEvent({ kind: 'unsupported', resource: name, type })
-    await this.#runtime.signals.save()
       return
     }
     const { listen, identity } = this.#options
@@ -236,6 +236,10 @@ export class Standalone implements AsyncDisposable {
   async #openApprovals(): Promise<void> {
     const runtime = this.#runtime
     const directory = this.#stateDirectory
+    // whoever was suspended stays so, whatever policies say by now
+    const needed = asksPeople(runtime.configuration) || holdsRequests(directory)
+    if (runtime.approvals || this.#openingApprovals || !needed) return
+    this.#openingApprovals = true
     const { agentUsers = [] } = this.#options
     try {
       await openApprovals(runtime, {
@@ -251,6 +255,17 @@ export class Standalone implements AsyncDisposable {
     this.#openingApprovals = false
   }
 
+  /** Once a policy watches for signals. */
+  async #keepBaselines(): Promise<void> {
+    const { signals, configuration } = this.#runtime
+    if (!configuration.manifests.policies.some(({ spec }) => (spec.signals ?? []).length > 0)) return
+    try {
+      signals.keepIn(new BaselineFiles(await openOwnFolder(this.#stateDirectory)))
+    } catch (error) {
+      this.#options.onEvent({ kind: 'signalsFailed', message: inWords(error) })
+    }
+  }
+
   /** Once agents may ask for something. One that can't be opened is tried again with the next configuration. */
   async #openApi(): Promise<void> {
     if (this.#api || !needsApi(this.#runtime.configuration)) return
@@ -260,10 +275,6 @@ export class Standalone implements AsyncDisposable {
       this.#runtime,
       (listen) => (asked ? listen(asked) : openNear(apiPort, listen)),
       identity,
-    // whoever was suspended stays so, whatever policies say by now
-    const needed = asksPeople(runtime.configuration) || holdsRequests(directory)
-    if (runtime.approvals || this.#openingApprovals || !needed) return
-    this.#openingApprovals = true
       socket,
     ).catch((error: unknown) => {
       this.#api = undefined
@@ -292,6 +303,7 @@ export class Standalone implements AsyncDisposable {
     this.#runtime.apply(configuration)
     void this.#openRecordings()
     void this.#openApprovals()
+    void this.#keepBaselines()
     void this.#openApi()
     const { revision } = configuration.snapshot
     if (revision === before) return
@@ -324,4 +336,3 @@ async function openNear<Open>(port: number, open: (address: Address) => Promise<
   }
   return await open({ host: '127.0.0.1', port: 0 })
 }
-    void this.#keepBaselines()

@@ -189,7 +189,6 @@ export class LiveSession implements GuardedSession {
     const outcome = await approvals.hold(this, held, await approvals.asker(this.#clientUser()))
     this.#held--
     this.#idle.restart()
-    ended?.(outcome.kind)
     return outcome
   }
 
@@ -230,7 +229,6 @@ export class LiveSession implements GuardedSession {
       this.#end('expired', lost ? `elevation ${lost.request}, which gave role ${role}, has ended` : refusal)
   }
 
-  /** A new configuration is in force: the session goes on if its identity still may, and still is proven. */
   /** A signal has taken something from somebody, or a person has given it back. */
   restrictionsChanged(): void {
     const { restrictions } = this.#runtime
@@ -245,6 +243,7 @@ export class LiveSession implements GuardedSession {
     return await this.#runtime.approvals?.asker(this.#clientUser())
   }
 
+  /** A new configuration is in force: the session goes on if its identity still may, and still is proven. */
   configurationChanged(): void {
     this.#refresh()
     const { maxDuration, idleTimeout } = this.#bounds
