@@ -18,8 +18,13 @@ export interface Finding {
   readonly message: string
 }
 
+/** What nothing but a change of the object itself can end. */
+const lasting = ['InvalidRule']
+
 /**
- * The conditions that stand for findings, and `Ready` that sums them up: true when all are, else as the first that isn't.
+ * The conditions that stand for findings, and `Ready` that sums them up: true when all are, else as the first that isn't. While it
+ * isn't, tools that wait by kstatus see `Reconciling`, or `Stalled` where waiting is of no use.
+ * https://github.com/kubernetes-sigs/cli-utils/blob/master/pkg/kstatus/README.md
  *
  * @param before what stands in the status: a condition that hasn't changed keeps its time.
  * @param now RFC 3339.
@@ -37,7 +42,10 @@ export function conditionsFor(
   const ready: Finding = worst
     ? { ...worst, type: 'Ready' }
     : { type: 'Ready', status: 'True', reason: 'InForce', message: 'in force everywhere' }
-  return conditionsSince([...findings, ...besides, ready], generation, before, now)
+  const progress: Finding[] = worst
+    ? [{ ...worst, type: lasting.includes(worst.reason) ? 'Stalled' : 'Reconciling', status: 'True' }]
+    : []
+  return conditionsSince([...findings, ...besides, ready, ...progress], generation, before, now)
 }
 
 /** The conditions that stand for findings, each since it has been so. */

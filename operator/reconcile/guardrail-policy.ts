@@ -1,6 +1,6 @@
 /** GuardrailPolicy: is it valid, and to whom does it apply? */
-import type { GuardrailPolicyStatus } from '@firebreak/crds'
-import { inWords, type NamespaceCompiler } from '../compile/namespace.ts'
+import type { GuardrailPolicy, GuardrailPolicyStatus } from '@firebreak/crds'
+import { inWords, type NamespaceCompiler, type Objects } from '../compile/namespace.ts'
 import type { KubernetesClient } from '../kubernetes/client.ts'
 import { guardrailPolicies } from '../kubernetes/objects.ts'
 import { keysIn, type World } from '../watch/world.ts'
@@ -20,6 +20,7 @@ export function guardrailPolicyController(
     watches: [
       watchingSpec(world.policies),
       watchingSpec(world.identities, ({ metadata }) => keysIn(world.policies, metadata.namespace)),
+      watchingSpec(world.resources, ({ metadata }) => keysIn(world.policies, metadata.namespace)),
     ],
     async reconcile(key) {
       const policy = world.policies.get(key)
@@ -55,10 +56,42 @@ export function guardrailPolicyController(
             (appliesTo.identities?.includes(identity.metadata.name) ?? true) &&
             (appliesTo.groups?.some((group) => identity.spec.groups?.includes(group)) ?? true),
         ).length,
-        conditions: conditionsFor([valid], generation, policy.status?.conditions, new Date().toISOString()),
+        conditions: conditionsFor(
+          [valid, targets(policy, objects)],
+          generation,
+          policy.status?.conditions,
+          new Date().toISOString(),
+        ),
       }
       await writeStatus(client, recorder, guardrailPolicies, policy, status)
       return undefined
     },
   }
+}
+
+/** A policy may come before what it is about: it waits for that, and is in force for everything else. */
+function targets({ spec: { appliesTo } }: GuardrailPolicy, { identities, resources }: Objects): Finding {
+  const missing = [
+    ...absent('AgentIdentity', appliesTo.identities, identities),
+    ...absent('ProtectedResource', appliesTo.resources, resources),
+  ]
+  const type = 'TargetsFound'
+  return missing.length === 0
+    ? { type, status: 'True', reason: 'Found', message: 'all that it names is there' }
+    : {
+        type,
+        status: 'False',
+        reason: 'NotFound',
+        message: `waits for ${missing.join(', ')}: there is none in this namespace`,
+      }
+}
+
+function absent(
+  kind: string,
+  names: readonly string[] = [],
+  there: readonly { readonly metadata: { readonly name: string } }[],
+): string[] {
+  return names
+    .filter((name) => !there.some(({ metadata }) => metadata.name === name))
+    .map((name) => `${kind} ${name}`)
 }

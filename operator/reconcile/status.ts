@@ -38,12 +38,15 @@ export async function writeStatus<T extends Regarded & { status?: Status }>(
     recorder.record(object, { type, reason, action: 'Reconcile', note: message })
 }
 
-/** The conditions that say something else than before. `Ready` only repeats one of the others. */
+/** They only repeat one of the others. */
+const summaries = ['Ready', 'Reconciling', 'Stalled']
+
+/** The conditions that say something else than before. */
 function changed(before: readonly Condition[] = [], now: readonly Condition[] = []) {
   return now
     .filter(({ type, status, reason }) => {
       const known = before.find((each) => each.type === type)
-      return type !== 'Ready' && !(known?.status === status && known.reason === reason)
+      return !summaries.includes(type) && !(known?.status === status && known.reason === reason)
     })
     .filter(({ reason }) => !passing.includes(reason))
     .map(({ status, reason, message }) => ({
