@@ -53,7 +53,7 @@ describe('the kinds on an API server', () => {
     assert.deepEqual(conditions.trim().split(' '), [...each, ...each, ...each, ...each])
   })
 
-  for (const file of globSync('examples/**/*.yaml', { cwd: root })) {
+  for (const file of globSync('examples/*/*.yaml', { cwd: root })) {
     it(`${file} is taken, and changes nothing when it is applied again`, async () => {
       const path = `${root}${file}`
       const objects = [`--namespace=${namespaceOf(path)}`, '-f', path]
