@@ -214,12 +214,12 @@ describeInPods('a contained pod', function () {
     assert.match(output, /^\d+$/m)
   }
 
-  const seen = (what: string): string[] => watch.output.split('\n').filter((line) => line.startsWith(what))
+  const seen = (what: string): string[] => watch.log.split('\n').filter((line) => line.startsWith(what))
 
   /** What the sidecars have to do with the outside is known: everything else is a way out. */
   const nothingGotOut = async (): Promise<void> => {
     await new Promise((resolve) => setTimeout(resolve, 20))
-    const odd = watch.output.split('\n').filter((line) => !/^(watching|database .*|)$/.test(line))
+    const odd = watch.log.split('\n').filter((line) => !/^(watching|database .*|)$/.test(line))
     assert.deepEqual(odd, [])
     assert.deepEqual(arrivals, [])
     assert.doesNotMatch(pod.asked, /exfiltrated/i)

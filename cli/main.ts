@@ -1,6 +1,6 @@
 #!/usr/bin/env -S node --max-semi-space-size=2 --liftoff-only
 /** `firebreak`: finds the command and runs it. Exit codes: 0 done, 1 the answer is no or something failed, 2 wrong use. */
-import { getSystemErrorMessage } from 'node:util'
+import { inWords } from '@firebreak/sidecar/system-errors.ts'
 import { type CliCommand, UsageError } from './command.ts'
 import { completion } from './completion.ts'
 import { styleError } from './output.ts'
@@ -99,13 +99,10 @@ async function usageProblem(error: unknown, command: CliCommand | undefined): Pr
   return near ? `${message}; did you mean --${near}?` : message
 }
 
-/** What the system refuses is said of the file; Node's own message is about its call. */
-function inWords(error: unknown): string {
-  if (!(error instanceof Error)) return String(error)
-  const { path, errno } = error as NodeJS.ErrnoException
-  return path !== undefined && errno !== undefined
-    ? `${path}: ${getSystemErrorMessage(errno)}`
-    : error.message
+/** What the system refuses is said of the file. */
+function failure(error: unknown): string {
+  const path = error instanceof Error ? (error as NodeJS.ErrnoException).path : undefined
+  return path === undefined ? inWords(error) : `${path}: ${inWords(error)}`
 }
 
 const words = process.argv.slice(2)
@@ -114,7 +111,7 @@ try {
 } catch (error) {
   const command = await find(words[0])
   const usage = await usageProblem(error, command)
-  const message = usage ?? inWords(error)
+  const message = usage ?? failure(error)
   console.error(`${styleError('red', 'error:')} ${message}`)
   if (usage !== undefined) console.error(`Try firebreak ${command ? `${command.name} ` : ''}--help.`)
   process.exitCode = usage === undefined ? 1 : 2

@@ -3,6 +3,8 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { type ApiServer, startApiServer } from '../test/api-server.ts'
+import { eventuallyWith } from '../test/eventually.ts'
+import { Program } from '../test/program.ts'
 import { freePort } from '../tools/postgres.ts'
 
 const main = fileURLToPath(new URL('main.ts', import.meta.url))
@@ -45,25 +47,12 @@ describe('firebreak operator', function () {
         FIREBREAK_SERVICE_ACCOUNT: 'firebreak',
       },
     })
-    stack.defer(() => void child.kill('SIGKILL'))
-    let log = ''
-    for (const stream of [child.stdout, child.stderr])
-      stream.setEncoding('utf8').on('data', (chunk: string) => {
-        log += chunk
-      })
+    const operator = stack.use(new Program(child))
     const page = async (port: number, path: string): Promise<string> => {
       const response = await fetch(`http://127.0.0.1:${port}${path}`).catch(() => undefined)
       return response ? `${response.status} ${await response.text()}` : 'nobody answers'
     }
-    const eventually = async (read: () => Promise<string>, wanted: RegExp): Promise<string> => {
-      const until = Date.now() + 30_000
-      for (;;) {
-        const seen = await read()
-        if (wanted.test(seen)) return seen
-        assert.ok(Date.now() < until, `${seen}\n${log}`)
-        await new Promise((resolve) => setTimeout(resolve, 50))
-      }
-    }
+    const eventually = eventuallyWith(() => operator.log, 30)
     await eventually(() => page(ports.health, '/healthz'), /^200 ok/)
     await eventually(() => page(ports.health, '/readyz'), /^200 ok/)
     const metrics = await eventually(
@@ -79,11 +68,9 @@ describe('firebreak operator', function () {
         ...['-o', 'jsonpath={.spec.holderIdentity}'],
       ])
     assert.equal(await holder(), 'firebreak-0')
-    const exited = once(child, 'exit')
-    child.kill('SIGTERM')
-    assert.deepEqual(await exited, [0, null], log)
+    assert.equal(await operator.end('SIGTERM'), 0, operator.log)
     assert.equal(await holder(), '')
-    assert.match(log, /"msg":"this replica leads"/)
+    assert.match(operator.log, /"msg":"this replica leads"/)
   })
 
   it('says what it lacks', async () => {
@@ -91,11 +78,8 @@ describe('firebreak operator', function () {
       stdio: ['ignore', 'ignore', 'pipe'],
       env: { PATH: process.env.PATH },
     })
-    let said = ''
-    child.stderr.setEncoding('utf8').on('data', (chunk: string) => {
-      said += chunk
-    })
-    assert.deepEqual(await once(child, 'exit'), [2, null])
-    assert.match(said, /operator needs the environment variable FIREBREAK_POD_NAMESPACE/)
+    const operator = stack.use(new Program(child))
+    assert.deepEqual(await once(child, 'close'), [2, null])
+    assert.match(operator.log, /operator needs the environment variable FIREBREAK_POD_NAMESPACE/)
   })
 })

@@ -1,3 +1,5 @@
+import { getSystemErrorMessage } from 'node:util'
+
 /** What the operating system refuses, in words. */
 const words: Readonly<Record<string, string>> = {
   ENOENT: 'there is no such file or directory',
@@ -14,6 +16,9 @@ const words: Readonly<Record<string, string>> = {
 
 /** @returns why a call of the operating system failed, for somebody who can put it right. */
 export function inWords(error: unknown): string {
-  const { code } = error as NodeJS.ErrnoException
-  return words[code ?? ''] ?? (error instanceof Error ? error.message : String(error))
+  if (!(error instanceof Error)) return String(error)
+  const { code = '', path, errno } = error as NodeJS.ErrnoException
+  // of a file Node's own message is about its call
+  const message = path !== undefined && errno !== undefined ? getSystemErrorMessage(errno) : error.message
+  return words[code] ?? message
 }

@@ -102,7 +102,7 @@ export class ContainedPod implements AsyncDisposable {
 
   /** What the resolver was asked. */
   get asked(): string {
-    return this.#resolver.output
+    return this.#resolver.log
   }
 
   async psql(user: PodUser, host: string, ...commands: readonly string[]): Promise<Ran> {

@@ -1,6 +1,5 @@
 /** Starts a real OpenID provider (`oidc-provider`) for tests, and makes tokens that no honest one would. */
-import { type ChildProcess, fork } from 'node:child_process'
-import { once } from 'node:events'
+import { fork } from 'node:child_process'
 import { type CryptoKey, exportJWK, generateKeyPair, type JSONWebKeySet, type JWK, SignJWT } from 'jose'
 import {
   audience,
@@ -10,6 +9,7 @@ import {
   type TokenSettings,
   type ToProvider,
 } from './identity-provider-process.ts'
+import { Program } from './program.ts'
 
 export { audience, clientSecret }
 
@@ -32,7 +32,7 @@ export class IdentityProvider implements AsyncDisposable {
   /** Signs the tokens that are given in exchange, as a cluster does with projected ones. */
   readonly clusterKey: SigningKey
   #port = 0
-  #process: ChildProcess | undefined
+  #process: Program | undefined
 
   static async start(): Promise<IdentityProvider> {
     const provider = new IdentityProvider([await makeKey('first')], await makeKey('cluster'))
@@ -51,10 +51,11 @@ export class IdentityProvider implements AsyncDisposable {
 
   /** Starts the process, on the same port as before, with the keys as they are now. */
   async comeBack(): Promise<void> {
-    const child = fork(new URL('identity-provider-process.ts', import.meta.url), {
-      stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
-    })
-    this.#process = child
+    this.#process = new Program(
+      fork(new URL('identity-provider-process.ts', import.meta.url), {
+        stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+      }),
+    )
     const settings: ProviderSettings = {
       port: this.#port,
       keys: { keys: this.keys.map(({ jwk }) => jwk) } as JSONWebKeySet,
@@ -66,12 +67,8 @@ export class IdentityProvider implements AsyncDisposable {
   }
 
   async goAway(): Promise<void> {
-    const child = this.#process
+    await this.#process?.end('SIGKILL')
     this.#process = undefined
-    if (!child) return
-    const exited = once(child, 'exit')
-    child.kill('SIGKILL')
-    await exited
   }
 
   /** What tokens say from now on, and how long they are good. */
@@ -126,21 +123,10 @@ export class IdentityProvider implements AsyncDisposable {
   }
 
   async #ask(message: ToProvider): Promise<FromProvider> {
-    const child = this.#process
-    if (!child) throw new Error('the provider is away')
-    const answered = new AbortController()
-    const answer = once(child, 'message', { signal: answered.signal })
-    const exited = once(child, 'exit', { signal: answered.signal }).then(() => {
-      throw new Error('the provider has exited')
-    })
-    exited.catch(() => {})
-    child.send(message)
-    try {
-      return ((await Promise.race([answer, exited])) as [FromProvider])[0]
-    } finally {
-      answered.abort()
-      answer.catch(() => {})
-    }
+    if (!this.#process) throw new Error('the provider is away')
+    const answer = this.#process.message()
+    this.#process.send(message)
+    return (await answer) as FromProvider
   }
 }
 

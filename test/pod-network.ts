@@ -4,12 +4,12 @@
  */
 import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process'
 import { randomInt } from 'node:crypto'
-import { once } from 'node:events'
 import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { debianPrograms } from '../tools/clients.ts'
+import { Program } from './program.ts'
 
 const execute = promisify(execFile)
 
@@ -228,40 +228,13 @@ export class PodNetwork implements AsyncDisposable {
   }
 }
 
-export class PodProcess {
-  readonly #child: ChildProcess
-  #output = ''
-
-  constructor(child: ChildProcess) {
-    this.#child = child
-    for (const stream of [child.stdout, child.stderr])
-      stream?.on('data', (chunk: Buffer) => {
-        this.#output = (this.#output + chunk).slice(-100_000)
-      })
-  }
-
-  get output(): string {
-    return this.#output
-  }
-
-  async says(what: RegExp): Promise<void> {
-    const until = performance.now() + 20_000
-    while (!what.test(this.#output)) {
-      if (this.#child.exitCode !== null || this.#child.signalCode !== null || performance.now() > until)
-        throw new Error(`a program of the pod never said ${what}:\n${this.#output}`)
-      await new Promise((resolve) => setTimeout(resolve, 20))
-    }
-  }
-
-  /** @returns once it is gone. */
-  async end(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
-    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return
-    const exited = once(this.#child, 'exit')
+export class PodProcess extends Program {
+  protected override kill(signal: 'SIGTERM' | 'SIGKILL'): void {
     // of an agent this is only what made its process namespace
-    const { pid = 0 } = this.#child
-    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').map(Number)
-    for (const each of [...children, pid]) if (each > 0) killIfThere(each, signal)
-    await exited
+    const children = readFileSync(`/proc/${this.pid}/task/${this.pid}/children`, 'utf8')
+      .split(' ')
+      .map(Number)
+    for (const each of [...children, this.pid]) if (each > 0) killIfThere(each, signal)
   }
 }
 

@@ -1,10 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { freePort } from '../tools/postgres.ts'
+import { Program } from './program.ts'
 
 const main = fileURLToPath(new URL('../cli/main.ts', import.meta.url))
 
@@ -19,7 +19,7 @@ export interface SidecarSettings {
 }
 
 /** `firebreak sidecar` as a process, with the arguments that it gets in a pod. */
-export class SidecarProcess implements AsyncDisposable {
+export class SidecarProcess extends Program {
   /** By resource. */
   readonly ports: ReadonlyMap<string, number>
   readonly runDirectory: string
@@ -27,8 +27,6 @@ export class SidecarProcess implements AsyncDisposable {
   /** Of the local API. */
   readonly apiPort: number
   readonly #directory: string
-  readonly #child: ChildProcess
-  #log = ''
 
   static async start(settings: SidecarSettings): Promise<SidecarProcess> {
     const directory = mkdtempSync(join(tmpdir(), 'firebreak-sidecar-'))
@@ -68,20 +66,12 @@ export class SidecarProcess implements AsyncDisposable {
     readyPort: number,
     apiPort: number,
   ) {
-    this.#child = child
+    super(child)
     this.#directory = directory
     this.runDirectory = directory
     this.ports = ports
     this.readyPort = readyPort
     this.apiPort = apiPort
-    child.stderr?.setEncoding('utf8').on('data', (chunk: string) => {
-      this.#log += chunk
-    })
-  }
-
-  /** What it said so far. */
-  get log(): string {
-    return this.#log
   }
 
   get audit(): string {
@@ -100,17 +90,8 @@ export class SidecarProcess implements AsyncDisposable {
     return response?.status ?? 0
   }
 
-  /** @returns its exit code, once it is gone. */
-  async end(signal: 'SIGTERM' | 'SIGKILL' = 'SIGTERM'): Promise<number | null> {
-    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return this.#child.exitCode
-    const exited = once(this.#child, 'exit')
-    this.#child.kill(signal)
-    await exited
-    return this.#child.exitCode
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.end('SIGKILL')
+  override async [Symbol.asyncDispose](): Promise<void> {
+    await super[Symbol.asyncDispose]()
     rmSync(this.#directory, { recursive: true, force: true })
   }
 }

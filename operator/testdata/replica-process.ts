@@ -1,8 +1,11 @@
 /** A replica of the operator as a process of its own, for what only a process can show: being killed. */
-import { type ChildProcess, fork } from 'node:child_process'
-import { once } from 'node:events'
+import { fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
+import { Program } from '../../test/program.ts'
 import type { OperatorOptions } from '../operator.ts'
+
+/** As cli/main.ts starts Node. */
+const asShipped = ['--max-semi-space-size=2', '--liftoff-only']
 
 export interface ReplicaSettings {
   /** Path of the kubeconfig of a user who may do everything. */
@@ -16,59 +19,27 @@ export interface ReplicaSettings {
   readonly notify?: OperatorOptions['notify']
 }
 
-export class ReplicaProcess implements AsyncDisposable {
-  readonly controlPort: number
-  readonly controlCa: string
-  readonly #child: ChildProcess
-  readonly #log: { text: string }
+export class ReplicaProcess extends Program {
+  #started = { controlPort: 0, controlCa: '' }
 
   /** @returns once it serves. */
   static async start(settings: ReplicaSettings): Promise<ReplicaProcess> {
-    const child = fork(fileURLToPath(new URL('replica.ts', import.meta.url)), [JSON.stringify(settings)], {
-      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
-    })
-    const log = { text: '' }
-    for (const stream of [child.stdout, child.stderr])
-      stream?.setEncoding('utf8').on('data', (chunk: string) => {
-        log.text += chunk
-      })
-    const started = await Promise.race([
-      once(child, 'message').then(([message]) => message as { controlPort: number; controlCa: string }),
-      once(child, 'exit').then(() => undefined),
-    ])
-    if (!started) throw new Error(`the operator never served: ${log.text}`)
-    return new ReplicaProcess(child, started, log)
+    const program = fileURLToPath(new URL('replica.ts', import.meta.url))
+    const replica = new ReplicaProcess(
+      fork(program, [JSON.stringify(settings)], {
+        execArgv: asShipped,
+        stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+      }),
+    )
+    replica.#started = (await replica.message()) as { controlPort: number; controlCa: string }
+    return replica
   }
 
-  private constructor(
-    child: ChildProcess,
-    { controlPort, controlCa }: { controlPort: number; controlCa: string },
-    log: { text: string },
-  ) {
-    this.#child = child
-    this.#log = log
-    this.controlPort = controlPort
-    this.controlCa = controlCa
+  get controlPort(): number {
+    return this.#started.controlPort
   }
 
-  get pid(): number {
-    return this.#child.pid ?? 0
-  }
-
-  /** What it wrote so far. */
-  get log(): string {
-    return this.#log.text
-  }
-
-  /** @returns once it is gone. */
-  async end(signal: 'SIGTERM' | 'SIGKILL' = 'SIGTERM'): Promise<void> {
-    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return
-    const exited = once(this.#child, 'exit')
-    this.#child.kill(signal)
-    await exited
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.end('SIGKILL')
+  get controlCa(): string {
+    return this.#started.controlCa
   }
 }

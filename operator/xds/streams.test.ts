@@ -17,6 +17,7 @@ import { parse } from 'yaml'
 import type { ControlPlane } from '../../e2e/index.ts'
 import { Requests } from '../../sidecar/control/requests.ts'
 import { startApiServer } from '../../test/api-server.ts'
+import { eventuallyWith } from '../../test/eventually.ts'
 import { ReplicaProcess } from '../testdata/replica-process.ts'
 
 interface TokenWish {
@@ -168,11 +169,10 @@ describe('a configuration stream', function () {
     await kubectl('create', 'namespace', 'agents')
     await kubectl('create', 'serviceaccount', 'bot', '-n', 'agents')
     await cluster.kubectl.run(['apply', '-f', '-'], { input: agent('support-bot') + agent('other-bot') })
-    const until = Date.now() + 20_000
-    while (
-      !(await kubectl('get', 'namespace', 'agents', '--show-labels')).includes('firebreak.dev/agents=true')
+    await eventuallyWith(() => operator.log)(
+      () => kubectl('get', 'namespace', 'agents', '--show-labels'),
+      /firebreak\.dev\/agents=true/,
     )
-      assert.ok(Date.now() < until, operator.log)
     await makePod('bot-1', 'support-bot')
     await makePod('other-1', 'other-bot')
     await makePod('bystander', 'nobody')
