@@ -1,17 +1,30 @@
 import { parseArgs } from 'node:util'
-import { type ControlledEvent, ControlledSidecar } from '@firebreak/sidecar'
+import { type ControlledEvent, type ControlledOptions, ControlledSidecar } from '@firebreak/sidecar'
 import { auditHelp, parseAuditTargets } from './audit-targets.ts'
 import { type CliCommand, UsageError } from './command.ts'
+import { parseRecipients, parseRecordings, recordingsHelp } from './recording-target.ts'
 import { parseApi, parseListen, stopSignal } from './run.ts'
 
 export const sidecar: CliCommand = {
   name: 'sidecar',
   summary: "enforce in an agent's pod what the operator says",
-  options: ['control', 'token-file', 'run-directory', 'ready-port', 'listen', 'api', 'dns-port', 'audit'],
+  options: [
+    'control',
+    'token-file',
+    'run-directory',
+    'ready-port',
+    'listen',
+    'api',
+    'dns-port',
+    'audit',
+    'recordings',
+    'recording-key',
+  ],
   help: `The enforcer in an agent's pod. The operator starts it there; its configuration comes from the operator.
 
 Usage: firebreak sidecar --control=HOST:PORT --token-file=FILE --run-directory=DIR --ready-port=PORT
        --api=HOST:PORT [--listen=RESOURCE=HOST:PORT]… [--dns-port=PORT] [--audit=TARGET]…
+       [--recordings=PLACE --recording-key=KEY…]
 
   --control H:P        the operator's configuration stream
   --token-file FILE    the service account token that proves this pod; read again for each stream
@@ -21,6 +34,9 @@ Usage: firebreak sidecar --control=HOST:PORT --token-file=FILE --run-directory=D
   --listen R=H:P       where clients find resource R; may be repeated
   --dns-port PORT      answers DNS on loopback (default: the one that the pod's rules send DNS to)
 ${auditHelp}
+${recordingsHelp}
+                    (default: none, and sessions that policies want recorded are refused)
+  --recording-key KEY  who can read the recordings: a public key of age (age1…); may be repeated
 
 Environment: FIREBREAK_CONTROL_CA (PEM), FIREBREAK_POD_NAMESPACE, FIREBREAK_POD_NAME, FIREBREAK_POD_UID.
 
@@ -37,6 +53,8 @@ Exit code 0: stopped by SIGTERM, SIGINT or SIGHUP. 1: a port is taken, or the di
         api: { type: 'string' },
         'dns-port': { type: 'string' },
         audit: { type: 'string', multiple: true },
+        recordings: { type: 'string' },
+        'recording-key': { type: 'string', multiple: true },
       },
     })
     const dnsPort = values['dns-port'] === undefined ? undefined : port('dns-port', values['dns-port'])
@@ -58,12 +76,24 @@ Exit code 0: stopped by SIGTERM, SIGINT or SIGHUP. 1: a port is taken, or the di
       },
       ...(dnsPort !== undefined && { dns: { hosts: ['127.0.0.1'], port: dnsPort } }),
       audit: parseAuditTargets(values.audit),
+      recordings: await recordingsOf(values.recordings, values['recording-key']),
       onEvent: report,
     })
     await stopped
     console.error('stopping: sessions are told, the rest of the audit is written')
     return 0
   },
+}
+
+/** A key of the pod's own would be gone with it: whoever is to read has to be named. */
+async function recordingsOf(
+  place: string | undefined,
+  keys: readonly string[] | undefined,
+): Promise<ControlledOptions['recordings']> {
+  if (place === undefined && keys === undefined) return undefined
+  if (place === undefined || keys === undefined)
+    throw new UsageError('--recordings and --recording-key go together')
+  return { target: parseRecordings(place), recipients: await parseRecipients(keys) }
 }
 
 function needed(option: string, value: string | undefined): string {
@@ -111,6 +141,10 @@ function inWords(event: ControlledEvent): string {
       return `agents can't ask for anything: ${event.message}`
     case 'unsupported':
       return `not guarded: ${event.resource} is of type ${event.type}, which this version does not speak`
+    case 'recordings':
+      return `sessions are recorded in ${event.place}`
+    case 'recordingsFailed':
+      return `sessions that are to be recorded are refused: ${event.message}`
     case 'auditFailed':
       return `audit: ${event.message}; commands wait until it can be written`
     case 'auditRecovered':

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { type Address, Standalone } from '@firebreak/sidecar'
 import { type Postgres, startPostgres } from '../../tools/postgres.ts'
 import { style } from '../output.ts'
+import { showRecordings } from './recordings.ts'
 import { connect, type Step, showAudit, steps, takeStep } from './steps.ts'
 
 /** @returns the exit code. */
@@ -57,6 +58,7 @@ async function guarded(
   console.log(`Guarding it on ${address.host}:${address.port}, by the policy in examples/standalone.\n`)
   const failed = await tell(address, join(directory, 'approvals'))
   await showAudit(auditPath)
+  await showRecordings(directory)
   if (failed.length > 0) {
     console.log(style('red', `\nNot as it should be: ${failed.map((step) => step.title).join('; ')}`))
     return 1

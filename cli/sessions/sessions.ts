@@ -1,8 +1,9 @@
 /** `firebreak sessions`: what can be asked about recorded sessions. */
 import { type CliCommand, UsageError } from '../command.ts'
+import { hold, release, remove } from './keep.ts'
 import { verify } from './verify.ts'
 
-const subcommands: Readonly<Record<string, CliCommand>> = { verify }
+const subcommands: Readonly<Record<string, CliCommand>> = { verify, hold, release, delete: remove }
 
 export const sessions: CliCommand = {
   name: 'sessions',

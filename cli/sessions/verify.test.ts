@@ -80,6 +80,22 @@ describe('firebreak sessions verify', () => {
     assert.equal(other.status, 1)
   })
 
+  it('goes with commands that hold, release and delete', () => {
+    const sessions = (...words: string[]): { status: number | null; output: string } => {
+      const { status, stdout, stderr } = spawnSync(process.execPath, [main, 'sessions', ...words], {
+        encoding: 'utf8',
+      })
+      return { status, output: stdout + stderr }
+    }
+    assert.equal(sessions('hold', recordingName, '--state', state).status, 2)
+    assert.equal(sessions('hold', recordingName, '--reason', 'case 42', '--state', state).status, 0)
+    const held = sessions('delete', recordingName, '--reason', 'old', '--state', state)
+    assert.match(held.output, /is held: case 42/)
+    assert.equal(held.status, 1)
+    assert.equal(sessions('release', recordingName, '--state', state).status, 0)
+    assert.equal(sessions('delete', recordingName, '--reason', 'old', '--state', state).status, 0)
+  })
+
   it('says what was not there, or not said', () => {
     assert.match(verify('01ABCDEFGH0123456789ABCDEX', '--state', state).output, /: not there/)
     assert.equal(verify('--state', state).status, 2)

@@ -12,6 +12,8 @@ import { Containment, type ContainmentOptions } from '../containment/containment
 import { type AuditEvent, auditEvents, endSessions, openAudit, openListener, protocols } from '../guarding.ts'
 import { identitiesFor } from '../listen/authenticate.ts'
 import type { Address, Listener } from '../listen/listener.ts'
+import { placeOfRecordings, type RecordingPlaceEvent } from '../recording/guarded-place.ts'
+import type { RecordingTarget } from '../recording/target.ts'
 import { Runtime } from '../runtime.ts'
 import { inWords } from '../system-errors.ts'
 import { emptyConfiguration, type ReceivedConfiguration, readConfiguration } from './agent-configuration.ts'
@@ -35,6 +37,10 @@ export interface ControlledOptions {
   readonly dns?: ContainmentOptions['dns']
   /** Where the audit lines go, to each of them. */
   readonly audit: readonly AuditTarget[]
+  /** Where sessions are recorded, and who can read that. Absent: those that policies want recorded are refused. */
+  readonly recordings?:
+    | { readonly target: RecordingTarget; readonly recipients: readonly string[] }
+    | undefined
   readonly onEvent: (event: ControlledEvent) => void
 }
 
@@ -53,6 +59,7 @@ export type ControlledEvent =
   | { readonly kind: 'api'; readonly address: Address }
   | { readonly kind: 'apiFailed'; readonly message: string }
   | AuditEvent
+  | RecordingPlaceEvent
 
 const notToldYet = 'the operator has not told yet what waits for approval'
 /** So long a configuration waits for that. In milliseconds. */
@@ -79,6 +86,12 @@ export class ControlledSidecar implements AsyncDisposable, Subscriber {
     const audit = await openAudit(options.audit, auditEvents(onEvent))
     const runtime = new Runtime(emptyConfiguration(), audit)
     runtime.approvalsProblem = notToldYet
+    if (options.recordings)
+      runtime.recordings = placeOfRecordings(runtime, onEvent, {
+        ...options.recordings,
+        keys: join(runDirectory, 'recording-keys'),
+        expires: false,
+      })
     const relay = await Relay.open(join(runDirectory, places.configurationSocket))
     const sidecar = new ControlledSidecar(options, runtime, relay)
     try {
@@ -163,6 +176,7 @@ export class ControlledSidecar implements AsyncDisposable, Subscriber {
     await this.#containment?.[Symbol.asyncDispose]()
     await this.#relay[Symbol.asyncDispose]()
     await this.#readiness?.[Symbol.asyncDispose]()
+    await this.#runtime.recordings?.[Symbol.asyncDispose]()
     const lines = await this.#runtime.audit.close()
     if (lines > 0) this.#options.onEvent({ kind: 'auditLost', lines })
   }
