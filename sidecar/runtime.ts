@@ -13,7 +13,7 @@ import type { Role } from './credentials/provider.ts'
 import { type LiveSession, nameOf } from './decide/live-session.ts'
 import { Delegations } from './delegation/delegations.ts'
 import { Identities } from './identity/identities.ts'
-import { describeProof, type Proof, type Rejection } from './identity/proof.ts'
+import { describeProof, type OwnPod, type Proof, type Rejection } from './identity/proof.ts'
 import { Usage } from './limits/usage.ts'
 import type { RecordingPlace } from './recording/place.ts'
 import type { RecordedSession } from './recording/recordings.ts'
@@ -56,6 +56,7 @@ export class Runtime {
       clock = systemClock,
       tokenFailed = () => {},
       classifiesNothing = () => {},
+      pod,
     }: {
       clientTls?: Gateway['clientTls']
       clock?: Clock | undefined
@@ -63,6 +64,8 @@ export class Runtime {
       tokenFailed?: (identity: QualifiedName, rejection: Rejection) => void
       /** Told where a resource classifies what it doesn't have; it is in the audit trail already. */
       classifiesNothing?: (doubt: ClassificationDoubt) => void
+      /** The pod that this is the sidecar of, in a cluster. */
+      pod?: OwnPod
     } = {},
   ) {
     this.configuration = configuration
@@ -92,6 +95,7 @@ export class Runtime {
           tokenFailed(identity, outcome.error)
         }
       },
+      pod,
     )
     this.delegations = new Delegations({
       configuration: () => this.configuration,

@@ -84,7 +84,7 @@ export class ControlledSidecar implements AsyncDisposable, Subscriber {
   static async start(options: ControlledOptions): Promise<ControlledSidecar> {
     const { runDirectory, readyPort, pod, onEvent } = options
     const audit = await openAudit(options.audit, auditEvents(onEvent))
-    const runtime = new Runtime(emptyConfiguration(), audit)
+    const runtime = new Runtime(emptyConfiguration(), audit, { pod: { name: pod.name, uid: pod.uid } })
     runtime.approvalsProblem = notToldYet
     if (options.recordings)
       runtime.recordings = placeOfRecordings(runtime, onEvent, {

@@ -14,6 +14,7 @@ import { clockTolerance, matchIdentity, tokenRules } from './match.ts'
 import { ObtainedToken, requestToken } from './obtain.ts'
 import {
   misused,
+  type OwnPod,
   type Proof,
   type Rejection,
   rejected,
@@ -27,6 +28,8 @@ import { TokenUses } from './token-uses.ts'
 export type TokenListener = (identity: QualifiedName, outcome: Result<RootProof, Rejection>) => void
 
 export class Identities {
+  /** The one that this sidecar is in, in a cluster. */
+  readonly pod: OwnPod | undefined
   readonly #configuration: () => Configuration
   readonly #clock: Clock
   readonly #told: TokenListener
@@ -36,10 +39,11 @@ export class Identities {
   readonly #obtained = new Map<string, ObtainedToken>()
 
   /** @param configuration the one in force. @param told what comes of obtaining tokens. */
-  constructor(configuration: () => Configuration, clock: Clock, told: TokenListener) {
+  constructor(configuration: () => Configuration, clock: Clock, told: TokenListener, pod?: OwnPod) {
     this.#configuration = configuration
     this.#clock = clock
     this.#told = told
+    this.pod = pod
   }
 
   /** Which of the candidates a presented token proves. */
@@ -75,7 +79,7 @@ export class Identities {
     const needsToken = { ok: false, error: `${proof.identity} has to prove itself by a token now` } as const
     switch (proof.kind) {
       case 'loopback':
-        return loopback ? { ok: true, value: loopbackProof(identity) } : needsToken
+        return loopback ? { ok: true, value: loopbackProof(identity, this.pod) } : needsToken
       case 'fixedToken':
         return isFixedToken(proof.digest, identity, configuration)
           ? { ok: true, value: { ...proof, groups: identity.spec.groups ?? [] } }
@@ -213,8 +217,13 @@ function obtainedKey(identity: AgentIdentity): string {
   return `${nameOf(identity)} ${JSON.stringify(identity.spec.authentication.oidc)}`
 }
 
-export function loopbackProof(identity: AgentIdentity): RootProof {
-  return { kind: 'loopback', identity: nameOf(identity), groups: identity.spec.groups ?? [] }
+export function loopbackProof(identity: AgentIdentity, pod?: OwnPod): RootProof {
+  return {
+    kind: 'loopback',
+    identity: nameOf(identity),
+    groups: identity.spec.groups ?? [],
+    ...(pod && { pod }),
+  }
 }
 
 function unknownIssuer(

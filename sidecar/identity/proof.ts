@@ -17,6 +17,12 @@ export interface VerifiedClaims {
   readonly all: Readonly<Record<string, unknown>>
 }
 
+/** The pod that this sidecar is in. */
+export interface OwnPod {
+  readonly name: string
+  readonly uid: string
+}
+
 interface Proven {
   readonly identity: QualifiedName
   /** The identity's own and the token's. */
@@ -26,14 +32,14 @@ interface Proven {
 }
 
 /**
- * - `loopback`: being on the loopback listener.
+ * - `loopback`: being on the loopback listener; `pod` is where that is, in a cluster.
  * - `fixedToken`: the token of the manifest; only its digest is kept.
  * - `token`: a token of an issuer, presented by the client.
  * - `obtainedToken`: one that the sidecar got itself; it is replaced before it expires.
  * - `delegation`: the token of a delegation; the chain is all who stand behind it, with the identity last.
  */
 export type Proof =
-  | (Proven & { readonly kind: 'loopback' })
+  | (Proven & { readonly kind: 'loopback'; readonly pod?: OwnPod })
   | (Proven & { readonly kind: 'fixedToken'; readonly digest: Buffer })
   | (Proven & { readonly kind: 'token' | 'obtainedToken'; readonly claims: VerifiedClaims })
   | (Proven & { readonly kind: 'delegation'; readonly delegation: Delegation; readonly chain: Chain })
@@ -116,7 +122,8 @@ export function describeProof(proof: Proof): ProofLine {
       root: describeProof(root),
     }
   }
-  if (!('claims' in proof)) return { kind: proof.kind }
+  if (proof.kind === 'loopback') return { kind: proof.kind, ...(proof.pod && { pod: proof.pod }) }
+  if (proof.kind === 'fixedToken') return { kind: proof.kind }
   const { issuer, subject, tokenId, issuedAt, all } = proof.claims
   return {
     kind: proof.kind,

@@ -126,7 +126,7 @@ export async function byLoopback(
     )
   }
   return identity.spec.authentication.loopback
-    ? { ok: true, value: loopbackProof(identity) }
+    ? { ok: true, value: loopbackProof(identity, identities.pod) }
     : await identities.obtained(identity)
 }
 
