@@ -68,10 +68,11 @@ export class AgentPod implements AsyncDisposable {
     return await this.run(['psql', '-At', ...elsewhere, ...statements.flatMap((each) => ['-c', each])])
   }
 
-  /** The audit trail of this pod so far. */
-  async audit(): Promise<readonly AuditLine[]> {
+  /** The audit trail of this pod so far. @param previous that of the enforcer before the last restart, empty when there was none. */
+  async audit({ previous = false } = {}): Promise<readonly AuditLine[]> {
     const logs = ['logs', this.name, '-n', this.namespace, '-c', layout.enforcerContainer]
-    return (await this.kubectl.run(logs))
+    const { stdout } = await this.kubectl.attempt([...logs, ...(previous ? ['--previous'] : [])])
+    return stdout
       .split('\n')
       .filter((line) => line.startsWith('{'))
       .map((line) => JSON.parse(line) as AuditLine)

@@ -26,7 +26,7 @@ describeWithProduct('the chart, on a cluster with nodes', (product) => {
   }).timeout('1m')
 
   it('is uninstalled by its own Job, and leaves nothing in the way', async () => {
-    await supportBot.startAgent('before')
+    await using agent = await supportBot.startAgent('before')
     await product().uninstall()
     assert.equal(await kubectl('get', 'mutatingwebhookconfigurations', 'firebreak', '--ignore-not-found'), '')
     assert.equal(
@@ -36,5 +36,8 @@ describeWithProduct('the chart, on a cluster with nodes', (product) => {
     assert.equal(await kubectl('get', 'namespaces', '-l', 'firebreak.dev/agents', '-o', 'name'), '')
     assert.equal(await kubectl('get', 'jobs', '-n', product().namespace, '-o', 'name'), '')
     await kubectl('run', 'later', '-n', 'agents', '--image=x', '--labels=app=support-bot', '--restart=Never')
+    // who runs goes on, contained as before
+    assert.match((await agent.psql(['SELECT ssn FROM customers WHERE id = 1'])).stdout, /^\*+1120\n$/)
+    assert.match((await agent.psql(['DROP TABLE orders'])).stderr, /denied by policy/)
   }).timeout('5m')
 })
