@@ -6,7 +6,7 @@ import type { CommandEntry, EndEntry, EntryType, LimitEntry, ModeEntry, StartEnt
 import type { RecordingWriter } from './writer.ts'
 
 /** Characters of a command's text. The audit trail's digest is of all of it. */
-const maximumText = 1024 * 1024
+const maximumText = 8 * 1024 * 1024
 /** Of raw bytes in one entry. */
 const maximumPiece = 64 * 1024
 

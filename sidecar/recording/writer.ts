@@ -90,8 +90,7 @@ export class RecordingWriter {
 
   /** Adds an entry; it is on its way to the disk with the next {@link flush}, or when its block is full. */
   append(type: EntryType, content: Buffer | string): void {
-    // writing a text says how long it is: up to three bytes for each of its units
-    const most = entryHeadLength + (typeof content === 'string' ? content.length * 3 : content.length)
+    const most = entryHeadLength + mostBytesOf(content)
     if (this.#length > 0 && this.#length + most > blockSize) this.#endBlock()
     this.#reserve(most)
     const time = Math.max(this.#lastTime, Math.round((this.#options.now() - this.#startedAt) * 1000))
@@ -263,4 +262,10 @@ export class RecordingWriter {
     this.#drained?.resolve()
     this.#drained = undefined
   }
+}
+
+/** Writing a text says how long it is: up to three bytes for each of its units. Only of a long one it is asked before. */
+function mostBytesOf(content: Buffer | string): number {
+  if (typeof content !== 'string') return content.length
+  return content.length < blockSize ? content.length * 3 : Buffer.byteLength(content)
 }
