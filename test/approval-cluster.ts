@@ -1,5 +1,8 @@
 /** An API server, replicas of the operator, the shop, and sidecars of agents' pods that guard it: for what people decide in a cluster. */
 import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import type { ApprovalRequest } from '@firebreak/crds'
 import type pg from 'pg'
 import type { ControlPlane, User } from '../e2e/index.ts'
@@ -113,6 +116,16 @@ spec:
 `
 }
 
+const cli = fileURLToPath(new URL('../cli/main.ts', import.meta.url))
+
+/** What an agent says to the local API of its pod's sidecar, by the command line. */
+export async function firebreak(sidecar: SidecarProcess, ...words: string[]): Promise<string> {
+  const { stdout } = await promisify(execFile)(process.execPath, [cli, ...words], {
+    env: { ...process.env, FIREBREAK_API: `http://127.0.0.1:${sidecar.apiPort}` },
+  })
+  return stdout
+}
+
 export class ApprovalCluster implements AsyncDisposable {
   readonly api: ApiServer
   readonly shop: Shop
@@ -127,7 +140,7 @@ export class ApprovalCluster implements AsyncDisposable {
   #log = ''
 
   /** @param replicas how many; more can be started. */
-  static async start(replicas = 2): Promise<ApprovalCluster> {
+  static async start(replicas = 2, more: Pick<ReplicaSettings, 'notify'> = {}): Promise<ApprovalCluster> {
     await using stack = new AsyncDisposableStack()
     // to a Service's address, and not to its endpoints
     const flags = { 'enable-aggregator-routing': 'false' }
@@ -151,7 +164,7 @@ export class ApprovalCluster implements AsyncDisposable {
         'support-bot': ['dba'],
       }))
         cluster.users.set(name, await api.cluster.user({ name, groups }))
-      for (let index = 1; index <= replicas; index++) await cluster.startReplica(`replica-${index}`)
+      for (let index = 1; index <= replicas; index++) await cluster.startReplica(`replica-${index}`, more)
       await cluster.apply(manifests(`${shop.postgres.host}:${shop.postgres.port}`, shop.postgres.password))
       await cluster.eventually(
         () => cluster.kubectl('get', 'namespace', namespace, '-o', 'jsonpath={.metadata.labels}'),

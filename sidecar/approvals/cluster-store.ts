@@ -157,7 +157,7 @@ export class ClusterStore implements ApprovalStore {
   /** Asks until there is an answer. @throws Error with the operator's own words when it refuses, or when the signal gives up. */
   async #call<Answer>(call: Call<Answer>, until: AbortSignal): Promise<Answer> {
     const signal = AbortSignal.any([until, this.#ended.signal])
-    let reason = 'there is no connection to the operator'
+    let reason = 'there is no connection'
     for (;;) {
       try {
         const { client, options } = await this.#way(signal)
@@ -168,7 +168,7 @@ export class ClusterStore implements ApprovalStore {
         if (!signal.aborted) reason = rawMessage
       }
       await delay(retryEvery, undefined, { signal, ref: false }).catch(() => {})
-      if (signal.aborted) throw new Error(reason)
+      if (signal.aborted) throw new Error(`the operator can't be reached: ${reason}`)
     }
   }
 
