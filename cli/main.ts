@@ -12,6 +12,7 @@ const commands: Readonly<Record<string, () => Promise<CliCommand>>> = {
   check: async () => (await import('./check.ts')).check,
   diff: async () => (await import('./diff/diff.ts')).diff,
   explain: async () => (await import('./explain.ts')).explain,
+  export: async () => (await import('./export.ts')).exportCommand,
   test: async () => (await import('./testing/test.ts')).test,
   approvals: async () => (await import('./approvals/approvals.ts')).approvals,
   approve: async () => (await import('./approvals/decide.ts')).approve,

@@ -29,17 +29,18 @@ export class Databases implements AsyncDisposable {
     const database = (await (await this.#empty).clone()) as Database
     try {
       await database.exec(withoutMetaCommands(sql))
+      // whatever the text did to its session
+      await database.exec('ROLLBACK; RESET ROLE; SET search_path TO pg_catalog')
+      const catalogue = await readCatalogue(async (text) => {
+        const { rows } = await database.query<[string]>(text, [], { rowMode: 'array' })
+        return rows[0]?.[0] ?? ''
+      })
+      return { ok: true, catalogue }
     } catch (error) {
       return refused(sql, error)
+    } finally {
+      await database.close()
     }
-    // whatever the text did to its session
-    await database.exec('ROLLBACK; RESET ROLE; SET search_path TO pg_catalog')
-    const catalogue = await readCatalogue(async (text) => {
-      const { rows } = await database.query<[string]>(text, [], { rowMode: 'array' })
-      return rows[0]?.[0] ?? ''
-    })
-    await database.close()
-    return { ok: true, catalogue }
   }
 }
 
