@@ -12,12 +12,12 @@ export const keyFiles = { signer: 'signer.pem', trusted: 'signer.pub', reader: '
 /** The key that signs this installation's recordings, made at its first use. @throws Error in words. */
 export async function ownSigner(directory: string): Promise<KeyObject> {
   const path = join(directory, keyFiles.signer)
-  const pem = await readOrMake(path, async () => {
-    const { privateKey } = generateKeyPairSync('ed25519')
-    await writeFile(join(directory, keyFiles.trusted), `${nameOfSigner(privateKey)}\n`, { mode: 0o644 })
-    return privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()
-  })
-  return readSigner(pem, path)
+  const pem = await readOrMake(path, async () =>
+    generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
+  )
+  const signer = readSigner(pem, path)
+  await readOrMake(join(directory, keyFiles.trusted), async () => `${nameOfSigner(signer)}\n`)
+  return signer
 }
 
 /** @param pem an Ed25519 private key. @throws Error in words. */

@@ -48,17 +48,6 @@ export interface RecordedSession {
   readonly onStop: (reason: string) => void
 }
 
-/** How many, since the start of the process. */
-export interface RecordingCounts {
-  started: number
-  ended: number
-  /** Reached their largest size. */
-  limited: number
-  /** Were given up, with what was not written. */
-  lost: number
-  deleted: number
-}
-
 interface Live {
   readonly session: RecordedSession
   readonly recording: SessionRecording
@@ -66,7 +55,6 @@ interface Live {
 }
 
 export class Recordings implements AsyncDisposable {
-  readonly counts: RecordingCounts = { started: 0, ended: 0, limited: 0, lost: 0, deleted: 0 }
   readonly #options: RecordingsOptions
   readonly #live = new Set<Live>()
   readonly #ending = new Set<Promise<void>>()
@@ -80,7 +68,6 @@ export class Recordings implements AsyncDisposable {
     this.#lookAgain = new Deadline(options.clock, expireEvery)
     if (options.expires)
       this.#retention = new Retention(options.store, options.clock, (tombstone) => {
-        this.counts.deleted++
         options.notice('recording.deleted', tombstone)
       })
   }
@@ -144,7 +131,6 @@ export class Recordings implements AsyncDisposable {
     live = { session, recording, failing: undefined }
     this.#live.add(live)
     this.#flushing ??= setInterval(() => this.#flush(), flushEvery).unref()
-    this.counts.started++
     notice('recording.started', { session: id, signer: header.signer, place: store.place })
     return recording
   }
@@ -173,7 +159,6 @@ export class Recordings implements AsyncDisposable {
     const ended = Promise.allSettled(this.#ending)
     await Promise.race([ended, delay(endWithin, undefined, { ref: false })])
     for (const live of this.#live) this.#lose(live, 'the gateway stopped before it was written')
-    await ended
     clearInterval(this.#flushing)
     await this.#expiring
     await this.#options.store[Symbol.asyncDispose]()
@@ -193,7 +178,6 @@ export class Recordings implements AsyncDisposable {
     const done = written.then(() => {
       clearTimeout(live.failing)
       if (!this.#live.delete(live)) return
-      this.counts.ended++
       const { written: bytes, blocks, commands, hash } = recording.writer
       this.#options.notice('recording.ended', { session: session.id, bytes, blocks, commands, hash })
     })
@@ -204,7 +188,6 @@ export class Recordings implements AsyncDisposable {
   #limitReached(live: Live): void {
     const { session, recording } = live
     const { maxBytes, onLimit } = recording.terms
-    this.counts.limited++
     this.#options.notice('recording.limit', {
       session: session.id,
       bytes: maxBytes,
@@ -230,7 +213,6 @@ export class Recordings implements AsyncDisposable {
     const { session, recording } = live
     if (!this.#live.delete(live)) return
     clearTimeout(live.failing)
-    this.counts.lost++
     const ends = recording.terms.onFailure === 'refuse'
     this.#options.notice('recording.lost', {
       session: session.id,
