@@ -131,7 +131,7 @@ spec:
   })
 
   it('completes its commands in bash', () => {
-    const script = `${firebreak('completion', 'bash').out}\nCOMP_WORDS=(firebreak ex); COMP_CWORD=1; _firebreak; echo "\${COMPREPLY[@]}"`
+    const script = `${firebreak('completion', 'bash').out}\nCOMP_WORDS=(firebreak expl); COMP_CWORD=1; _firebreak; echo "\${COMPREPLY[@]}"`
     assert.equal(spawnSync('bash', ['-c', script], { encoding: 'utf8' }).stdout.trim(), 'explain')
   })
 })
