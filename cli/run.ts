@@ -19,6 +19,7 @@ export const run: CliCommand = {
     'tls-key',
     'state',
     'api',
+    'metrics',
     'agent-user',
     'notify',
     'notify-secret-file',
@@ -39,6 +40,8 @@ ${auditHelp}
   --state DIR       where approval requests are kept and decided (default: approvals in the --config directory)
   --api HOST:PORT   where agents ask for delegations, on loopback (default: 127.0.0.1:4780, or the next free port)
                     and on the socket api.sock in the --state directory
+  --metrics HOST:PORT
+                    serve Prometheus' metrics at /metrics there (default: nowhere)
   --agent-user USER a user of the system that agents run as: what it decides counts for nothing; may be repeated
   --notify URL --notify-secret-file FILE
                     POST what happens to approval requests to URL, signed with the secret in FILE
@@ -61,6 +64,7 @@ Exit code 0: stopped by SIGTERM, SIGINT or SIGHUP. 1: the configuration is not v
         'tls-key': { type: 'string' },
         state: { type: 'string' },
         api: { type: 'string' },
+        metrics: { type: 'string' },
         'agent-user': { type: 'string', multiple: true },
         notify: { type: 'string' },
         'notify-secret-file': { type: 'string' },
@@ -78,7 +82,8 @@ Exit code 0: stopped by SIGTERM, SIGINT or SIGHUP. 1: the configuration is not v
         listen: parseListen(values.listen ?? []),
         clientTls,
         stateDirectory: values.state,
-        api: values.api === undefined ? undefined : parseApi(values.api),
+        api: values.api === undefined ? undefined : parseAddress('api', values.api),
+        metrics: values.metrics === undefined ? undefined : parseAddress('metrics', values.metrics),
         agentUsers: values['agent-user'],
         notify: readNotify(values.notify, values['notify-secret-file']),
         recordings: values.recordings === undefined ? undefined : parseRecordings(values.recordings),
@@ -108,9 +113,9 @@ export function parseListen(items: readonly string[]): Map<string, Address> {
   )
 }
 
-export function parseApi(text: string): Address {
+export function parseAddress(option: string, text: string): Address {
   const parts = /^(.+):([0-9]+)$/.exec(text)
-  if (!parts || Number(parts[2]) > 65_535) throw new UsageError(`--api takes HOST:PORT, not ${text}`)
+  if (!parts || Number(parts[2]) > 65_535) throw new UsageError(`--${option} takes HOST:PORT, not ${text}`)
   return { host: (parts[1] ?? '').replace(/^\[|\]$/g, ''), port: Number(parts[2]) }
 }
 
@@ -236,6 +241,9 @@ function report(event: StandaloneEvent): void {
       console.error(
         `agents can delegate at http://${event.address.host}:${event.address.port} and ${event.socket}: firebreak delegate --help`,
       )
+      break
+    case 'metrics':
+      console.error(`metrics are at http://${event.address.host}:${event.address.port}/metrics`)
       break
     case 'apiFailed':
       console.error(`${styleError('red', 'api')}: agents can't ask for anything: ${event.message}`)

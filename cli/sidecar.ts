@@ -3,7 +3,7 @@ import { type ControlledEvent, type ControlledOptions, ControlledSidecar } from 
 import { auditHelp, parseAuditTargets } from './audit-targets.ts'
 import { type CliCommand, UsageError } from './command.ts'
 import { parseRecipients, parseRecordings, recordingsHelp } from './recording-target.ts'
-import { parseApi, parseListen, stopSignal } from './run.ts'
+import { parseAddress, parseListen, stopSignal } from './run.ts'
 
 export const sidecar: CliCommand = {
   name: 'sidecar',
@@ -29,7 +29,7 @@ Usage: firebreak sidecar --control=HOST:PORT --token-file=FILE --run-directory=D
   --control H:P        the operator's configuration stream
   --token-file FILE    the service account token that proves this pod; read again for each stream
   --run-directory DIR  what it shares with Envoy: sockets, and Envoy's configuration
-  --ready-port PORT    answers /ready and /ready/capture
+  --ready-port PORT    answers /ready, /ready/capture and, for Prometheus, /metrics
   --api H:P            where agents ask for delegations and more rights, on loopback
   --listen R=H:P       where clients find resource R; may be repeated
   --dns-port PORT      answers DNS on loopback (default: the one that the pod's rules send DNS to)
@@ -68,7 +68,7 @@ Exit code 0: stopped by SIGTERM, SIGINT or SIGHUP. 1: a port is taken, or the di
       runDirectory: needed('run-directory', values['run-directory']),
       readyPort: port('ready-port', values['ready-port']),
       listen: parseListen(values.listen ?? []),
-      api: parseApi(needed('api', values.api)),
+      api: parseAddress('api', needed('api', values.api)),
       pod: {
         namespace: variable('FIREBREAK_POD_NAMESPACE'),
         name: variable('FIREBREAK_POD_NAME'),

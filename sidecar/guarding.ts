@@ -6,6 +6,8 @@ import type { AuditEvents } from './audit/outputs.ts'
 import type { AuditTarget } from './audit/target.ts'
 import { dropLeftAccounts } from './listen/left-accounts.ts'
 import { type Address, Listener } from './listen/listener.ts'
+import type { Page } from './listen/pages.ts'
+import type { SidecarMetrics } from './metrics/metrics.ts'
 import { mayHoldSecret, normalizeSql } from './protocols/postgresql/analysis/normalize.ts'
 import { postgresql } from './protocols/postgresql/index.ts'
 import type { Runtime } from './runtime.ts'
@@ -47,6 +49,25 @@ export async function openAudit(targets: readonly AuditTarget[], events: AuditEv
       throw new Error(`the audit trail can't be written${path ? ` to ${path}` : ''}: ${inWords(error)}`)
     },
   )
+}
+
+/** Counts what is done from now on. */
+export async function measure(runtime: Runtime): Promise<SidecarMetrics> {
+  // loaded only where it is wanted
+  const { SidecarMetrics } = await import('./metrics/metrics.ts')
+  const { audit } = runtime
+  const metrics = new SidecarMetrics({
+    revision: () => runtime.configuration.snapshot.revision,
+    sessions: () => [...runtime.sessions].map(({ subject }) => subject.resource),
+    audit: { waiting: () => audit.waiting(), blocked: () => audit.blocks('block') },
+  })
+  runtime.metrics = metrics
+  audit.observer = metrics
+  return metrics
+}
+
+export async function metricsPage(metrics: SidecarMetrics): Promise<Page> {
+  return { status: 200, ...(await metrics.page()) }
 }
 
 /** Guards a resource on an address. @throws the system's error. */

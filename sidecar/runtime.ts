@@ -15,6 +15,7 @@ import { Delegations } from './delegation/delegations.ts'
 import { Identities } from './identity/identities.ts'
 import { describeProof, type OwnPod, type Proof, type Rejection } from './identity/proof.ts'
 import { Usage } from './limits/usage.ts'
+import type { SidecarMetrics } from './metrics/metrics.ts'
 import type { RecordingPlace } from './recording/place.ts'
 import type { RecordedSession } from './recording/recordings.ts'
 import type { SessionRecording } from './recording/session-recording.ts'
@@ -32,6 +33,8 @@ export class Runtime {
   readonly maskKey: Uint8Array = randomBytes(32)
   readonly #usages = new Map<string, Usage>()
 
+  /** Absent where nobody reads them. */
+  metrics: SidecarMetrics | undefined
   /** Certificate that listeners show to clients that ask for TLS. PEM. */
   readonly clientTls: Gateway['clientTls']
   readonly clock: Clock

@@ -102,6 +102,8 @@ export interface Outcome {
   /** Labels of the fields that were masked. */
   readonly maskedFields: readonly string[]
   readonly milliseconds: number
+  /** From the arrival of its bytes to its decision, as far as nobody was asked; absent where that isn't known. */
+  readonly addedMilliseconds?: number
   /** The target's or the gateway's error, by code and already free of masked values. */
   readonly error?: { readonly code: string; readonly message: string }
 }

@@ -19,12 +19,16 @@ import {
   auditEvents,
   endSessions,
   inOneLine,
+  measure,
+  metricsPage,
   openAudit,
   openListener,
   protocols,
 } from './guarding.ts'
 import { identitiesFor, isLoopbackIdentity } from './listen/authenticate.ts'
 import type { Address, Listener } from './listen/listener.ts'
+import { PageServer } from './listen/pages.ts'
+import type { SidecarMetrics } from './metrics/metrics.ts'
 import { placeOfRecordings, type RecordingPlaceEvent } from './recording/guarded-place.ts'
 import type { RecordingTarget } from './recording/target.ts'
 import { Runtime } from './runtime.ts'
@@ -54,6 +58,8 @@ export interface StandaloneOptions {
   readonly recordings?: RecordingTarget | undefined
   /** Who can read the recordings, as age writes public keys. Absent: whoever has the key that is made for them. */
   readonly recordingRecipients?: readonly string[] | undefined
+  /** Where Prometheus finds the metrics, at /metrics. Absent: nothing is counted. */
+  readonly metrics?: Address | undefined
   /** Absent: the machine's. */
   readonly clock?: Clock | undefined
   readonly onEvent: (event: StandaloneEvent) => void
@@ -80,6 +86,7 @@ export type StandaloneEvent =
   | { readonly kind: 'api'; readonly address: Address; readonly socket: string }
   | { readonly kind: 'apiFailed'; readonly message: string }
   | AuditEvent
+  | { readonly kind: 'metrics'; readonly address: Address }
   | RecordingPlaceEvent
   /** What was learned of identities can't be read or kept: what is usual for them is learned anew. */
   | { readonly kind: 'signalsFailed'; readonly message: string }
@@ -104,6 +111,7 @@ export class Standalone implements AsyncDisposable {
   readonly #listeners: Listener[] = []
   readonly #watch: Disposable
   readonly #ticking: NodeJS.Timeout
+  #pages: PageServer | undefined
   readonly #notifier: Notifier | undefined
   #openingApprovals = false
   #api: Promise<OpenApi | undefined> | undefined
@@ -117,17 +125,17 @@ export class Standalone implements AsyncDisposable {
     if (!configuration) throw new ConfigurationError(problems)
     refuseUnknownNames(options, configuration)
     const audit = await openAudit(options.audit, auditEvents(options.onEvent))
-    const standalone = new Standalone(
-      options,
-      new Runtime(configuration, audit, {
-        ...options,
-        tokenFailed: (identity, { message }) => options.onEvent({ kind: 'tokenFailed', identity, message }),
-        classifiesNothing: (doubt) => options.onEvent({ kind: 'classifiesNothing', doubt }),
-      }),
-    )
+    const runtime = new Runtime(configuration, audit, {
+      ...options,
+      tokenFailed: (identity, { message }) => options.onEvent({ kind: 'tokenFailed', identity, message }),
+      classifiesNothing: (doubt) => options.onEvent({ kind: 'classifiesNothing', doubt }),
+    })
+    const metrics = options.metrics && (await measure(runtime))
+    const standalone = new Standalone(options, runtime)
     options.onEvent({ kind: 'applied', revision: configuration.snapshot.revision, problems })
     audit.notice('configuration.applied', { revision: configuration.snapshot.revision })
     try {
+      if (metrics) await standalone.#serveMetrics(metrics)
       await standalone.#openRecordings()
       await standalone.#openApprovals()
       await standalone.#keepBaselines()
@@ -175,6 +183,11 @@ export class Standalone implements AsyncDisposable {
     return requestAccess(this.#runtime, [{ identity, groups }], request)
   }
 
+  /** Absent where nothing is counted. */
+  get metrics(): SidecarMetrics | undefined {
+    return this.#runtime.metrics
+  }
+
   get listeners(): readonly Listener[] {
     return this.#listeners
   }
@@ -185,6 +198,7 @@ export class Standalone implements AsyncDisposable {
     clearInterval(this.#ticking)
     this.#runtime.approvals?.stop()
     await (await this.#api)?.server.close()
+    await this.#pages?.[Symbol.asyncDispose]()
     await endSessions(this.#runtime, this.#listeners)
     await this.#runtime.signals.save()
     await this.#runtime.approvals?.[Symbol.asyncDispose]()
@@ -192,6 +206,16 @@ export class Standalone implements AsyncDisposable {
     await this.#runtime.recordings?.[Symbol.asyncDispose]()
     const lines = await this.#runtime.audit.close()
     if (lines > 0) this.#options.onEvent({ kind: 'auditLost', lines })
+  }
+
+  async #serveMetrics(metrics: SidecarMetrics): Promise<void> {
+    const { metrics: address = { host: '127.0.0.1', port: 0 }, onEvent } = this.#options
+    this.#pages = await PageServer.open(address, { '/metrics': () => metricsPage(metrics) }).catch(
+      (error: unknown) => {
+        throw new Error(`metrics can't be served on ${address.host}:${address.port}: ${inWords(error)}`)
+      },
+    )
+    onEvent({ kind: 'metrics', address: { host: address.host, port: this.#pages.port } })
   }
 
   async #listenFor(resource: ProtectedResource): Promise<void> {

@@ -61,7 +61,15 @@ interface Beginning {
   readonly log: Logger
 }
 
+/** Is told what lines are about, to count it. */
+export interface AuditObserver {
+  command(subject: Subject, entry: CommandAudit): void
+  sessionStarted(subject: Subject): void
+  notice<Event extends keyof Notices>(event: Event, fields: Notices[Event]): void
+}
+
 export class Audit {
+  observer: AuditObserver | undefined
   readonly #outputs: readonly Output[]
   readonly #chain: Chain
   readonly #log: Logger
@@ -124,6 +132,7 @@ export class Audit {
     const { chain, resource, role } = who.subject
     const ownText =
       entry.text === undefined ? undefined : this.#text(command, described, policy.text, entry.text)
+    this.observer?.command(who.subject, entry)
     this.#droppable = policy.onFailure === 'drop'
     // undefined fields are not written; one literal is far cheaper than joining parts
     this.#beginning(entry, described, policy.text).info({
@@ -208,6 +217,7 @@ export class Audit {
     more: SessionStart | SessionEnd,
   ): void {
     const { chain, resource, role } = who.subject
+    if (event === 'session.start') this.observer?.sessionStarted(who.subject)
     this.#log.info({
       event,
       session: who.session,
@@ -222,6 +232,7 @@ export class Audit {
 
   /** Something that is about no session: a refused client, a changed configuration. */
   notice<Event extends keyof Notices>(event: Event, fields: Notices[Event]): void {
+    this.observer?.notice(event, fields)
     this.#log.info({ event, ...fields })
   }
 
@@ -233,6 +244,11 @@ export class Audit {
   /** Whether no more lines can be taken now. */
   blocks(onFailure: SessionTerms['audit']['onFailure']): boolean {
     return this.#outputs.some((output) => output.blocks(onFailure))
+  }
+
+  /** By sink: bytes that it has not got yet. */
+  *waiting(): Iterable<readonly [string, number]> {
+    for (const { name, waiting } of this.#outputs) yield [name, waiting]
   }
 
   /** @returns how many lines could not be written, not even to the spool. */

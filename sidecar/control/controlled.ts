@@ -9,16 +9,25 @@ import { ClusterStore } from '../approvals/cluster-store.ts'
 import { asksPeople, openApprovals } from '../approvals/open.ts'
 import type { AuditTarget } from '../audit/target.ts'
 import { Containment, type ContainmentOptions } from '../containment/containment.ts'
-import { type AuditEvent, auditEvents, endSessions, openAudit, openListener, protocols } from '../guarding.ts'
+import {
+  type AuditEvent,
+  auditEvents,
+  endSessions,
+  measure,
+  metricsPage,
+  openAudit,
+  openListener,
+  protocols,
+} from '../guarding.ts'
 import { identitiesFor } from '../listen/authenticate.ts'
 import type { Address, Listener } from '../listen/listener.ts'
+import { type Page, PageServer } from '../listen/pages.ts'
 import { placeOfRecordings, type RecordingPlaceEvent } from '../recording/guarded-place.ts'
 import type { RecordingTarget } from '../recording/target.ts'
 import { Runtime } from '../runtime.ts'
 import { inWords } from '../system-errors.ts'
 import { emptyConfiguration, type ReceivedConfiguration, readConfiguration } from './agent-configuration.ts'
 import { writeEnvoyConfiguration } from './envoy-configuration.ts'
-import { Readiness } from './readiness.ts'
 import { Relay } from './relay.ts'
 import { type Connection, type ControlAddress, keepStream, type Subscriber } from './stream.ts'
 
@@ -72,7 +81,7 @@ export class ControlledSidecar implements AsyncDisposable, Subscriber {
   readonly #listeners = new Map<string, Listener>()
   readonly #ending = new AbortController()
   readonly #ticking: NodeJS.Timeout
-  #readiness: Readiness | undefined
+  #pages: PageServer | undefined
   #streaming: Promise<void> | undefined
   #containment: Containment | undefined
   #inForce: ReceivedConfiguration | undefined
@@ -92,16 +101,23 @@ export class ControlledSidecar implements AsyncDisposable, Subscriber {
         keys: join(runDirectory, 'recording-keys'),
         expires: false,
       })
+    const metrics = await measure(runtime)
     const relay = await Relay.open(join(runDirectory, places.configurationSocket))
     const sidecar = new ControlledSidecar(options, runtime, relay)
     try {
       await writeEnvoyConfiguration(runDirectory, `${pod.namespace}/${pod.name}/${pod.uid}`)
-      sidecar.#readiness = await Readiness.open(readyPort, {
-        '/ready': () => sidecar.#problem,
-        '/ready/capture': () =>
-          sidecar.#problem ?? (relay.captures ? undefined : "Envoy doesn't capture connections yet"),
-      })
-      onEvent({ kind: 'ready', port: sidecar.#readiness.port })
+      sidecar.#pages = await PageServer.open(
+        { port: readyPort },
+        {
+          '/ready': () => readiness(sidecar.#problem),
+          '/ready/capture': () =>
+            readiness(
+              sidecar.#problem ?? (relay.captures ? undefined : "Envoy doesn't capture connections yet"),
+            ),
+          '/metrics': () => metricsPage(metrics),
+        },
+      )
+      onEvent({ kind: 'ready', port: sidecar.#pages.port })
     } catch (error) {
       await sidecar[Symbol.asyncDispose]()
       throw error
@@ -175,7 +191,7 @@ export class ControlledSidecar implements AsyncDisposable, Subscriber {
     await this.#requests?.[Symbol.asyncDispose]()
     await this.#containment?.[Symbol.asyncDispose]()
     await this.#relay[Symbol.asyncDispose]()
-    await this.#readiness?.[Symbol.asyncDispose]()
+    await this.#pages?.[Symbol.asyncDispose]()
     await this.#runtime.recordings?.[Symbol.asyncDispose]()
     const lines = await this.#runtime.audit.close()
     if (lines > 0) this.#options.onEvent({ kind: 'auditLost', lines })
@@ -268,4 +284,9 @@ export class ControlledSidecar implements AsyncDisposable, Subscriber {
     this.#listeners.set(name, listener)
     this.#options.onEvent({ kind: 'listening', resource: name, address: listener.address })
   }
+}
+
+/** For the kubelet. @param problem why it is not ready. */
+function readiness(problem: string | undefined): Page {
+  return { status: problem === undefined ? 200 : 503, body: `${problem ?? 'ready'}\n` }
 }

@@ -186,8 +186,10 @@ export class LiveSession implements GuardedSession {
       }
     // who waits for people is not idle
     this.#held++
+    const ended = this.#runtime.metrics?.holding(this.#subject)
     const outcome = await approvals.hold(this, held, await approvals.asker(this.#clientUser()))
     this.#held--
+    ended?.(outcome.kind)
     this.#idle.restart()
     return outcome
   }

@@ -64,6 +64,7 @@ export const everything: CommandAudit & { readonly outcome: Required<CommandAudi
     bytes: 2,
     maskedFields: ['ssn'],
     milliseconds: 12.34567,
+    addedMilliseconds: 0.1,
     error: { code: '42501', message: 'denied' },
   },
 }

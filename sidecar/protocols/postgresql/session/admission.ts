@@ -76,7 +76,16 @@ export class Admission {
   ): CommandRun {
     const { guarded, unfinished, holding } = this.#session
     const reference = holding.referenceOf(index)
-    return new CommandRun(guarded, unfinished, analysis, decision, text, parameters, reference)
+    return new CommandRun(
+      guarded,
+      unfinished,
+      analysis,
+      decision,
+      text,
+      parameters,
+      reference,
+      this.#session.receivedAt,
+    )
   }
 
   /** @returns what to say when not all of the commands may run; each then has its audit line. */

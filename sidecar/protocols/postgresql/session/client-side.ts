@@ -38,6 +38,7 @@ export class ClientSide {
 
   receive(chunk: Buffer): void {
     const { toServer, holding, client } = this.#session
+    this.#session.receivedAt = performance.now()
     toServer.reader.push(chunk)
     if (holding.asking) {
       // read on only to hear of the client's end

@@ -42,9 +42,13 @@ export class CommandRun {
   readonly #unfinished: Set<CommandRun>
   readonly #text: string | undefined
   readonly #startedAt = performance.now()
+  readonly #receivedAt: number
   #masked: readonly string[] = []
 
-  /** @param text where the analysis stands for another text of the same form. */
+  /**
+   * @param text where the analysis stands for another text of the same form.
+   * @param receivedAt when its bytes came, by the monotonic clock.
+   */
   constructor(
     session: GuardedSession,
     unfinished: Set<CommandRun>,
@@ -53,7 +57,9 @@ export class CommandRun {
     text: string | undefined,
     parameters?: CommandAudit['parameters'],
     reference = session.reference(),
+    receivedAt = performance.now(),
   ) {
+    this.#receivedAt = receivedAt
     this.#session = session
     this.analysis = analysis
     this.decision = decision
@@ -172,6 +178,8 @@ export class CommandRun {
         bytes: this.bytes,
         maskedFields: this.#masked,
         milliseconds: performance.now() - this.#startedAt,
+        // what people took is in between
+        ...(this.approval === undefined && { addedMilliseconds: this.#startedAt - this.#receivedAt }),
         ...(outcomeError && { error: outcomeError }),
       },
       ...(this.#text !== undefined && { text: this.#text }),

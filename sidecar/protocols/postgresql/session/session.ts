@@ -41,6 +41,8 @@ export class Session {
   readonly operations = new OperationQueue()
   /** Commands without an audit line so far: whatever ends the session, they get one. */
   readonly unfinished = new Set<CommandRun>()
+  /** When the client last sent something, by the monotonic clock. */
+  receivedAt = 0
   /** The server takes CopyData from the client. */
   copyingIn = false
   /** The server ignores everything up to the next Sync. */
