@@ -18,7 +18,10 @@ npm ci --omit=dev --ignore-scripts --no-audit --no-fund --loglevel=error \
   $(for part in $parts; do echo "--workspace=@firebreak/$part"; done)
 # only firebreak test needs a PostgreSQL
 rm -rf node_modules/@electric-sql
-chmod -R a+rX,go-w .
-
 install -m 0755 "$(node -p process.execPath)" "$root/usr/local/bin/node"
 ln -s ../../../opt/firebreak/cli/main.ts "$root/usr/local/bin/firebreak"
+
+# what Node compiles at each start is compiled here, once: a pod of an agent waits for it
+export NODE_COMPILE_CACHE="$program/compile-cache" NODE_COMPILE_CACHE_PORTABLE=1 PATH="$root/usr/local/bin:$PATH"
+for command in contain sidecar operator; do firebreak "$command" --help > /dev/null; done
+chmod -R a+rX,go-w "$program"

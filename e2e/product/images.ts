@@ -32,7 +32,11 @@ export async function productImages(directory: string): Promise<readonly string[
     await promisify(execFile)('sh', [script, source, contents], { env: { ...process.env, PATH } })
     const program = {
       contents,
-      environment: { NODE_ENV: 'production' },
+      environment: {
+        NODE_ENV: 'production',
+        NODE_COMPILE_CACHE: '/opt/firebreak/compile-cache',
+        NODE_COMPILE_CACHE_PORTABLE: '1',
+      },
       user: '65532:65532',
       entrypoint: ['firebreak'],
     }
