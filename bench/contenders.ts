@@ -63,12 +63,23 @@ export interface Firebreak extends Contender, AsyncDisposable {
   commandsSent(): number
 }
 
-/** @param recording how sessions are recorded; absent: not at all. */
-export async function startFirebreak(server: Address, recording?: 'full' | 'commands'): Promise<Firebreak> {
+/** What a policy asks for besides rules. */
+const variants = {
+  firebreak: '',
+  recorded: '  recording: {mode: full}',
+  watched: `  signals: [{kind: repeatedApprovalRequests}, {kind: probing}, {kind: tampering}, {kind: egress}, {kind: maskingExceptions},
+    {kind: idleThenBurst}, {kind: firstSeen}, {kind: volumeSpike}, {kind: rowHarvest, threshold: 100}, {kind: tokenMisuse},
+    {kind: childActsAsParent}, {kind: offHours, hours: {timeZone: UTC, from: "00:00", to: "23:59"}}]`,
+} as const
+
+export async function startFirebreak(
+  server: Address,
+  variant: keyof typeof variants = 'firebreak',
+): Promise<Firebreak> {
   const directory = mkdtempSync(join(tmpdir(), 'firebreak-bench-'))
   const port = await freePort()
   const audit = join(directory, 'audit.jsonl')
-  writeFileSync(join(directory, 'firebreak.yaml'), policy(server, recording))
+  writeFileSync(join(directory, 'firebreak.yaml'), policy(server, variants[variant]))
   const main = fileURLToPath(new URL('../cli/main.ts', import.meta.url))
   const child = spawn(
     process.execPath,
@@ -98,7 +109,7 @@ export async function startFirebreak(server: Address, recording?: 'full' | 'comm
   if (!messages.includes('guarding')) throw new Error(`the gateway did not start:\n${messages}`)
   let sent = 0
   return {
-    name: recording === undefined ? 'firebreak' : 'recorded',
+    name: variant,
     address: { host: '127.0.0.1', port },
     processId: child.pid ?? 0,
     sent: (transactions) => {
@@ -119,7 +130,7 @@ export async function startFirebreak(server: Address, recording?: 'full' | 'comm
   }
 }
 
-function policy({ host, port }: Address, recording: string | undefined): string {
+function policy({ host, port }: Address, more: string): string {
   return `apiVersion: firebreak.dev/v1alpha1
 kind: ProtectedResource
 metadata: {name: bench}
@@ -147,5 +158,6 @@ spec:
     - {name: no-drop, match: {actions: ["sql:drop", "sql:truncate"]}, effect: deny}
     - {name: no-unrestricted-writes, match: {actions: ["sql:update", "sql:delete"], condition: "!command.sql.restricted"}, effect: deny}
     - {name: hide, match: {tags: ["pii/*"]}, effect: mask, mask: {strategy: partial, keepLast: 4}}
-${recording === undefined ? '' : `  recording: {mode: ${recording}}\n`}`
+${more}
+`
 }

@@ -1,4 +1,4 @@
-/** PostgreSQL: direct, pgbouncer (session pooling) and Firebreak (policy with analysis, audit on), without and with recordings, side by side. */
+/** PostgreSQL: direct, pgbouncer (session pooling) and Firebreak (policy with analysis, audit on), without and with recordings or signals, side by side. */
 import { execFileSync } from 'node:child_process'
 import { readdirSync, readFileSync, rmSync } from 'node:fs'
 import type { Address } from '@firebreak/sidecar'
@@ -27,12 +27,14 @@ export async function benchPostgresql(seconds: number): Promise<void> {
   await fill(postgres)
   await using pgbouncer = await startPgbouncer(postgres)
   await using firebreak = await startFirebreak(postgres)
-  await using recorded = await startFirebreak(postgres, 'full')
+  await using recorded = await startFirebreak(postgres, 'recorded')
+  await using watched = await startFirebreak(postgres, 'watched')
   const contenders: readonly Contender[] = [
     { name: 'direct', address: postgres },
     pgbouncer,
     firebreak,
     recorded,
+    watched,
   ]
   for (const mode of modes) for (const count of clients) await compare(contenders, mode, count, seconds)
   await compareBulk(contenders, 'SELECT id, name, note FROM bulk', 'unmasked')
@@ -83,14 +85,19 @@ async function compare(
   const direct = best('direct')
   const bouncer = best('pgbouncer')
   console.log(`\npgbench -S, ${mode}, ${count} client${count > 1 ? 's' : ''}`)
-  const unrecorded = best('firebreak')
+  const plain = best('firebreak')
   for (const { name } of contenders) {
     const { transactionsPerSecond, p50, p99 } = best(name)
     const added = p50 - direct.p50
     console.log(
-      `  ${name.padEnd(10)} ${transactionsPerSecond.toFixed(0).padStart(7)} tps  p50 ${p50.toFixed(3)} ms  p99 ${p99.toFixed(3)} ms  ${ratio(transactionsPerSecond, direct.transactionsPerSecond)} of direct  ${ratio(transactionsPerSecond, bouncer.transactionsPerSecond)} of pgbouncer  added p50 ${added.toFixed(3)} ms (${ratio(added, bouncer.p50 - direct.p50)} of pgbouncer's)${name === 'recorded' ? `  ${ratio(transactionsPerSecond, unrecorded.transactionsPerSecond)} of firebreak` : ''}`,
+      `  ${name.padEnd(10)} ${transactionsPerSecond.toFixed(0).padStart(7)} tps  p50 ${p50.toFixed(3)} ms  p99 ${p99.toFixed(3)} ms  ${ratio(transactionsPerSecond, direct.transactionsPerSecond)} of direct  ${ratio(transactionsPerSecond, bouncer.transactionsPerSecond)} of pgbouncer  added p50 ${added.toFixed(3)} ms (${ratio(added, bouncer.p50 - direct.p50)} of pgbouncer's)${isVariant(name) ? `  ${ratio(transactionsPerSecond, plain.transactionsPerSecond)} of firebreak` : ''}`,
     )
   }
+}
+
+/** Firebreak with something more to do. */
+function isVariant(name: string): boolean {
+  return name === 'recorded' || name === 'watched'
 }
 
 function ratio(a: number, b: number): string {
@@ -145,7 +152,7 @@ async function compareBulk(contenders: readonly Contender[], sql: string, what: 
   }
   for (const [name, milliseconds] of best) {
     console.log(
-      `  ${name.padEnd(10)} ${milliseconds.toFixed(0).padStart(6)} ms  ${ratio(best.get('direct') ?? 0, milliseconds)} of direct  ${ratio(best.get('pgbouncer') ?? 0, milliseconds)} of pgbouncer${name === 'recorded' ? `  ${ratio(best.get('firebreak') ?? 0, milliseconds)} of firebreak` : ''}`,
+      `  ${name.padEnd(10)} ${milliseconds.toFixed(0).padStart(6)} ms  ${ratio(best.get('direct') ?? 0, milliseconds)} of direct  ${ratio(best.get('pgbouncer') ?? 0, milliseconds)} of pgbouncer${isVariant(name) ? `  ${ratio(best.get('firebreak') ?? 0, milliseconds)} of firebreak` : ''}`,
     )
   }
 }

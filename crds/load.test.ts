@@ -26,10 +26,9 @@ describe('manifests', () => {
   for (const folder of ['ci-job', 'standalone', 'support-bot']) {
     it(`loads examples/${folder}`, () => {
       const directory = new URL(`../examples/${folder}/`, import.meta.url)
-      const files = readdirSync(directory).map((path) => ({
-        path,
-        text: readFileSync(new URL(path, directory), 'utf8'),
-      }))
+      const files = readdirSync(directory)
+        .filter((path) => path.endsWith('.yaml'))
+        .map((path) => ({ path, text: readFileSync(new URL(path, directory), 'utf8') }))
       const { problems, manifests } = loadManifests(files)
       assert.deepEqual(problems, [])
       assert.equal(manifests.policies.length, 1)
@@ -102,7 +101,10 @@ describe('custom resource definitions', () => {
     for (const required of schema.required ?? [])
       assert.ok(schema.properties?.[required], `${path}.${required} exists`)
     for (const key of schema['x-kubernetes-list-map-keys'] ?? [])
-      assert.ok(schema.items?.required?.includes(key), `${path}[].${key} is required`)
+      assert.ok(
+        schema.items?.required?.includes(key) || schema.items?.properties?.[key]?.default !== undefined,
+        `${path}[].${key} is required, or has a default`,
+      )
     for (const { rule } of schema['x-kubernetes-validations'] ?? [])
       assert.doesNotThrow(() => parseCel(rule), `${path}: ${rule}`)
     for (const [name, property] of Object.entries(schema.properties ?? {})) {

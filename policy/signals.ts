@@ -39,6 +39,9 @@ const defaults: Readonly<Record<SignalKind, { readonly threshold: number; readon
 }
 const aWeek = '7d'
 
+/** How long people may be asked about a command that is held because of a signal. */
+export const signalApprovalSeconds = 15 * 60
+
 export function signalRules(policy: QualifiedName, spec: GuardrailPolicySpec): readonly SignalRule[] {
   return (spec.signals ?? []).map(
     ({ kind, action, groups = [], threshold, window, learnFor = aWeek, idleFor = aWeek, hours }) => ({

@@ -1,7 +1,16 @@
 /** What a sidecar may ask people for: only what its own agent does, by a policy that asks them. Pure. */
 import { isDeepStrictEqual } from 'node:util'
 import type { ApprovalRequest } from '@firebreak/crds'
-import { compilePolicy, findOffer, type QualifiedName, type Subject, seconds } from '@firebreak/policy'
+import {
+  compilePolicy,
+  findOffer,
+  type QualifiedName,
+  type SignalRule,
+  type Subject,
+  seconds,
+  signalApprovalSeconds,
+  signalRules,
+} from '@firebreak/policy'
 import { toSpec } from '@firebreak/sidecar/approvals/requirements.ts'
 import { objectionTo } from '@firebreak/sidecar/delegation/chain-rules.ts'
 import type { AgentConfiguration } from '../compile/agent.ts'
@@ -38,11 +47,14 @@ export function asked({ metadata: { name }, spec }: ApprovalRequest, asking: Ask
   if (objection) return no(objection.message)
   const identity = nameIn(chain.at(-1)?.identity ?? '')
   if (spec.identity !== identity || !isNameFor(name, identity)) return no('it is not named as its identity')
-  if (!configuration.objects.resources.some(({ metadata }) => metadata.name === spec.resource))
+  // an identity is resumed as a whole
+  const isOfAll = spec.kind === 'resumption' && spec.resource === '*' && spec.role === '*'
+  if (!isOfAll && !configuration.objects.resources.some(({ metadata }) => metadata.name === spec.resource))
     return no(`the agent ${agent} has no resource ${spec.resource}`)
-  const terms = spec.kind === 'elevation' ? elevationTerms(spec, chain, asking) : commandTerms(spec, asking)
+  const terms = termsOf(spec, chain, asking)
   if (!terms) return no('the policy in force does not ask that of these people')
-  const { role, resource, kind, session, command, elevation, justification, requirements } = spec
+  const { role, resource, kind, session, command, elevation, resumption, justification, requirements } = spec
+  const { expiresAfterSeconds } = terms
   return {
     ok: true,
     value: {
@@ -62,10 +74,13 @@ export function asked({ metadata: { name }, spec }: ApprovalRequest, asking: Ask
         ...(session !== undefined && { session }),
         ...(command && { command }),
         ...(elevation && { elevation }),
+        ...(resumption && { resumption }),
         ...(justification !== undefined && { justification }),
         requirements,
         requestedAt: now.toISOString(),
-        expiresAt: new Date(now.getTime() + terms.expiresAfterSeconds * 1_000).toISOString(),
+        ...(expiresAfterSeconds !== undefined && {
+          expiresAt: new Date(now.getTime() + expiresAfterSeconds * 1_000).toISOString(),
+        }),
       },
     },
   }
@@ -89,7 +104,41 @@ function chainOf({ chain }: Spec, { agent, configuration }: Asking): Subject['ch
 }
 
 interface Terms {
-  readonly expiresAfterSeconds: number
+  /** Absent: it waits until somebody decides. */
+  readonly expiresAfterSeconds?: number
+}
+
+function termsOf(spec: Spec, chain: Subject['chain'], asking: Asking): Terms | undefined {
+  switch (spec.kind) {
+    case 'command':
+      return commandTerms(spec, asking)
+    case 'elevation':
+      return elevationTerms(spec, chain, asking)
+    case 'resumption':
+      return resumptionTerms(spec, asking)
+  }
+}
+
+/** @returns undefined when no signal of a policy takes just that, and lets just these people give it back. */
+function resumptionTerms({ resumption, requirements }: Spec, { configuration }: Asking): Terms | undefined {
+  const [requirement, ...more] = requirements
+  if (!resumption || !requirement || more.length > 0) return undefined
+  const signal = signalOf(requirement, resumption.action, configuration)
+  return signal?.kind === resumption.signal ? {} : undefined
+}
+
+/** The signal of a policy that acts in this way, and asks just that of people. */
+function signalOf(
+  requirement: Requirement,
+  action: 'suspend' | 'requireApproval',
+  { namespace, objects }: AgentConfiguration,
+): SignalRule | undefined {
+  return objects.policies
+    .flatMap(({ metadata, spec }) => signalRules(`${namespace}/${metadata.name}`, spec))
+    .find(
+      ({ action: acts, reference, groups }) =>
+        acts === action && isDeepStrictEqual(toSpec({ rule: reference, groups, quorum: 1 }), requirement),
+    )
 }
 
 function commandTerms({ requirements }: Spec, { configuration }: Asking): Terms | undefined {
@@ -99,14 +148,13 @@ function commandTerms({ requirements }: Spec, { configuration }: Asking): Terms 
 }
 
 /** @returns for how long the rule that asks lets people be asked; undefined when there is none that asks just that. */
-function lifetimeOf(
-  requirement: Requirement,
-  { namespace, objects }: AgentConfiguration,
-): number | undefined {
+function lifetimeOf(requirement: Requirement, configuration: AgentConfiguration): number | undefined {
+  const { namespace, objects } = configuration
   const policy = objects.policies.find(
     ({ metadata }) => `${namespace}/${metadata.name}` === requirement.policy,
   )
   const rule = policy?.spec.rules?.find(({ name }) => name === requirement.rule)
+  if (!rule && signalOf(requirement, 'requireApproval', configuration)) return signalApprovalSeconds
   if (rule?.effect !== 'requireApproval') return undefined
   const { groups = [], quorum = 1, expiresAfter = '15m' } = rule.approval ?? {}
   const wanted = toSpec({

@@ -24,6 +24,8 @@ const all = '*'
 
 export class Resumptions {
   readonly #registry: Registry
+  /** Why the last one could not be written. */
+  #unsaved: string | undefined
 
   constructor(registry: Registry) {
     this.#registry = registry
@@ -51,9 +53,12 @@ export class Resumptions {
     })
     const entry = await this.#registry.add(request).catch((error: unknown) => {
       const reason = error instanceof Error ? error.message : String(error)
-      this.#registry.tell('unsaved', request, { reason })
+      // it is tried again and again
+      if (reason !== this.#unsaved) this.#registry.tell('unsaved', request, { reason })
+      this.#unsaved = reason
       throw error
     })
+    this.#unsaved = undefined
     const reference = resumption.evidence?.at(-1)
     this.#registry.tell('requested', entry.request, { ...(reference !== undefined && { reference }) })
   }

@@ -1,9 +1,7 @@
 /** What a decision becomes while a signal holds something back from an identity. */
-import { type Command, type Decision, mergeApprovals } from '@firebreak/policy'
+import { type Command, type Decision, mergeApprovals, signalApprovalSeconds } from '@firebreak/policy'
 import type { Restriction } from '../approvals/resumptions.ts'
 import { inWords } from '../signals/restrictions.ts'
-
-const expiresAfterSeconds = 15 * 60
 
 /** Decisions of commands are remembered; so is what becomes of them. */
 export class RestrictedDecisions {
@@ -34,7 +32,7 @@ export class RestrictedDecisions {
       return decision
     const own = {
       requirements: [requirement],
-      expiresAfterSeconds,
+      expiresAfterSeconds: signalApprovalSeconds,
       whileWaiting: 'wait',
       boundTo: 'identity',
     } as const

@@ -26,7 +26,7 @@ export class DistinctCounter {
     let sum = 0
     let empty = 0
     for (const rank of this.#highest) {
-      sum += 2 ** -rank
+      sum += 1 / (1 << rank)
       if (rank === 0) empty++
     }
     const raw = (alpha * registers * registers) / sum

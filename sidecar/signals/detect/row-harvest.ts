@@ -15,8 +15,8 @@ const manyRows = 10_000
 const maximumTables = 32
 /** The window moves in that many steps. */
 const steps = 4
-/** A look takes longer than a count. */
-const lookEvery = 8
+/** A look takes longer than a count: there is one whenever so many more reads were counted, or a twentieth of all. */
+const fewestReads = 8
 /** A table may grow. In milliseconds. */
 const sizeHoldsFor = 3_600_000
 
@@ -33,7 +33,9 @@ class Table {
     rows: 0,
   }))
   readonly evidence = new Evidence()
+  /** Of all time, and at which number of them the next look is due. */
   reads = 0
+  lookAt = fewestReads
   step = 0
   /** Rows, undefined when nobody knows; and when it was asked. */
   size: number | undefined
@@ -54,8 +56,8 @@ class Table {
     this.reads++
   }
 
-  /** About how many different rows were read. */
-  get covered(): number {
+  /** @returns about how many different rows were read. */
+  look(): number {
     let reads = 0
     let rows = 0
     const distinct = new DistinctCounter()
@@ -64,6 +66,7 @@ class Table {
       rows += step.rows
       distinct.include(step.distinct)
     }
+    this.lookAt = this.reads + Math.max(fewestReads, reads / 20)
     return Math.round(Math.min(rows, (distinct.estimate * rows) / Math.max(1, reads)))
   }
 
@@ -85,6 +88,8 @@ export class RowHarvest implements Detector {
   /** By resource and name; the one that was not read for longest first. */
   readonly #tables = new Map<string, Table>()
 
+  #latest: { readonly resource: QualifiedName; readonly object: string; readonly table: Table } | undefined
+
   constructor(rule: SignalRule, baseline: Baseline) {
     this.#rule = rule
     this.#baseline = baseline
@@ -105,8 +110,7 @@ export class RowHarvest implements Detector {
     const step = Math.floor(now.monotonic / (this.#rule.windowMilliseconds / steps))
     table.add(hashOfRead(event), event.outcome.rows, step)
     table.evidence.add(event.reference)
-    if (table.reads % lookEvery !== 0) return undefined
-    if (table.covered < fewestRows) return undefined
+    if (table.reads < table.lookAt || table.look() < fewestRows) return undefined
     if (now.monotonic - table.askedAt >= sizeHoldsFor) {
       table.askedAt = now.monotonic
       return { kind: 'sizeWanted', object }
@@ -124,7 +128,8 @@ export class RowHarvest implements Detector {
 
   #look(resource: QualifiedName, object: string, table: Table, { wall }: Now): Finding | undefined {
     const { threshold, windowMilliseconds, learnMilliseconds } = this.#rule
-    const { covered, size } = table
+    const { size } = table
+    const covered = table.look()
     const enough = size === undefined ? manyRows : Math.max(fewestRows, (size * threshold) / 100)
     const key = keyOf(resource, object)
     if (covered < enough || this.#baseline.harvests(key)) return undefined
@@ -143,12 +148,15 @@ export class RowHarvest implements Detector {
   }
 
   #table(resource: QualifiedName, object: string): Table {
+    const latest = this.#latest
+    if (latest?.resource === resource && latest.object === object) return latest.table
     const key = keyOf(resource, object)
     const table = this.#tables.get(key) ?? new Table()
     this.#tables.delete(key)
     this.#tables.set(key, table)
     const [oldest] = this.#tables.keys()
     if (this.#tables.size > maximumTables && oldest !== undefined) this.#tables.delete(oldest)
+    this.#latest = { resource, object, table }
     return table
   }
 }
