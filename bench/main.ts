@@ -1,5 +1,6 @@
 /** `npm run bench -- NAME`: benchmarks that compare in one run with the direct connection and with a peer. */
 
+import { benchApprovals } from './approvals.ts'
 import { benchContainment } from './containment.ts'
 import { benchControlPlane } from './control-plane.ts'
 import { benchPostgresql } from './postgresql.ts'
@@ -8,6 +9,7 @@ const benches: Readonly<Record<string, (seconds: number) => Promise<void>>> = {
   postgresql: benchPostgresql,
   'control-plane': benchControlPlane,
   containment: benchContainment,
+  approvals: benchApprovals,
 }
 
 const [name = '', seconds = '6'] = process.argv.slice(2)

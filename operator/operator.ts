@@ -163,7 +163,7 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
     },
     async (signal) => {
       log.info({ replica: options.replica }, 'this replica leads')
-      const { mutating, validating } = webhookConfigurations(target)
+      const { mutating, validating } = webhookConfigurations(target, options.user)
       await client.apply(mutatingWebhooks, mutating)
       await client.apply(validatingWebhooks, validating)
       await reconcileAll(

@@ -23,7 +23,11 @@ export interface WebhookTarget {
   readonly url?: string
 }
 
-export function webhookConfigurations(target: WebhookTarget): {
+/** @param operatorUser who is not asked about approval requests: what it writes doesn't wait for itself. */
+export function webhookConfigurations(
+  target: WebhookTarget,
+  operatorUser: string,
+): {
   mutating: (typeof mutatingWebhooks)['object']
   validating: (typeof validatingWebhooks)['object']
 } {
@@ -62,12 +66,18 @@ export function webhookConfigurations(target: WebhookTarget): {
     rules,
     ...more,
   })
+  const byOthers = {
+    name: 'by-others',
+    expression: `request.userInfo.username != ${JSON.stringify(operatorUser)}`,
+  }
   return {
     mutating: {
       metadata: { name: 'firebreak', labels: managed },
       webhooks: [
         mutating('inject', paths.inject, [rule('', ['pods'], ['CREATE'])], inAgentNamespaces),
-        mutating('decisions', paths.decisions, [rule('firebreak.dev', ['approvalrequests'], ['UPDATE'])]),
+        mutating('decisions', paths.decisions, [rule('firebreak.dev', ['approvalrequests'], ['UPDATE'])], {
+          matchConditions: [byOthers, changesSpec],
+        }),
       ],
     },
     validating: {
@@ -131,10 +141,18 @@ export function webhookConfigurations(target: WebhookTarget): {
           [{ ...rule('', ['namespaces'], ['UPDATE']), scope: 'Cluster' }],
           { matchConditions: [{ name: 'leaves', expression: changes('labels', agentsLabel) }] },
         ),
-        validating('approvals', paths.approvals, [
-          rule('firebreak.dev', ['approvalrequests'], ['CREATE', 'UPDATE']),
-          rule('firebreak.dev', ['approvalrequests/status'], ['UPDATE']),
-        ]),
+        validating(
+          'approval-requests',
+          paths.approvals,
+          [
+            rule('firebreak.dev', ['approvalrequests'], ['CREATE']),
+            rule('firebreak.dev', ['approvalrequests/status'], ['UPDATE']),
+          ],
+          { matchConditions: [byOthers] },
+        ),
+        validating('approvals', paths.approvals, [rule('firebreak.dev', ['approvalrequests'], ['UPDATE'])], {
+          matchConditions: [byOthers, changesSpec],
+        }),
         validating(
           'generated',
           paths.generated,
@@ -151,6 +169,12 @@ function isAccountOutsideOf(namespace: string): string {
   const begins = (text: string): string =>
     `request.userInfo.username.startsWith('system:serviceaccount:${text}')`
   return `${begins('')} && !${begins(`${namespace}:`)}`
+}
+
+/** Labels and finalizers of requests are changed by whom RBAC lets, whether anybody is there to ask or not. */
+const changesSpec = {
+  name: 'changes-spec',
+  expression: '!has(object.spec) || object.spec != oldObject.spec',
 }
 
 /** CEL: whether an update changes a label or an annotation. */
