@@ -4,6 +4,7 @@ import type { ApprovalEvent } from '../approvals/events.ts'
 import type { Notices } from '../audit/lines.ts'
 import type { Clock } from '../clock.ts'
 import type { Configuration } from '../configuration/configuration.ts'
+import { nameOf } from '../decide/live-session.ts'
 import type { CommandAudit } from '../session.ts'
 import { ruleAlerts } from './alerts.ts'
 import type { BaselineFiles } from './baseline-files.ts'
@@ -34,16 +35,18 @@ export interface SignalsOptions {
   readonly restrictions: Restrictions
 }
 
-/** Beyond that whoever was not heard of for longest is forgotten: an identity is read again from its file. */
-const maximumWatched = 10_000
+/** Places that unproven clients come from; the one that was not heard of for longest is forgotten. */
+const maximumStrangers = 1_000
 /** The same signal goes to the webhook once within. In milliseconds. */
 const sameWithin = 600_000
 const saveEvery = 60_000
 
 export class Signals {
   readonly #options: SignalsOptions
-  /** By identity, or by where somebody comes from who proves to be none. */
-  readonly #watches = new Map<string, Watch>()
+  /** Of proven identities, of which there are as many as manifests. */
+  readonly #watches = new Map<QualifiedName, Watch>()
+  /** By resource and where somebody comes from who proves to be nobody. */
+  readonly #strangers = new Map<string, Watch>()
   readonly #told = new RecentSet(sameWithin, 1_000)
   /** Told of every signal that is worth it. */
   notify: ((line: SignalLine) => void) | undefined
@@ -71,7 +74,7 @@ export class Signals {
     const { identity } = subject.chain.at(-1) ?? subject.chain[0]
     const event = eventOf(subject, entry)
     const now = this.#now
-    const watch = this.#watch(identity, now, true)
+    const watch = this.#watch(identity, now)
     const found = watch.observe(rules, event, now, (object) => this.#askSize(session, watch, rules, object))
     if (found.length > 0) this.#act(found, subject.chain, session, event)
   }
@@ -115,9 +118,12 @@ export class Signals {
   }
 
   configurationChanged(): void {
-    const { snapshot } = this.#options.configuration()
-    for (const [who, watch] of this.#watches)
-      watch.keepOnly(snapshot.signalsFor(isIdentity(who) ? { identity: who } : {}))
+    const { snapshot, manifests } = this.#options.configuration()
+    const known = new Set(manifests.identities.map(nameOf))
+    for (const [identity, watch] of this.#watches)
+      if (known.has(identity)) watch.keepOnly(snapshot.signalsFor({ identity }))
+      else this.#watches.delete(identity)
+    this.#strangers.clear()
   }
 
   /** A person has looked at an identity. */
@@ -128,7 +134,7 @@ export class Signals {
   /** Writes what was learned. Never rejects. */
   save(): Promise<void> {
     this.#saving = this.#saving.then(async () => {
-      for (const [who, watch] of this.#watches) if (isIdentity(who)) await this.#saveOne(who, watch)
+      for (const [identity, watch] of this.#watches) await this.#saveOne(identity, watch)
     })
     return this.#saving
   }
@@ -148,7 +154,7 @@ export class Signals {
     const rules = this.#options.configuration().snapshot.signalsFor({ identity, resource })
     if (rules.length === 0) return
     const now = this.#now
-    const found = this.#watch(identity, now, true).observe(rules, event, now)
+    const found = this.#watch(identity, now).observe(rules, event, now)
     if (found.length > 0) this.#act(found, chain, undefined, event, resource)
   }
 
@@ -157,7 +163,7 @@ export class Signals {
     const rules = this.#options.configuration().snapshot.signalsFor({ resource })
     if (rules.length === 0) return
     const now = this.#now
-    const watch = this.#watch(`${resource} from ${remote}`, now, false)
+    const watch = this.#stranger(`${resource} from ${remote}`, now)
     for (const { rule, finding, untold } of watch.observe(rules, event, now))
       if (untold !== undefined)
         this.#tell(
@@ -217,15 +223,22 @@ export class Signals {
       })
   }
 
-  #watch(who: string, { wall }: Now, proven: boolean): Watch {
-    const known = this.#watches.get(who)
+  #watch(identity: QualifiedName, { wall }: Now): Watch {
+    const known = this.#watches.get(identity)
     if (known) return known
-    const kept = proven && isIdentity(who) ? this.#files?.read(who) : undefined
+    const kept = this.#files?.read(identity)
     if (kept && !kept.ok) this.problem?.(kept.error)
     const watch = new Watch(wall, kept?.ok ? kept.value : undefined)
-    this.#watches.set(who, watch)
-    const [oldest] = this.#watches.keys()
-    if (this.#watches.size > maximumWatched && oldest !== undefined) this.#watches.delete(oldest)
+    this.#watches.set(identity, watch)
+    return watch
+  }
+
+  #stranger(from: string, { wall }: Now): Watch {
+    const watch = this.#strangers.get(from) ?? new Watch(wall)
+    this.#strangers.delete(from)
+    this.#strangers.set(from, watch)
+    const [oldest] = this.#strangers.keys()
+    if (this.#strangers.size > maximumStrangers && oldest !== undefined) this.#strangers.delete(oldest)
     return watch
   }
 
@@ -261,10 +274,6 @@ export class Signals {
     this.#told.add(key, now)
     return false
   }
-}
-
-function isIdentity(who: string): who is QualifiedName {
-  return !who.includes(' ')
 }
 
 function eventOf({ chain, resource, role }: Subject, entry: CommandAudit): CommandEvent {
