@@ -25,6 +25,7 @@ const commands: Readonly<Record<string, () => Promise<CliCommand>>> = {
   delegations: async () => (await import('./delegation/delegate.ts')).delegations,
   'revoke-delegation': async () => (await import('./delegation/delegate.ts')).revokeDelegation,
   sessions: async () => (await import('./sessions/sessions.ts')).sessions,
+  replay: async () => (await import('./replay/replay.ts')).replay,
   cleanup: async () => (await import('./cleanup.ts')).cleanup,
   contain: async () => (await import('./contain.ts')).contain,
   audit: async () => (await import('./audit.ts')).audit,

@@ -17,6 +17,11 @@ export class RecordingError extends Error {
 /** From where to read on: the block with that moment, or with that command (the first is 0). */
 export type From = { readonly time: number } | { readonly command: number }
 
+export interface ReadEntry extends TimedEntry {
+  /** Number of the command that was decided last; -1 before the first. */
+  readonly command: number
+}
+
 export class RecordingReader {
   readonly header: RecordingHeader
   readonly #source: RecordingSource
@@ -51,7 +56,7 @@ export class RecordingReader {
    * @param from begins with the block that holds it, so that entries before it may come first.
    * @throws RecordingError where something was altered.
    */
-  async *entries(from?: From): AsyncGenerator<TimedEntry, undefined> {
+  async *entries(from?: From): AsyncGenerator<ReadEntry, undefined> {
     const start = from && (await this.#find(from))
     for await (const block of walk(this.#source, [this.header.signer], start)) {
       if (block.kind === 'torn') return
@@ -66,7 +71,11 @@ export class RecordingReader {
         throw new RecordingError(
           `block ${head.number} of recording ${this.header.recording} can't be decrypted`,
         )
-      yield* readEntries(plain)
+      let command = head.commandsBefore - 1
+      for (const { time, entry } of readEntries(plain)) {
+        if (entry.type === 'command') command++
+        yield { time, entry, command }
+      }
     }
   }
 

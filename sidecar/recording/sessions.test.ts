@@ -10,7 +10,8 @@ import { RawClient } from '../../test/raw-client.ts'
 import { type ReadRecording, recordingsOf } from '../../test/recordings.ts'
 import { Guard, Shop } from '../../test/shop.ts'
 import * as encode from '../protocols/postgresql/codec/encode.ts'
-import { ResponseDecoder, type Shown } from '../protocols/postgresql/replay/decode.ts'
+import { ResponseDecoder } from '../protocols/postgresql/replay/decode.ts'
+import type { Shown } from '../protocols/replays.ts'
 import type { CommandEntry, OutcomeEntry } from './entries.ts'
 
 const rules = `    - {name: anything, match: {actions: ["sql:*"]}, effect: allow}

@@ -1,35 +1,16 @@
 /** Recorded responses, as people are to see them. */
+import type { ResponseReplay, Shown } from '../../replays.ts'
 import { FrameReader } from '../codec/frame-reader.ts'
 import {
   decodeCommandTag,
   decodeDataRow,
   decodeErrorFields,
   decodeRowDescription,
-  type ResultColumn,
 } from '../codec/server-messages.ts'
 import { fromServer, serverRules } from '../codec/types.ts'
 
-/** What a client was shown. */
-export type Shown =
-  | { readonly kind: 'columns'; readonly columns: readonly ResultColumn[] }
-  /** Values as text; bytes that are none in hexadecimal, `\x…`; null is SQL NULL. */
-  | { readonly kind: 'row'; readonly values: readonly (string | null)[] }
-  | { readonly kind: 'copied'; readonly bytes: Buffer }
-  /** `SELECT 5` */
-  | { readonly kind: 'complete'; readonly tag: string }
-  | {
-      readonly kind: 'error' | 'notice'
-      readonly severity: string
-      readonly code: string
-      readonly message: string
-      readonly detail?: string
-      readonly hint?: string
-    }
-  /** Bytes that no server sends. */
-  | { readonly kind: 'unreadable'; readonly problem: string }
-
 /** Takes a session's responses in order. */
-export class ResponseDecoder {
+export class ResponseDecoder implements ResponseReplay {
   #reader = new FrameReader(serverRules)
 
   /** The rest of the current command's response is not in the recording. */

@@ -1,0 +1,71 @@
+/** A recording, opened by one who may read it. */
+import { RecordingError, RecordingReader } from '@firebreak/sidecar/recording/reader.ts'
+import type { RecordingSource } from '@firebreak/sidecar/recording/store.ts'
+import { UsageError } from '../command.ts'
+import { openPlace, placeHelp, placeOptions, readerKeys, trustedSigners } from './place.ts'
+
+/** What a command takes that reads recordings. */
+export const readingOptions = {
+  ...placeOptions,
+  key: { type: 'string', multiple: true },
+  signer: { type: 'string', multiple: true },
+} as const
+
+export const readingHelp = `${placeHelp}
+  --key FILE        private keys of age to read with; may be repeated (default: recording-keys/reader.txt of --config
+                    or --state)
+  --signer KEY      the public key that must have signed; may be repeated (default: the runner's own, from its
+                    recording-keys, where --config or --state is given)`
+
+export interface ReadingValues {
+  readonly config?: string | undefined
+  readonly state?: string | undefined
+  readonly recordings?: string | undefined
+  readonly key?: string[] | undefined
+  readonly signer?: string[] | undefined
+}
+
+/** Who may read, and whose signature counts. */
+export interface Reading {
+  readonly keys: readonly string[]
+  /** Absent: whoever signed. */
+  readonly trusted: readonly string[] | undefined
+}
+
+/** @throws UsageError when there is no key. */
+export function readingFor(values: ReadingValues): Reading {
+  return {
+    keys: readerKeys(values, values.key ?? []),
+    trusted: trustedSigners(values, values.signer ?? []),
+  }
+}
+
+/** @throws RecordingError when it is another one, signed by somebody else, or not for these keys. */
+export async function openRecording(
+  source: RecordingSource,
+  id: string,
+  { keys, trusted }: Reading,
+): Promise<RecordingReader> {
+  const reader = await RecordingReader.open(source, keys)
+  const { recording, signer } = reader.header
+  if (recording !== id) throw new RecordingError(`in the place of ${id} is the recording ${recording}`)
+  if (trusted && !trusted.includes(signer))
+    throw new RecordingError(`recording ${id} is signed by ${signer}, which is not trusted`)
+  return reader
+}
+
+/** Opens the one recording that was asked for, and closes it afterwards. @throws Error in words. */
+export async function withRecording<Result>(
+  values: ReadingValues,
+  positionals: readonly string[],
+  command: string,
+  use: (reader: RecordingReader) => Promise<Result>,
+): Promise<Result> {
+  const [id, ...more] = positionals
+  if (id === undefined || more.length > 0) throw new UsageError(`${command} takes the name of one recording`)
+  const reading = readingFor(values)
+  await using store = await openPlace(values)
+  await using source = await store.open(id)
+  if (!source) throw new Error(`${store.place}: there is no recording ${id}`)
+  return await use(await openRecording(source, id, reading))
+}
