@@ -2,8 +2,10 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
+import { Metrics } from '@firebreak/operator/metrics.ts'
 import { type ApiServer, startApiServer } from '../test/api-server.ts'
 import { eventuallyWith } from '../test/eventually.ts'
+import { missingFrom, queriesAbout } from '../test/monitoring.ts'
 import { Program } from '../test/program.ts'
 import { freePort } from '../tools/postgres.ts'
 
@@ -62,6 +64,13 @@ describe('firebreak operator', function () {
     assert.match(metrics, /firebreak_streams\{server="control"\} 0/)
     assert.match(metrics, /firebreak_watch_restarts\{kind="Pod"\} 0/)
     assert.match(await page(ports.health, '/metrics'), /^404/)
+    const counted = `${metrics}\n${await countedOnce()}`
+    const queries = queriesAbout('operator')
+    assert.ok(queries.length > 10)
+    assert.deepEqual(
+      queries.flatMap((query) => missingFrom(counted, query)),
+      [],
+    )
     const holder = (): Promise<string> =>
       api.cluster.kubectl.run([
         ...['get', 'lease', '-n', 'firebreak-system', 'firebreak-operator'],
@@ -83,3 +92,16 @@ describe('firebreak operator', function () {
     assert.match(operator.log, /operator needs the environment variable FIREBREAK_POD_NAMESPACE/)
   })
 })
+
+/** What is exported once everything has happened. */
+async function countedOnce(): Promise<string> {
+  const metrics = new Metrics()
+  metrics.reconciled('c', 1)
+  metrics.reconcileFailed('c')
+  metrics.reviewed('/p', true, 1)
+  metrics.reviewFailed('/p')
+  metrics.pushed('t')
+  metrics.answered('t', true)
+  metrics.streamRejected()
+  return (await metrics.text()).body
+}
