@@ -19,6 +19,8 @@ type Stored = (typeof approvalRequests)['object']
 
 /** Of all pods of an agent: a few more than one sidecar lets an identity have. */
 const maximumOpen = 512
+/** In all texts and parameters of an agent's requests, finished ones too: etcd is everybody's. */
+const maximumCharacters = 16 * 1024 * 1024
 /** Of all pods of an agent, by this replica. */
 const maximumPerMinute = 1_200
 
@@ -114,8 +116,14 @@ export class ApprovalRequests {
 
   #full(agent: Key): string | undefined {
     let open = 0
-    for (const request of this.#world.approvals.list())
-      if (agentOf(request) === agent && !isFinished(request)) open++
+    let characters = 0
+    for (const request of this.#world.approvals.list()) {
+      if (agentOf(request) !== agent) continue
+      if (!isFinished(request)) open++
+      characters += lengthOf(request)
+    }
+    if (characters > maximumCharacters)
+      return `the requests of ${agent} have ${characters} characters, and more are not kept`
     if (open >= maximumOpen) return `${agent} has ${open} open requests, and that is the most it may have`
     const made = this.#made.get(agent) ?? new SlidingWindow(60_000)
     this.#made.set(agent, made)
@@ -145,6 +153,11 @@ export class ApprovalRequests {
 /** The agent in whose pod a request was made. */
 export function agentOf({ spec }: ApprovalRequest): Key {
   return spec.chain[0]?.identity ?? ''
+}
+
+function lengthOf({ spec: { command, justification = '' } }: ApprovalRequest): number {
+  const texts = [command?.text ?? '', ...(command?.parameters ?? []), justification]
+  return texts.reduce((sum, text) => sum + text.length, 0)
 }
 
 /** Without what changes with time, and with people. */

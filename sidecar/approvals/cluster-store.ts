@@ -12,6 +12,8 @@ const askWithin = 10_000
 /** Of one call; then it is made again. In milliseconds. */
 const answerWithin = 5_000
 const retryEvery = 200
+/** Between two attempts to follow. In milliseconds. */
+const longestBackoff = 10_000
 /** Node's timers take no more. */
 const longestTimer = 2 ** 31 - 1
 
@@ -119,6 +121,7 @@ export class ClusterStore implements ApprovalStore {
     const { signal } = this.#ended
     const first = new Map<string, ApprovalRequest>()
     let loaded = false
+    let backoff = retryEvery
     const tell = (standing: Standing): void => {
       const { name, request } = standing
       if (loaded) this.#stands(standing)
@@ -127,12 +130,14 @@ export class ClusterStore implements ApprovalStore {
     }
     const complete = (): void => {
       loaded = true
+      backoff = retryEvery
       this.#loaded.resolve([...first.values()])
       first.clear()
     }
     while (!signal.aborted) {
       await this.#follow(tell, complete).catch(() => {})
-      await delay(retryEvery, undefined, { signal, ref: false }).catch(() => {})
+      await delay(backoff * (0.5 + Math.random()), undefined, { signal, ref: false }).catch(() => {})
+      backoff = Math.min(backoff * 2, longestBackoff)
     }
   }
 
