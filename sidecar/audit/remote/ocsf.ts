@@ -43,7 +43,12 @@ const classes = {
   3004: (line: AuditLine) => ({
     entity: {
       type: line.event.slice(0, line.event.indexOf('.')),
-      name: text(line.request) ?? text(line.delegation) ?? text(line.revision) ?? line.event,
+      name:
+        text(line.request) ??
+        text(line.delegation) ??
+        text(line.recording) ??
+        text(line.revision) ??
+        line.event,
     },
     actor: actorOf(line),
   }),
