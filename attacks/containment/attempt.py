@@ -1,6 +1,5 @@
 """Tries one way out of a contained pod, and says in one line what came of it: `out: ...` when something answered or
 could be done, `stopped: ...` when not."""
-import ctypes
 import errno
 import os
 import socket
@@ -105,15 +104,6 @@ def become(uid):
     return os.getuid()
 
 
-def namespace_of_users(uid):
-    """A user of the sidecar's number, in a namespace of one's own: it is no more than a picture of oneself."""
-    if ctypes.CDLL(None, use_errno=True).unshare(0x10000000) != 0:
-        raise OSError(ctypes.get_errno(), "unshare")
-    with open("/proc/self/uid_map", "w") as mapping:
-        mapping.write(f"{uid} {os.getuid()} 1\n")
-    return "mapped"
-
-
 def dns(server, name, kind="1", how="udp"):
     question = struct.pack("!HHHHHH", 0x1234, 0x0100, 1, 0, 0, 0)
     for label in name.split("."):
@@ -171,9 +161,16 @@ def kill(name):
     raise OSError(errno.ESRCH, "there is no such process")
 
 
-def read(path):
-    with open(path, "rb") as file:
-        return len(file.read())
+def listening():
+    """The TCP ports that are open here, but for those that take only what is sent to them by the rules."""
+    ports = set()
+    for path in ("/proc/net/tcp", "/proc/net/tcp6"):
+        with open(path) as sockets:
+            for line in list(sockets)[1:]:
+                _, local, _, state = line.split()[:4]
+                if state == "0A":
+                    ports.add(int(local.split(":")[1], 16))
+    raise OSError(errno.EADDRINUSE, " ".join(str(port) for port in sorted(ports)))
 
 
 def abstract():
