@@ -5,6 +5,7 @@ import { seconds } from '@firebreak/policy'
 import { decideRequest, isFinished, listRequests } from '@firebreak/sidecar'
 import type pg from 'pg'
 import { parse } from 'yaml'
+import { until } from '../sidecar/approvals/testdata/station.ts'
 import { ManualClock } from '../test/manual-clock.ts'
 import { attacksDirectory, Guard, Shop } from '../test/shop.ts'
 
@@ -82,7 +83,7 @@ describe('signals', function () {
 /** @returns what the audit trail says was found; every reference that it names is one of the trail's. */
 async function play(
   shop: Shop,
-  { signals, setup, steps }: Script,
+  { signals, setup, steps, raises = [] }: Script,
 ): Promise<Readonly<Record<string, unknown>>[]> {
   if (setup !== undefined) await shop.admin('shop', setup)
   const clock = new ManualClock()
@@ -110,7 +111,7 @@ async function play(
     }
   }
   await forget()
-  const lines = await guard.auditLines()
+  const lines = await trailOf(guard, raises.length)
   const known = new Set(
     lines.flatMap(({ event, reference, request }) => (event === 'signal' ? [] : [reference, request])),
   )
@@ -119,6 +120,15 @@ async function play(
     for (const reference of evidence as string[])
       assert.ok(known.has(reference), `${reference} is in the trail`)
   return [...found]
+}
+
+/** The audit trail once all sessions have their end in it, and as much was found as there has to be. */
+async function trailOf(guard: Guard, least: number): Promise<readonly Readonly<Record<string, unknown>>[]> {
+  return await until(async () => {
+    const lines = await guard.auditLines()
+    const count = (of: string): number => lines.filter(({ event }) => event === of).length
+    return count('session.end') === count('session.start') && count('signal') >= least && lines
+  })
 }
 
 async function run(client: pg.Client, { sql = '', values, times = 1, from = 1, fails }: Step): Promise<void> {

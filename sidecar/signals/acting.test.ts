@@ -27,6 +27,17 @@ function firebreak(...words: string[]): Promise<{ readonly code: unknown; readon
   })
 }
 
+/** The signals in the trail, once all sessions have their end in it. @param count how many there have to be. */
+async function signalsOf(guard: Guard, count: number): Promise<readonly Readonly<Record<string, unknown>>[]> {
+  const found = await until(async () => {
+    const lines = await guard.auditLines()
+    const all = (of: string): typeof lines => lines.filter(({ event }) => event === of)
+    return all('session.end').length === all('session.start').length && all('signal')
+  })
+  assert.equal(found.length, count, JSON.stringify(found))
+  return found
+}
+
 describe('signals that act', function () {
   this.timeout(30_000)
   let shop: Shop
@@ -89,7 +100,10 @@ describe('signals that act', function () {
       await again.end()
       assert.equal((await firebreak('suspended', '--config', guard.directory)).code, 0)
       assert.equal((await firebreak('resume', 'tester', '--config', guard.directory)).code, 1)
-      const lines = await guard.auditLines()
+      const lines = await until(async () => {
+        const all = await guard.auditLines()
+        return all.some(({ event }) => event === 'approval.used') && all
+      })
       const [signal] = lines.filter(({ event }) => event === 'signal')
       assert.equal(signal?.severity, 'critical')
       assert.equal(signal?.action, 'suspend')
@@ -112,7 +126,7 @@ describe('signals that act', function () {
         await until(async () => (await firebreak('suspended', '--config', guard.directory)).code === 1)
         assert.equal((await firebreak('resume', 'default/tester', '--config', guard.directory)).code, 0)
       }
-      assert.equal((await guard.auditLines()).filter(({ event }) => event === 'signal').length, 2)
+      await signalsOf(guard, 2)
     })
 
     it('holds over SIGKILL, over another policy, and against files that somebody forges', async () => {
@@ -253,10 +267,10 @@ describe('signals that act', function () {
           ['signal', 'tampering', 'high', undefined],
         ],
       )
+      await signalsOf(guard, 2)
       const lines = await guard.auditLines()
       // each command has it in its own line; people are told once
       assert.equal(lines.filter(({ alerts }) => alerts !== undefined).length, 5)
-      assert.equal(lines.filter(({ event }) => event === 'signal').length, 2)
     } finally {
       server.close()
     }
@@ -272,8 +286,7 @@ describe('signals that act', function () {
       for (let turn = 0; turn < 4; turn++) await assert.rejects(client.query(tamper))
       await client.end()
     }
-    const told = (await guard.auditLines()).filter(({ event }) => event === 'signal')
-    assert.equal(told.length, 2)
+    const told = await signalsOf(guard, 2)
     assert.match(String(told[1]?.explanation), /The same was seen 3 times more since it was told last\.$/)
   })
 
@@ -291,7 +304,7 @@ describe('signals that act', function () {
         const client = await shop.connect(guard.address, 'shop')
         for (const statement of statements) await client.query(statement)
         await client.end()
-        const found = (await guard.auditLines()).filter(({ event }) => event === 'signal')
+        const found = await signalsOf(guard, statements.length - 1)
         assert.deepEqual(
           found.map(({ explanation }) => explanation),
           statements.length === 1 ? [] : ['default/tester used for the first time: table public.carts.'],
@@ -321,10 +334,14 @@ describe('signals that act', function () {
       )
       return running
     }
-    const found = async ({ guard }: Agents): Promise<unknown[]> =>
-      (await guard.auditLines())
-        .filter(({ event, action }) => event === 'signal' && action !== undefined)
-        .map(({ kind, identity, action }) => [kind, identity, action])
+    /** @param least how many there have to be. */
+    const found = async ({ guard }: Agents, least = 1): Promise<unknown[]> =>
+      await until(async () => {
+        const all = (await guard.auditLines()).filter(
+          ({ event, action }) => event === 'signal' && action !== undefined,
+        )
+        return all.length >= least && all.map(({ kind, identity, action }) => [kind, identity, action])
+      })
 
     it('of a token that proves nobody takes nothing from anybody', async () => {
       await using running = await start()
@@ -373,7 +390,7 @@ describe('signals that act', function () {
         await client.query('SELECT id FROM orders')
         await client.end()
       }
-      assert.deepEqual(await found(running), [])
+      assert.deepEqual(await found(running, 0), [])
     })
   })
 })
