@@ -29,6 +29,11 @@ metadata: {name: shop-agent, namespace: agents}
 stringData: {username: postgres, password: "${password}"}
 ---
 apiVersion: v1
+kind: Secret
+metadata: {name: shop-maintainer, namespace: agents}
+stringData: {username: maintainer, password: "of the maintainer"}
+---
+apiVersion: v1
 kind: ServiceAccount
 metadata: {name: bot, namespace: agents}
 ---
@@ -42,6 +47,7 @@ spec:
   tls: {mode: disable}
   roles:
     - {name: agent, credential: {secret: {name: shop-agent}}}
+    - {name: maintainer, credential: {secret: {name: shop-maintainer}}}
 ---
 apiVersion: firebreak.dev/v1alpha1
 kind: AgentIdentity
@@ -112,6 +118,7 @@ spec:
       approval: {groups: [dba, security], quorum: 2, whileWaiting: fail, expiresAfter: 5m}
   elevations:
     - {name: cleanup, actions: ["sql:truncate"], objects: [public.carts], maxDuration: 1h, approval: {groups: [dba]}}
+    - {name: maintenance, roles: [maintainer], maxDuration: 1h, approval: {groups: [dba]}}
     - {name: emergency, actions: ["sql:truncate"], maxDuration: 10m, breakGlass: true}
 `
 }

@@ -263,6 +263,28 @@ describe('approvals in a cluster', function () {
     await cluster.eventually(() => state(asked.name), /^Denied$/)
   })
 
+  it('a further role, and the credential for it, are there while it is granted', async () => {
+    await cluster.shop.admin('shop', "CREATE ROLE maintainer LOGIN SUPERUSER PASSWORD 'of the maintainer'")
+    const address = { host: '127.0.0.1', port: sidecar.ports.get('shop') ?? 0 }
+    const asMaintainer = (): Promise<string> =>
+      cluster.shop.connect(address, 'shop', 'maintainer').then(
+        async (maintainer) => {
+          const { rows } = await maintainer.query('SELECT current_user AS name')
+          await maintainer.end()
+          return rows[0].name as string
+        },
+        (error: Error) => error.message,
+      )
+    const words = ['--role=maintainer', '--for=1h', '--reason=an index']
+    const { name } = await askFor(...words)
+    // of one role to have any name is the name
+    assert.equal(await asMaintainer(), 'postgres')
+    await cluster.decide('alice', name, 'Approved')
+    await cluster.eventually(asMaintainer, /^maintainer$/)
+    await cluster.decide('alice', name, 'Denied', 'done')
+    await cluster.eventually(asMaintainer, /^postgres$/)
+  })
+
   it('an emergency is granted at once, and ends by itself', async () => {
     const words = ['--actions=sql:truncate', '--for=3s', '--reason=fire', '--break-glass']
     const { name, state: granted } = await askFor(...words)

@@ -13,6 +13,7 @@ import type { Key } from '../watch/informer.ts'
 import type { World } from '../watch/world.ts'
 import type { ProvenPod } from '../xds/authenticate.ts'
 import { asked } from './asked.ts'
+import { rolesGrantedTo } from './granted-roles.ts'
 import { type Standing, standing } from './standing.ts'
 
 type Stored = (typeof approvalRequests)['object']
@@ -103,7 +104,8 @@ export class ApprovalRequests {
   #checked({ agent, key }: ProvenPod, wanted: ApprovalRequest, now: Date): ApprovalRequest {
     const identity = this.#world.identities.get(agent)
     const namespace = this.#compiler.compile(this.#world.objectsOf(namespaceIn(agent)))
-    const compiled = identity && compileAgent(identity, namespace)
+    const granted = rolesGrantedTo(agent, this.#world)
+    const compiled = identity && compileAgent(identity, namespace, granted)
     if (compiled?.kind !== 'compiled')
       throw new ConnectError(`the agent ${agent} has no configuration now`, Code.FailedPrecondition)
     const { configuration } = compiled

@@ -18,13 +18,24 @@ export type AgentCompilation =
   /** Something is broken: the sidecars keep what they have. In words for the status. */
   | { readonly kind: 'withheld'; readonly reason: string }
 
-export function compileAgent(identity: AgentIdentity, namespace: CompiledNamespace): AgentCompilation {
+/** A role beyond those of the identity's access. */
+export interface GrantedRole {
+  readonly resource: string
+  readonly role: string
+}
+
+/** @param granted what people let the agent have for now. */
+export function compileAgent(
+  identity: AgentIdentity,
+  namespace: CompiledNamespace,
+  granted: readonly GrantedRole[] = [],
+): AgentCompilation {
   const all = withDelegates(identity, namespace.objects.identities)
   const missing = namespace.missing.find((policy) => mayApply(policy, all))
   if (missing)
     return { kind: 'withheld', reason: `GuardrailPolicy ${missing.metadata.name} is not valid and never was` }
   // a chain never has a right that its first link has not, so no credential of a delegate is needed
-  const resources = namespace.objects.resources.flatMap((resource) => usablePart(resource, identity))
+  const resources = namespace.objects.resources.flatMap((resource) => usablePart(resource, identity, granted))
   const identities = all.map((each) => narrowed(each, resources))
   const names = new Set(resources.map(({ metadata }) => metadata.name))
   const policies = namespace.objects.policies.filter(
@@ -71,8 +82,15 @@ function mayApply({ spec: { appliesTo } }: GuardrailPolicy, identities: readonly
 }
 
 /** A resource with only the roles that an identity may use; nothing if there are none. */
-function usablePart(resource: ProtectedResource, { spec: { access } }: AgentIdentity): ProtectedResource[] {
-  const usable = access?.find((candidate) => candidate.resource === resource.metadata.name)?.roles ?? []
+function usablePart(
+  resource: ProtectedResource,
+  { spec: { access } }: AgentIdentity,
+  granted: readonly GrantedRole[],
+): ProtectedResource[] {
+  const usable = [
+    ...(access?.find((candidate) => candidate.resource === resource.metadata.name)?.roles ?? []),
+    ...granted.filter((each) => each.resource === resource.metadata.name).map(({ role }) => role),
+  ]
   const roles = resource.spec.roles.filter(({ name }) => usable.includes(name))
   return roles.length === 0 ? [] : [{ ...resource, spec: { ...resource.spec, roles } }]
 }

@@ -1,5 +1,7 @@
 /** AgentIdentity: its NetworkPolicies, and whether all of its pods are contained by the configuration that is in force. */
 import type { AgentIdentity, AgentIdentityStatus } from '@firebreak/crds'
+import { rolesGrantedTo } from '../approvals/granted-roles.ts'
+import { agentOf } from '../approvals/requests.ts'
 import { compileAgent } from '../compile/agent.ts'
 import type { NamespaceCompiler } from '../compile/namespace.ts'
 import { agentNetworkPolicies } from '../containment/agent-network-policy.ts'
@@ -41,6 +43,9 @@ export function agentIdentityController(
       watchingSpec(world.identities, ({ metadata: { namespace } }) => allOf(namespace)),
       watchingSpec(world.resources, ({ metadata: { namespace } }) => allOf(namespace)),
       watchingSpec(world.policies, ({ metadata: { namespace } }) => allOf(namespace)),
+      watching(world.approvals, (request) =>
+        request.spec.elevation?.role === undefined ? [] : [agentOf(request)],
+      ),
       watching(world.secrets, ({ metadata: { namespace } }) => allOf(namespace)),
       watching(world.pods, ({ metadata: { namespace, labels: podLabels } }) => {
         const agent = podLabels?.[labels.agent]
@@ -66,7 +71,7 @@ export function agentIdentityController(
         labels: { [labels.agent]: identity.metadata.name },
         namespace,
       })
-      const compiled = compileAgent(identity, compiledNamespace)
+      const compiled = compileAgent(identity, compiledNamespace, rolesGrantedTo(key, world))
       const revision = compiled.kind === 'compiled' ? compiled.configuration.revision : undefined
       const own = inNamespace(world.pods, namespace).filter(
         (pod) => isRunning(pod) && selectedBy(identity, pod),

@@ -2,6 +2,7 @@
 import { isIP } from 'node:net'
 import { type AgentIdentity, addressOf, type ProtectedResource } from '@firebreak/crds'
 import type { Resources } from '@firebreak/xds'
+import { rolesGrantedTo } from '../approvals/granted-roles.ts'
 import { compileAgent } from '../compile/agent.ts'
 import type { NamespaceCompiler } from '../compile/namespace.ts'
 import type { KubernetesObject } from '../kubernetes/objects.ts'
@@ -43,6 +44,9 @@ export class AgentSnapshots implements Disposable {
     world.resources.onChange(changed)
     world.policies.onChange(changed)
     world.secrets.onChange(changed)
+    world.approvals.onChange((key, now, before) => {
+      if ((now ?? before)?.spec.elevation?.role !== undefined) this.#changed(namespaceOf(key))
+    })
   }
 
   /** Follows one agent until what is returned is disposed of. */
@@ -100,7 +104,8 @@ export class AgentSnapshots implements Disposable {
       const before = followed.resources
       try {
         const identity = this.#world.identities.get(agent)
-        const compilation = identity && compileAgent(identity, compiled)
+        const granted = rolesGrantedTo(agent, this.#world)
+        const compilation = identity && compileAgent(identity, compiled, granted)
         if (!compilation) {
           followed.resources = nothing
           followed.madeOf = undefined
