@@ -206,7 +206,10 @@ export interface GuardedSession extends Disposable {
 }
 
 /** A command that was decided, and is about to run or to be refused. */
-export type RecordedCommand = Pick<CommandAudit, 'reference' | 'command' | 'decision' | 'text' | 'parameters'>
+export interface RecordedCommand extends Pick<CommandAudit, 'reference' | 'command' | 'decision'> {
+  readonly text: string | undefined
+  readonly parameters: CommandAudit['parameters'] | undefined
+}
 
 /**
  * Takes what a session shows its client, to be replayed. Outcomes come from {@link GuardedSession.audit}; the protocol

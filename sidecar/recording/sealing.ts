@@ -15,9 +15,16 @@ export function blockKey(secret: Uint8Array, recording: string): Buffer {
   return Buffer.from(hkdfSync('sha256', secret, '', `firebreak recording ${recording}`, 32))
 }
 
-/** In the thread pool. The fastest level: higher ones take longer and save little of what sessions consist of. */
+const parameters = {
+  // higher levels take longer and save little of what sessions consist of
+  [constants.ZSTD_c_compressionLevel]: 1,
+  // a window as large as most blocks: less memory to set up for each
+  [constants.ZSTD_c_windowLog]: 17,
+}
+
+/** In the thread pool. */
 export function compressed(plain: Buffer): Promise<Buffer> {
-  return compress(plain, { chunkSize: 64 * 1024, params: { [constants.ZSTD_c_compressionLevel]: 1 } })
+  return compress(plain, { chunkSize: 64 * 1024, params: parameters })
 }
 
 /** @param head bound to the body: its beginning must be the same to open it. */

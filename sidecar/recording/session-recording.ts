@@ -88,13 +88,13 @@ export class SessionRecording implements SessionRecorder {
     if (recording.mode !== mode) this.#json<ModeEntry>('mode', { mode: recording.mode, revision })
   }
 
-  began({ reference, ...command }: RecordedCommand): void {
+  began(recorded: RecordedCommand): void {
     if (this.#terms.mode === 'off') return
-    const { decided, text, parameters } = this.#show(command, this.#audit)
+    const { decided, text, parameters } = this.#show(recorded, this.#audit)
     // what is the same each time is turned into text once
     let known = decidedTexts.get(decided)
     if (known === undefined) {
-      const columns = command.command.fields.map(({ label }) => label)
+      const columns = recorded.command.fields.map(({ label }) => label)
       known = JSON.stringify({ ...decided, ...(columns.length > 0 && { columns }) }).slice(1)
       decidedTexts.set(decided, known)
     }
@@ -102,7 +102,7 @@ export class SessionRecording implements SessionRecorder {
     const cut =
       text !== undefined && text.length > maximumText ? `"textLeftOut":${text.length - maximumText},` : ''
     const values = parameters ? `"parameters":${JSON.stringify(parameters)},` : ''
-    this.#append('command', `{"reference":"${reference}",${ownText}${cut}${values}${known}`)
+    this.#append('command', `{"reference":"${recorded.reference}",${ownText}${cut}${values}${known}`)
   }
 
   response(bytes: Buffer): void {
@@ -132,11 +132,12 @@ export class SessionRecording implements SessionRecorder {
   }
 
   /** A command is over. Where its response ends, the next {@link mark} says. */
-  finished({ reference, outcome, approval, ...command }: CommandAudit): void {
+  finished(entry: CommandAudit): void {
     if (this.#terms.mode === 'off') return
+    const { reference, outcome, approval } = entry
     const { rows, bytes, maskedFields, milliseconds, error } = outcome
     const shownError =
-      error && (this.#show(command, this.#audit).withConstants ? error : { code: error.code })
+      error && (this.#show(shownOf(entry), this.#audit).withConstants ? error : { code: error.code })
     // by hand: it is made for every command
     let json = `{"reference":"${reference}","rows":${rows},"bytes":${bytes},"milliseconds":${Math.round(milliseconds * 1000) / 1000}`
     if (maskedFields.length > 0) json += `,"masked":${JSON.stringify(maskedFields)}`
@@ -220,3 +221,7 @@ export class SessionRecording implements SessionRecorder {
 }
 
 const decidedTexts = new WeakMap<object, string>()
+
+function shownOf({ command, decision, text, parameters }: CommandAudit): Omit<RecordedCommand, 'reference'> {
+  return { command, decision, text, parameters }
+}

@@ -68,13 +68,7 @@ export class CommandRun {
     this.parameters = parameters
     this.#unfinished = unfinished
     unfinished.add(this)
-    session.recorder?.began({
-      reference,
-      command: analysis.command,
-      decision,
-      ...(text !== undefined && { text }),
-      ...(parameters && { parameters }),
-    })
+    session.recorder?.began({ reference, command: analysis.command, decision, text, parameters })
   }
 
   /** The same command when its portal is executed once more after it was over. */
