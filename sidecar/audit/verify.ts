@@ -62,6 +62,7 @@ interface ChainState {
 
 /** A delivery after a crash repeats no more than a segment of the spool. */
 const remembered = 20_000
+const rememberedChains = 16
 const maximumProblems = 1_000
 
 /** @throws the system's error when one can't be read. */
@@ -119,6 +120,7 @@ class Verifier {
   #begin(own: ChainEnd, line: ParsedLine, place: Omit<AuditProblem, 'message'>): void {
     const { source, seq } = own
     const isFirst = this.#chains.size === 0
+    this.#forget()
     this.#chains.set(source, {
       source,
       first: seq,
@@ -139,6 +141,12 @@ class Verifier {
       this.#report(place, `the first line of ${source} is tied to a line that it does not name`)
   }
 
+  /** Runs that have not gone on for long repeat nothing any more. */
+  #forget(): void {
+    const old = [...this.#chains.values()].at(-rememberedChains)
+    old?.hashes.clear()
+  }
+
   /** A first line says how far the run before had come. */
   #holdAgainst(
     after: Pick<ChainEnd, 'source' | 'seq'>,
@@ -154,7 +162,9 @@ class Verifier {
     }
     if (before.last < after.seq)
       this.#report(place, missing(before.last + 1, after.seq, `${after.source}, the run before,`))
-    else if (before.hashes.has(after.seq) && before.hashes.get(after.seq) !== previous)
+    else if (
+      (before.last === after.seq ? before.hash : (before.hashes.get(after.seq) ?? previous)) !== previous
+    )
       this.#report(place, `line ${after.seq} of ${after.source}, the run before, is not the line that it was`)
   }
 

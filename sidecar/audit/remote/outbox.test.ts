@@ -52,6 +52,8 @@ describe('Outbox', () => {
           } else if (step.kind === 'deliver') await deliver()
           else {
             if (step.kind === 'restart') await outbox[Symbol.asyncDispose]()
+            // as if the process that holds it were gone
+            else rmSync(join(place, 'lock'))
             outbox = await Outbox.open(place, limit)
           }
         }
@@ -89,6 +91,13 @@ describe('Outbox', () => {
     assert.deepEqual(second.end, endOf(lines))
     assert.equal((await second.next()).length, 0)
     await second[Symbol.asyncDispose]()
+  })
+
+  it('keeps a second process out', async () => {
+    const outbox = await Outbox.open(directory, limit)
+    await assert.rejects(Outbox.open(directory, limit), /is in use by process/)
+    await outbox[Symbol.asyncDispose]()
+    await (await Outbox.open(directory, limit))[Symbol.asyncDispose]()
   })
 
   it('gives a line out whole that is longer than what is read at once', async () => {

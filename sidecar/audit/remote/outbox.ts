@@ -14,6 +14,7 @@ import {
 } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { ProcessLock } from '../../approvals/process-lock.ts'
 import { type ChainEnd, chainEnd } from '../chain.ts'
 import { lastLines, lineStart, openForLines, type Sink, writeSome } from '../sink.ts'
 
@@ -34,6 +35,7 @@ export class Outbox implements Sink {
   readonly drains = true
   readonly #directory: string
   readonly #limit: number
+  readonly #lock: ProcessLock
   readonly #segments: Segment[]
   #writing: number | undefined
   #reading: { readonly number: number; readonly file: number } | undefined
@@ -44,20 +46,22 @@ export class Outbox implements Sink {
 
   /**
    * @param limit of all that waits, in bytes.
-   * @throws the system's error when the directory can't be used.
+   * @throws the system's error when the directory can't be used, and Error when another process uses it.
    */
   static async open(directory: string, limit: number): Promise<Outbox> {
     mkdirSync(directory, { recursive: true, mode: 0o700 })
+    const lock = ProcessLock.take(directory)
     const numbers = readdirSync(directory)
       .flatMap((name) => /^(\d{12})\.jsonl$/.exec(name)?.[1] ?? [])
       .map(Number)
       .sort((a, b) => a - b)
-    const outbox = new Outbox(directory, limit, numbers)
+    const outbox = new Outbox(directory, limit, numbers, lock)
     outbox.#startSegment()
     return outbox
   }
 
-  private constructor(directory: string, limit: number, numbers: readonly number[]) {
+  private constructor(directory: string, limit: number, numbers: readonly number[], lock: ProcessLock) {
+    this.#lock = lock
     this.#directory = directory
     this.#limit = limit
     this.#segments = numbers.map((number) => ({ number, length: statSync(this.#pathOf(number)).size }))
@@ -135,6 +139,7 @@ export class Outbox implements Sink {
     await this.#noted
     this.#note()
     await this.#noted
+    this.#lock[Symbol.dispose]()
   }
 
   #startSegment(): void {

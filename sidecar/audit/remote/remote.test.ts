@@ -262,9 +262,20 @@ describe('audit trail elsewhere', function () {
         ({ line }) => line,
       )
 
+    /** The first lines have come. */
+    const there = async (): Promise<void> => {
+      for (let turn = 0; turn < 500; turn++) {
+        const { rows } = await admin.query("SELECT to_regclass('firebreak_audit') AS table")
+        if (rows[0]?.table !== null && (await lines()).length > 0) return
+        await delay(20)
+      }
+      assert.fail('no line ever came')
+    }
+
     it('stands in a table, each line once, through broken connections and SIGKILL', async () => {
       const first = write([target()])
       await first.until(({ made }) => made > 500)
+      await there()
       await admin.query(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'firebreak audit'",
       )
