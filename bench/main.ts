@@ -4,12 +4,14 @@ import { benchApprovals } from './approvals.ts'
 import { benchContainment } from './containment.ts'
 import { benchControlPlane } from './control-plane.ts'
 import { benchPostgresql } from './postgresql.ts'
+import { benchSessions } from './sessions.ts'
 
 const benches: Readonly<Record<string, (seconds: number) => Promise<void>>> = {
   postgresql: benchPostgresql,
   'control-plane': benchControlPlane,
   containment: benchContainment,
   approvals: benchApprovals,
+  sessions: benchSessions,
 }
 
 const [name = '', seconds = '6'] = process.argv.slice(2)

@@ -95,7 +95,7 @@ describe('firebreak replay', function () {
     writeFileSync(path, readFileSync(join(shop.directory, 'recordings', `${id}.fbrec`)))
     assert.match(
       shop.firebreak('replay', '01ABCDEFGH0123456789ABCDEF').stderr,
-      /in the place of 01ABC\w+ is the recording/,
+      /01ABC\w+ can't be believed: this is the recording/,
     )
     assert.match(shop.firebreak('replay', id, '--signer', 'A'.repeat(43)).stderr, /which is not trusted/)
     assert.match(shop.firebreak('replay', '01ABCDEFGH0123456789ABCDXX').stderr, /there is no recording/)

@@ -55,6 +55,11 @@ export function readerKeys(values: Values, files: readonly string[]): readonly s
   return keys
 }
 
+/** Whether the runner's own key to read is there. */
+export function hasReaderKey(values: Values): boolean {
+  return readKeyFile(values, keyFiles.reader) !== undefined
+}
+
 function readKeyFile(values: Values, name: string): string | undefined {
   const base = baseOf(values)
   const path = base === undefined ? undefined : join(base, 'recording-keys', name)

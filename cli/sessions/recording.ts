@@ -2,7 +2,8 @@
 import { RecordingError, RecordingReader } from '@firebreak/sidecar/recording/reader.ts'
 import type { RecordingSource } from '@firebreak/sidecar/recording/store.ts'
 import { UsageError } from '../command.ts'
-import { openPlace, placeHelp, placeOptions, readerKeys, trustedSigners } from './place.ts'
+import { hasReaderKey, openPlace, placeHelp, placeOptions, readerKeys, trustedSigners } from './place.ts'
+import { provenHeader } from './proven-header.ts'
 
 /** What a command takes that reads recordings. */
 export const readingOptions = {
@@ -32,6 +33,11 @@ export interface Reading {
   readonly trusted: readonly string[] | undefined
 }
 
+/** Whether somebody named keys to read with, or the runner's own are there. */
+export function canRead(values: ReadingValues): boolean {
+  return values.key !== undefined || hasReaderKey(values)
+}
+
 /** @throws UsageError when there is no key. */
 export function readingFor(values: ReadingValues): Reading {
   return {
@@ -46,12 +52,9 @@ export async function openRecording(
   id: string,
   { keys, trusted }: Reading,
 ): Promise<RecordingReader> {
-  const reader = await RecordingReader.open(source, keys)
-  const { recording, signer } = reader.header
-  if (recording !== id) throw new RecordingError(`in the place of ${id} is the recording ${recording}`)
-  if (trusted && !trusted.includes(signer))
-    throw new RecordingError(`recording ${id} is signed by ${signer}, which is not trusted`)
-  return reader
+  const header = await provenHeader(source, id, trusted)
+  if (typeof header === 'string') throw new RecordingError(`recording ${id} can't be believed: ${header}`)
+  return await RecordingReader.open(source, keys)
 }
 
 /** Opens the one recording that was asked for, and closes it afterwards. @throws Error in words. */

@@ -1,9 +1,20 @@
 /** `firebreak sessions`: what can be asked about recorded sessions. */
 import { type CliCommand, UsageError } from '../command.ts'
+import { index } from './index/index.ts'
 import { hold, release, remove } from './keep.ts'
+import { list } from './list.ts'
+import { search } from './search.ts'
 import { verify } from './verify.ts'
 
-const subcommands: Readonly<Record<string, CliCommand>> = { verify, hold, release, delete: remove }
+const subcommands: Readonly<Record<string, CliCommand>> = {
+  list,
+  search,
+  index,
+  verify,
+  hold,
+  release,
+  delete: remove,
+}
 
 export const sessions: CliCommand = {
   name: 'sessions',

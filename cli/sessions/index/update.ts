@@ -1,0 +1,149 @@
+/** Brings the index to what the store holds: recording by recording, so that it goes on where it was stopped. */
+import { RecordingError, type RecordingReader } from '@firebreak/sidecar/recording/reader.ts'
+import type { RecordingStore, StoredRecording } from '@firebreak/sidecar/recording/store.ts'
+import type { Result } from '@firebreak/sidecar/recording/transcript/results.ts'
+import { transcript } from '@firebreak/sidecar/recording/transcript/transcript.ts'
+import { provenHeader } from '../proven-header.ts'
+import { openRecording, type Reading } from '../recording.ts'
+import type { Indexed, IndexedCommand, IndexWriter, SessionState } from './writer.ts'
+
+/** Of an answer, that can be searched for. */
+const searched = { rows: 1000, characters: 32 * 1024 }
+/** Commands whose answers are awaited. */
+const maximumWaiting = 1000
+
+export interface Progress {
+  recordings: number
+  commands: number
+  /** Recordings that are gone from the store, and with it from the index. */
+  forgotten: number
+}
+
+/** @param onProgress told after each recording, and every few commands. */
+export async function updateIndex(
+  writer: IndexWriter,
+  store: RecordingStore,
+  reading: Reading,
+  onProgress: (progress: Progress) => void,
+): Promise<Progress> {
+  const progress: Progress = { recordings: 0, commands: 0, forgotten: 0 }
+  let last = ''
+  for await (const stored of store.list()) {
+    progress.forgotten += writer.forget(last, stored.id)
+    last = stored.id
+    if (!isStale(writer.find(stored.id), stored)) continue
+    writer.begin()
+    try {
+      await indexRecording(writer, store, stored, reading, () => {
+        if (++progress.commands % 1000 === 0) onProgress(progress)
+      })
+      writer.commit()
+    } catch (error) {
+      writer.rollback()
+      throw error
+    }
+    progress.recordings++
+    onProgress(progress)
+  }
+  progress.forgotten += writer.forget(last, '~')
+  return progress
+}
+
+/** One that was locked may be for a key that is there now. */
+function isStale(indexed: Indexed | undefined, { bytes, changedAt }: StoredRecording): boolean {
+  return indexed?.bytes !== bytes || indexed.changedAt !== changedAt.getTime() || indexed.state === 'locked'
+}
+
+async function indexRecording(
+  writer: IndexWriter,
+  store: RecordingStore,
+  { id, bytes, changedAt }: StoredRecording,
+  reading: Reading,
+  onCommand: () => void,
+): Promise<void> {
+  await using source = await store.open(id)
+  // deleted meanwhile
+  if (!source) return
+  const header = await provenHeader(source, id, reading.trusted)
+  const session = writer.session(
+    id,
+    bytes,
+    changedAt.getTime(),
+    typeof header === 'string' ? undefined : header,
+  )
+  const totals = { microseconds: 0, commands: 0, denied: 0, held: 0 }
+  if (typeof header === 'string') return writer.finish(session, 'altered', header, totals)
+  const reader = await openRecording(source, id, reading).catch((error: unknown) => {
+    if (error instanceof RecordingError) return error.message
+    throw error
+  })
+  if (typeof reader === 'string') return writer.finish(session, 'locked', reader, totals)
+  const { state, problem } = await indexSteps(
+    reader,
+    (command) => {
+      writer.command(session, header, command)
+      totals.commands = Math.max(totals.commands, command.number + 1)
+      totals.microseconds = Math.max(totals.microseconds, command.time)
+      if (command.entry.decision === 'deny') totals.denied++
+      if (command.entry.decision === 'hold') totals.held++
+      onCommand()
+    },
+    (time) => {
+      totals.microseconds = time
+    },
+  )
+  writer.finish(session, state, problem, totals)
+}
+
+async function indexSteps(
+  reader: RecordingReader,
+  onCommand: (command: IndexedCommand) => void,
+  onTime: (microseconds: number) => void,
+): Promise<{ readonly state: SessionState; readonly problem?: string }> {
+  /** By their references. */
+  const waiting = new Map<string, Omit<IndexedCommand, 'response'>>()
+  const put = (reference: string | undefined, response: string): void => {
+    const command = reference === undefined ? undefined : waiting.get(reference)
+    if (reference === undefined || !command) return
+    waiting.delete(reference)
+    onCommand({ ...command, response })
+  }
+  let state: SessionState = 'no end'
+  let problem: string | undefined
+  for await (const step of transcript(reader, searched)) {
+    onTime(step.time)
+    switch (step.kind) {
+      case 'command': {
+        const { number, time, command: entry } = step
+        // it was held, and is decided again
+        put(entry.reference, '')
+        if (waiting.size >= maximumWaiting) put(waiting.keys().next().value, '')
+        waiting.set(entry.reference, { number, time, entry })
+        break
+      }
+      case 'answer':
+        put(step.outcome?.reference, step.results.map(wordsOf).join('\n'))
+        break
+      case 'end':
+        state = 'ended'
+        break
+      case 'limit':
+        state = 'limit'
+        break
+      case 'broken off':
+        state = step.state
+        problem = step.what
+    }
+  }
+  for (const reference of [...waiting.keys()]) put(reference, '')
+  return { state, ...(problem !== undefined && { problem }) }
+}
+
+function wordsOf({ columns = [], rows, copied, messages }: Result): string {
+  return [
+    columns.join(' '),
+    ...rows.map((row) => row.filter((value) => value !== null).join(' ')),
+    copied,
+    ...messages.map((message) => (message.kind === 'unreadable' ? '' : message.message)),
+  ].join('\n')
+}

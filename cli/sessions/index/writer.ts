@@ -1,0 +1,162 @@
+/** Puts sessions and their commands into the index. */
+import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import type { CommandEntry } from '@firebreak/sidecar/recording/entries.ts'
+import type { RecordingHeader } from '@firebreak/sidecar/recording/header.ts'
+import { rowsPerSession } from './database.ts'
+
+/** Characters of a command's text that can be searched for. */
+const maximumText = 64 * 1024
+/** Facts that are remembered rather than asked for. */
+const maximumKnown = 100_000
+
+/**
+ * `ended`, `limit`: all there is. `no end`, `altered`: as far as it goes. `locked`: it is for others to read, and only
+ * what its header says is known.
+ */
+export type SessionState = 'ended' | 'limit' | 'no end' | 'altered' | 'locked'
+
+/** What the index knows a recording by, to see whether it has changed. */
+export interface Indexed {
+  readonly number: number
+  readonly bytes: number
+  readonly changedAt: number
+  readonly state: SessionState
+}
+
+export interface IndexedCommand {
+  /** Of the session's, from 0 on. */
+  readonly number: number
+  /** Microseconds since the session's start. */
+  readonly time: number
+  readonly entry: CommandEntry
+  /** All that can be searched for in the answer. */
+  readonly response: string
+}
+
+export class IndexWriter {
+  readonly #database: DatabaseSync
+  readonly #known = new Map<string, number>()
+  readonly #statements: Readonly<Record<keyof typeof statements, StatementSync>>
+
+  constructor(database: DatabaseSync) {
+    this.#database = database
+    this.#statements = Object.fromEntries(
+      Object.entries(statements).map(([name, text]) => [name, database.prepare(text)]),
+    ) as Record<keyof typeof statements, StatementSync>
+  }
+
+  find(id: string): Indexed | undefined {
+    return this.#statements.find.get(id) as Indexed | undefined
+  }
+
+  /** All that is written from here to {@link commit} is there at once, or not at all. */
+  begin(): void {
+    this.#database.exec('BEGIN IMMEDIATE')
+  }
+
+  commit(): void {
+    this.#database.exec('COMMIT')
+  }
+
+  rollback(): void {
+    this.#known.clear()
+    this.#database.exec('ROLLBACK')
+  }
+
+  /** Begins a session, without what was there of it. @returns its number, which it keeps. */
+  session(id: string, bytes: number, changedAt: number, header: RecordingHeader | undefined): number {
+    const before = this.find(id)
+    if (before) this.#forgetCommands(before.number)
+    const { startedAt, identity = '', chain = [], resource = '', role = '' } = header ?? {}
+    const started = startedAt === undefined ? 0 : Date.parse(startedAt)
+    this.#statements.session.run(
+      ...[id, bytes, changedAt, started, identity, chain.join(' → '), resource, role],
+    )
+    return this.find(id)?.number ?? 0
+  }
+
+  command(session: number, header: RecordingHeader, { number, time, entry, response }: IndexedCommand): void {
+    const { reference, decision, text = '', parameters = [], actions, objects } = entry
+    const labels = [
+      this.#label('decision', decision),
+      this.#label('identity', header.identity),
+      this.#label('resource', header.resource),
+      this.#label('role', header.role),
+      ...new Set(actions.map((action) => this.#label('action', action))),
+      ...new Set(objects.map((object) => this.#label('object', object))),
+    ].join(' ')
+    const searched = [text, ...parameters.filter((value) => value !== null)].join('\n').slice(0, maximumText)
+    const row = session * rowsPerSession + number
+    this.#statements.command.run(row, time, reference, decision, searched, response, labels)
+    this.#statements.words.run(row, searched, response, labels)
+  }
+
+  finish(
+    session: number,
+    state: SessionState,
+    problem: string | undefined,
+    totals: {
+      readonly microseconds: number
+      readonly commands: number
+      readonly denied: number
+      readonly held: number
+    },
+  ): void {
+    const { microseconds, commands, denied, held } = totals
+    this.#statements.finish.run(state, problem ?? null, microseconds, commands, denied, held, session)
+  }
+
+  /** Forgets the sessions whose names are between these, which are not. @returns how many. */
+  forget(after: string, before: string): number {
+    const gone = this.#statements.between.all(after, before) as unknown as { number: number }[]
+    for (const { number } of gone) {
+      this.begin()
+      this.#forgetCommands(number)
+      this.#statements.forget.run(number)
+      this.commit()
+    }
+    return gone.length
+  }
+
+  #forgetCommands(session: number): void {
+    const [first, end] = [session * rowsPerSession, (session + 1) * rowsPerSession]
+    this.#statements.forgetWords.run(first, end)
+    this.#statements.forgetCommands.run(first, end)
+  }
+
+  /** A word that stands for a fact: commands that have it have the word. */
+  #label(kind: string, value: string): string {
+    const key = `${kind} ${value}`
+    let id = this.#known.get(key)
+    if (id === undefined) {
+      id = (this.#statements.fact.get(kind, value) as { id: number }).id
+      if (this.#known.size >= maximumKnown) this.#known.clear()
+      this.#known.set(key, id)
+    }
+    return labelOf(id)
+  }
+}
+
+/** @param fact its id. */
+export function labelOf(fact: number): string {
+  return `f${fact}`
+}
+
+const statements = {
+  find: 'SELECT number, bytes, changed_at AS changedAt, state FROM sessions WHERE id = ?',
+  session: `INSERT INTO sessions (id, bytes, changed_at, started_at, identity, chain, resource, role, state)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'no end') ON CONFLICT (id) DO UPDATE SET bytes = excluded.bytes,
+    changed_at = excluded.changed_at, started_at = excluded.started_at, identity = excluded.identity,
+    chain = excluded.chain, resource = excluded.resource, role = excluded.role`,
+  finish: `UPDATE sessions SET state = ?, problem = ?, microseconds = ?, commands = ?, denied = ?, held = ?
+    WHERE number = ?`,
+  command: 'INSERT OR REPLACE INTO commands VALUES (?, ?, ?, ?, ?, ?, ?)',
+  words: 'INSERT INTO words (rowid, text, response, labels) VALUES (?, ?, ?, ?)',
+  fact: `INSERT INTO facts (kind, value) VALUES (?, ?) ON CONFLICT (kind, value) DO UPDATE SET kind = excluded.kind
+    RETURNING id`,
+  between: 'SELECT number FROM sessions WHERE id > ? AND id < ?',
+  forget: 'DELETE FROM sessions WHERE number = ?',
+  forgetWords: `INSERT INTO words (words, rowid, text, response, labels)
+    SELECT 'delete', row, text, response, labels FROM commands WHERE row >= ? AND row < ?`,
+  forgetCommands: 'DELETE FROM commands WHERE row >= ? AND row < ?',
+} as const
