@@ -62,6 +62,7 @@ export class RecordingWriter {
   #previous: Buffer = noHash
   #pumping: Promise<void> | undefined
   #synced = true
+  #syncing: Promise<void> | undefined
   #failing = false
   #drained: PromiseWithResolvers<void> | undefined
 
@@ -137,13 +138,15 @@ export class RecordingWriter {
     return this.#length > 0 || this.#pumping !== undefined || !this.#synced
   }
 
-  /** Resolves when what was appended before is safe, or the recording was given up. */
+  /** Resolves when what was appended before is written. What a place takes its time to make safe, the next call sees to. */
   async flush(): Promise<void> {
     if (this.#length > 0) this.#endBlock()
     await this.#pumping
     if (this.#synced || this.#givenUp.signal.aborted) return
-    this.#synced = true
-    await this.#persistently(() => this.#options.sink.sync())
+    this.#syncing ??= this.#sync().finally(() => {
+      this.#syncing = undefined
+    })
+    await this.#syncing
   }
 
   /** Ends the recording with its index. */
@@ -170,6 +173,11 @@ export class RecordingWriter {
     this.#release()
     await this.#pumping
     await this.#options.sink.close().catch(() => {})
+  }
+
+  async #sync(): Promise<void> {
+    this.#synced = true
+    await this.#persistently(() => this.#options.sink.sync())
   }
 
   #reserve(needed: number): void {

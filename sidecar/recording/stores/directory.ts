@@ -126,6 +126,9 @@ export class DirectoryStore implements RecordingStore {
   }
 }
 
+/** One after the other: a disk is slow, and the few threads that wait for it are those that compress and write too. */
+let syncing: Promise<void> = Promise.resolve()
+
 class FileSink implements RecordingSink {
   readonly #file: FileHandle
   readonly #path: string
@@ -154,7 +157,9 @@ class FileSink implements RecordingSink {
   }
 
   async sync(): Promise<void> {
-    await this.#file.datasync().catch(failed(this.#path))
+    const turn = syncing.then(() => this.#file.datasync())
+    syncing = turn.catch(() => {})
+    await turn.catch(failed(this.#path))
   }
 
   async close(): Promise<void> {
