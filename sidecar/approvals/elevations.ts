@@ -12,7 +12,8 @@ import {
 import type { Deadline } from '../clock.ts'
 import type { Result } from '../session.ts'
 import { windowOf } from './admission.ts'
-import type { Entry, Registry } from './registry.ts'
+import type { Entry } from './entry.ts'
+import type { Registry } from './registry.ts'
 import { bindingOfRequest, inTime, requestOf } from './request.ts'
 import { inWords, toSpec } from './requirements.ts'
 

@@ -10,7 +10,8 @@ import {
 import { SlidingWindow } from '../limits/sliding-window.ts'
 import type { HeldCommand, HoldOutcome } from '../session.ts'
 import { commandDigest } from './digest.ts'
-import type { Entry, Registry } from './registry.ts'
+import type { Entry } from './entry.ts'
+import type { Registry } from './registry.ts'
 import { bindingOf, commandRequest, type Described, describeCommands, inTime, tooLong } from './request.ts'
 import { asksFor, inWords, unmet } from './requirements.ts'
 
