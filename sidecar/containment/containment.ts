@@ -48,11 +48,7 @@ export class Containment implements AsyncDisposable {
     const { runtime, identity, runDirectory, resolverFile = '/etc/resolv.conf' } = options
     const { servers, searchDomains } = parseResolverFile(await readFile(resolverFile, 'utf8'))
     if (servers.length === 0) throw new Error(`${resolverFile} names no resolver`)
-    const refusals = new Refusals(
-      identity,
-      (line) => runtime.notice('egress.refused', line),
-      runtime.clock,
-    )
+    const refusals = new Refusals(identity, (line) => runtime.notice('egress.refused', line), runtime.clock)
     const destinations = new Destinations(() => runtime.configuration.manifests.resources, runtime.clock)
     await destinations.tick()
     const { hosts, port, serverPort } = options.dns ?? { hosts: loopbackAddresses(), port: dnsPort }
