@@ -1,9 +1,10 @@
 import { parseArgs } from 'node:util'
-import { type Operator, PageServer, probeResource, startOperator } from '@firebreak/operator'
+import { type Operator, probeResource, startOperator } from '@firebreak/operator'
+import { PageServer } from '@firebreak/sidecar/listen/pages.ts'
 import { KubeConfig } from '@kubernetes/client-node'
 import { pino } from 'pino'
 import { type CliCommand, UsageError } from './command.ts'
-import { readNotify, stopSignal } from './run.ts'
+import { readNotify, stopSignal } from './serving.ts'
 
 const levels = ['debug', 'info', 'warn', 'error']
 
@@ -76,11 +77,14 @@ Exit code 0: stopped by SIGTERM, SIGINT or SIGHUP. 1: the API server can't be re
     const log = pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime })
     const stopped = stopSignal()
     let running: Operator | undefined
-    await using _health = await PageServer.start(port('health-port', values['health-port']), {
-      '/healthz': async () => ({ status: 200, body: 'ok\n' }),
-      '/readyz': async () =>
-        running ? { status: 200, body: 'ok\n' } : { status: 503, body: 'it is starting\n' },
-    })
+    await using _health = await PageServer.open(
+      { port: port('health-port', values['health-port']) },
+      {
+        '/healthz': async () => ({ status: 200, body: 'ok\n' }),
+        '/readyz': async () =>
+          running ? { status: 200, body: 'ok\n' } : { status: 503, body: 'it is starting\n' },
+      },
+    )
     const kubeConfig = new KubeConfig()
     kubeConfig.loadFromDefault()
     await using started = await startOperator({
@@ -112,9 +116,12 @@ Exit code 0: stopped by SIGTERM, SIGINT or SIGHUP. 1: the API server can't be re
       notify,
       log,
     })
-    await using _metrics = await PageServer.start(port('metrics-port', values['metrics-port']), {
-      '/metrics': async () => ({ status: 200, ...(await started.metrics.text()) }),
-    })
+    await using _metrics = await PageServer.open(
+      { port: port('metrics-port', values['metrics-port']) },
+      {
+        '/metrics': async () => ({ status: 200, ...(await started.metrics.text()) }),
+      },
+    )
     running = started
     log.info({}, 'this replica serves')
     await stopped

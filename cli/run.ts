@@ -1,11 +1,12 @@
 import { readFileSync } from 'node:fs'
 import { createSecureContext } from 'node:tls'
 import { parseArgs } from 'node:util'
-import { type Address, ConfigurationError, Standalone, type StandaloneEvent } from '@firebreak/sidecar'
+import { ConfigurationError, Standalone, type StandaloneEvent } from '@firebreak/sidecar'
 import { auditHelp, parseAuditTargets } from './audit-targets.ts'
 import { type CliCommand, UsageError } from './command.ts'
 import { showProblem, styleError } from './output.ts'
 import { parseRecipients, parseRecordings, recordingsHelp } from './recording-target.ts'
+import { parseAddress, parseListen, readNotify, stopSignal } from './serving.ts'
 
 export const run: CliCommand = {
   name: 'run',
@@ -102,23 +103,6 @@ Exit code 0: stopped by SIGTERM, SIGINT or SIGHUP. 1: the configuration is not v
   },
 }
 
-export function parseListen(items: readonly string[]): Map<string, Address> {
-  return new Map(
-    items.map((item): [string, Address] => {
-      const parts = /^([^=]+)=(.+):([0-9]+)$/.exec(item)
-      const port = Number(parts?.[3])
-      if (!parts || port > 65_535) throw new UsageError(`--listen takes RESOURCE=HOST:PORT, not ${item}`)
-      return [parts[1] ?? '', { host: (parts[2] ?? '').replace(/^\[|\]$/g, ''), port }]
-    }),
-  )
-}
-
-export function parseAddress(option: string, text: string): Address {
-  const parts = /^(.+):([0-9]+)$/.exec(text)
-  if (!parts || Number(parts[2]) > 65_535) throw new UsageError(`--${option} takes HOST:PORT, not ${text}`)
-  return { host: (parts[1] ?? '').replace(/^\[|\]$/g, ''), port: Number(parts[2]) }
-}
-
 /** @throws UsageError when one is missing, or the two are not a certificate and its key. */
 function readTls(
   certificateFile: string | undefined,
@@ -136,35 +120,6 @@ function readTls(
     const message = error instanceof Error ? error.message : String(error)
     throw new UsageError(`${certificateFile} and ${keyFile} can't be used as certificate and key: ${message}`)
   }
-}
-
-/** @throws UsageError when one is missing, and the system's error when the secret can't be read. */
-export function readNotify(
-  url: string | undefined,
-  secretFile: string | undefined,
-): { url: string; secret: string } | undefined {
-  if (url === undefined && secretFile === undefined) return undefined
-  if (url === undefined || secretFile === undefined)
-    throw new UsageError('--notify and --notify-secret-file go together')
-  if (!URL.canParse(url)) throw new UsageError(`--notify takes a URL, not ${url}`)
-  const { protocol, hostname } = new URL(url)
-  if (
-    protocol !== 'https:' &&
-    !(protocol === 'http:' && ['localhost', '127.0.0.1', '[::1]'].includes(hostname))
-  )
-    throw new UsageError(
-      `--notify takes an https URL, or a plain one of this host: ${url} would send commands in the clear`,
-    )
-  const secret = readFileSync(secretFile, 'utf8').trim()
-  if (secret.length < 16) throw new UsageError(`the secret in ${secretFile} is shorter than 16 characters`)
-  return { url, secret }
-}
-
-/** A terminal that is closed sends SIGHUP. */
-export function stopSignal(): Promise<void> {
-  return new Promise((resolve) => {
-    for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.once(signal, () => resolve())
-  })
 }
 
 /** Messages for the person at the terminal; standard output may be the audit trail. */

@@ -3,7 +3,7 @@ import { type ControlledEvent, type ControlledOptions, ControlledSidecar } from 
 import { auditHelp, parseAuditTargets } from './audit-targets.ts'
 import { type CliCommand, UsageError } from './command.ts'
 import { parseRecipients, parseRecordings, recordingsHelp } from './recording-target.ts'
-import { parseAddress, parseListen, stopSignal } from './run.ts'
+import { parseAddress, parseListen, stopSignal } from './serving.ts'
 
 export const sidecar: CliCommand = {
   name: 'sidecar',

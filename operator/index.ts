@@ -1,3 +1,2 @@
-export { PageServer } from './health.ts'
 export { type Operator, type OperatorLog, type OperatorOptions, startOperator } from './operator.ts'
 export { probeResource } from './reconcile/probe.ts'
