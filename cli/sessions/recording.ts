@@ -62,7 +62,7 @@ export async function withRecording<Result>(
   values: ReadingValues,
   positionals: readonly string[],
   command: string,
-  use: (reader: RecordingReader) => Promise<Result>,
+  use: (reader: RecordingReader, source: RecordingSource, reading: Reading) => Promise<Result>,
 ): Promise<Result> {
   const [id, ...more] = positionals
   if (id === undefined || more.length > 0) throw new UsageError(`${command} takes the name of one recording`)
@@ -70,5 +70,5 @@ export async function withRecording<Result>(
   await using store = await openPlace(values)
   await using source = await store.open(id)
   if (!source) throw new Error(`${store.place}: there is no recording ${id}`)
-  return await use(await openRecording(source, id, reading))
+  return await use(await openRecording(source, id, reading), source, reading)
 }

@@ -1,5 +1,6 @@
 /** `firebreak sessions`: what can be asked about recorded sessions. */
 import { type CliCommand, UsageError } from '../command.ts'
+import { exportRecording } from './export/export.ts'
 import { index } from './index/index.ts'
 import { hold, release, remove } from './keep.ts'
 import { list } from './list.ts'
@@ -10,6 +11,7 @@ const subcommands: Readonly<Record<string, CliCommand>> = {
   list,
   search,
   index,
+  export: exportRecording,
   verify,
   hold,
   release,

@@ -1,6 +1,7 @@
 /** Brings the index to what the store holds: recording by recording, so that it goes on where it was stopped. */
 import { RecordingError, type RecordingReader } from '@firebreak/sidecar/recording/reader.ts'
 import type { RecordingStore, StoredRecording } from '@firebreak/sidecar/recording/store.ts'
+import { exchanges } from '@firebreak/sidecar/recording/transcript/exchanges.ts'
 import type { Result } from '@firebreak/sidecar/recording/transcript/results.ts'
 import { transcript } from '@firebreak/sidecar/recording/transcript/transcript.ts'
 import { provenHeader } from '../proven-header.ts'
@@ -9,8 +10,6 @@ import type { Indexed, IndexedCommand, IndexWriter, SessionState } from './write
 
 /** Of an answer, that can be searched for. */
 const searched = { rows: 1000, characters: 32 * 1024 }
-/** Commands whose answers are awaited. */
-const maximumWaiting = 1000
 
 export interface Progress {
   recordings: number
@@ -83,13 +82,12 @@ async function indexRecording(
     (command) => {
       writer.command(session, header, command)
       totals.commands = Math.max(totals.commands, command.number + 1)
-      totals.microseconds = Math.max(totals.microseconds, command.time)
       if (command.entry.decision === 'deny') totals.denied++
       if (command.entry.decision === 'hold') totals.held++
       onCommand()
     },
     (time) => {
-      totals.microseconds = time
+      totals.microseconds = Math.max(totals.microseconds, time)
     },
   )
   writer.finish(session, state, problem, totals)
@@ -100,30 +98,17 @@ async function indexSteps(
   onCommand: (command: IndexedCommand) => void,
   onTime: (microseconds: number) => void,
 ): Promise<{ readonly state: SessionState; readonly problem?: string }> {
-  /** By their references. */
-  const waiting = new Map<string, Omit<IndexedCommand, 'response'>>()
-  const put = (reference: string | undefined, response: string): void => {
-    const command = reference === undefined ? undefined : waiting.get(reference)
-    if (reference === undefined || !command) return
-    waiting.delete(reference)
-    onCommand({ ...command, response })
-  }
   let state: SessionState = 'no end'
   let problem: string | undefined
-  for await (const step of transcript(reader, searched)) {
-    onTime(step.time)
-    switch (step.kind) {
-      case 'command': {
-        const { number, time, command: entry } = step
-        // it was held, and is decided again
-        put(entry.reference, '')
-        if (waiting.size >= maximumWaiting) put(waiting.keys().next().value, '')
-        waiting.set(entry.reference, { number, time, entry })
+  for await (const event of exchanges(transcript(reader, searched))) {
+    onTime(event.time)
+    switch (event.kind) {
+      case 'exchange': {
+        const { command, answer, time } = event
+        const response = answer?.results.map(wordsOf).join('\n') ?? ''
+        if (command) onCommand({ ...command, time, response })
         break
       }
-      case 'answer':
-        put(step.outcome?.reference, step.results.map(wordsOf).join('\n'))
-        break
       case 'end':
         state = 'ended'
         break
@@ -131,11 +116,10 @@ async function indexSteps(
         state = 'limit'
         break
       case 'broken off':
-        state = step.state
-        problem = step.what
+        state = event.state
+        problem = event.what
     }
   }
-  for (const reference of [...waiting.keys()]) put(reference, '')
   return { state, ...(problem !== undefined && { problem }) }
 }
 

@@ -1,0 +1,105 @@
+import { open } from 'node:fs/promises'
+import { pipeline } from 'node:stream/promises'
+import { parseArgs } from 'node:util'
+import type { RecordingReader } from '@firebreak/sidecar/recording/reader.ts'
+import { type Event, exchanges } from '@firebreak/sidecar/recording/transcript/exchanges.ts'
+import { transcript } from '@firebreak/sidecar/recording/transcript/transcript.ts'
+import { type Verification, verifyRecording } from '@firebreak/sidecar/recording/verify.ts'
+import { type CliCommand, UsageError } from '../../command.ts'
+import { readingHelp, readingOptions, withRecording } from '../recording.ts'
+import { page } from './html.ts'
+
+const options = {
+  ...readingOptions,
+  html: { type: 'string' },
+  json: { type: 'string' },
+  rows: { type: 'string' },
+} as const
+
+/** In the page. */
+const defaultRows = 1000
+/** Of one answer. */
+const maximumCharacters = 64 * 1024 * 1024
+
+export const exportRecording: CliCommand = {
+  name: 'export',
+  summary: 'write a recording to a file to share',
+  options: Object.keys(options),
+  help: `Writes a recording, decrypted, to a file that only its owner can read (mode 0600): commands, decisions, and answers as
+the agent got them, masked.
+
+Usage: firebreak sessions export ID (--html FILE | --json FILE) [--rows N]
+       [--recordings PLACE | --config DIR | --state DIR] [--key FILE]… [--signer KEY]…
+
+  --html FILE       one page with a timeline and a filter, which loads nothing from anywhere
+  --json FILE       a JSON object a line; - is the standard output
+  --rows N          not more than so many rows of an answer (default: ${defaultRows} in a page, all in JSON)
+${readingHelp}
+
+Exit code 0. 1: there is no such recording, or it was altered: what comes before that is written, and says so.`,
+  async run(words) {
+    const { values, positionals } = parseArgs({ args: [...words], allowPositionals: true, options })
+    const { html, json } = values
+    const path = html ?? json
+    if (path === undefined || (html !== undefined && json !== undefined))
+      throw new UsageError('export takes one of --html FILE and --json FILE')
+    const rows = rowsOf(values.rows, html === undefined ? Number.POSITIVE_INFINITY : defaultRows)
+    return await withRecording(values, positionals, 'export', async (reader, source, { trusted }) => {
+      const verification = await verifyRecording(source, reader.header.recording, trusted)
+      const events = exchanges(transcript(reader, { rows, characters: maximumCharacters }))
+      const text =
+        html === undefined
+          ? jsonLines(reader, verification, events)
+          : page(reader.header, inWords(verification), verification.proven?.microseconds ?? 0, events)
+      if (path === '-') await pipeline(text, process.stdout, { end: false })
+      else await writeAll(path, text)
+      return verification.state === 'broken' ? 1 : 0
+    })
+  },
+}
+
+async function writeAll(path: string, text: AsyncIterable<string>): Promise<void> {
+  await using file = await open(path, 'w', 0o600)
+  // one that was there before may have been for others too
+  await file.chmod(0o600)
+  await file.writeFile(text)
+}
+
+async function* jsonLines(
+  { header }: RecordingReader,
+  { state }: Verification,
+  events: AsyncIterable<Event>,
+): AsyncGenerator<string, undefined> {
+  const { key: _, ...known } = header
+  yield `${JSON.stringify({ kind: 'recording', ...known, state })}\n`
+  for await (const event of events) yield `${JSON.stringify(asJson(event))}\n`
+}
+
+/** Commands are numbered as people see them. */
+function asJson(event: Event): object {
+  if (event.kind !== 'exchange') return event
+  const { kind, time, command, answer } = event
+  const { results, outcome, inputBytes, cuts } = answer ?? {}
+  return {
+    ...{ kind, time, number: command && command.number + 1, command: command?.entry },
+    ...{ answeredAt: answer?.time, results, outcome, inputBytes, cuts },
+  }
+}
+
+function inWords(verification: Verification): string {
+  switch (verification.state) {
+    case 'whole':
+      return `whole and unaltered; signed by ${verification.proven.header.signer}`
+    case 'unfinished':
+      return `unaltered, without an end; signed by ${verification.proven.header.signer}`
+    case 'broken':
+      return `altered in block ${verification.fault.block}: ${verification.fault.what}. What follows comes before that`
+  }
+}
+
+function rowsOf(text: string | undefined, otherwise: number): number {
+  if (text === undefined) return otherwise
+  const rows = Number(text)
+  if (!Number.isSafeInteger(rows) || rows < 1) throw new UsageError(`--rows takes a number, not ${text}`)
+  return rows
+}
