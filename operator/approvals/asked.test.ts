@@ -99,21 +99,14 @@ describe('what a sidecar may ask people for because of a signal', () => {
       command: { text: 'SELECT 1', digest: 'd', actions: ['sql:select'], objects: [] },
     } as const
     const { resumption: _, ...spec } = request({}).spec
+    const command = { ...held.command, actions: [...held.command.actions], objects: [] }
+    const of = (requirements: ApprovalRequest['spec']['requirements']): boolean =>
+      asked({ ...request({}), spec: { ...spec, ...held, command, requirements } }, asking).ok
     const by = (rule: string, groups?: string[]): boolean =>
-      asked(
-        {
-          ...request({}),
-          spec: {
-            ...spec,
-            ...held,
-            command: { ...held.command, actions: [...held.command.actions], objects: [] },
-            requirements: [{ policy: 'agents/watch', rule, quorum: 1, ...(groups && { groups }) }],
-          },
-        },
-        asking,
-      ).ok
+      of([{ policy: 'agents/watch', rule, quorum: 1, ...(groups && { groups }) }])
     assert.equal(by('signal probing'), true)
     assert.equal(by('signal tampering', ['security']), false)
     assert.equal(by('signal firstSeen'), false)
+    assert.equal(of([]), false)
   })
 })

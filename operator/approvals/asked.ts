@@ -144,7 +144,8 @@ function signalOf(
 function commandTerms({ requirements }: Spec, { configuration }: Asking): Terms | undefined {
   const lifetimes = requirements.map((requirement) => lifetimeOf(requirement, configuration))
   const known = lifetimes.filter((lifetime) => lifetime !== undefined)
-  return known.length === lifetimes.length ? { expiresAfterSeconds: Math.min(...known) } : undefined
+  const asksSomebody = known.length > 0 && known.length === lifetimes.length
+  return asksSomebody ? { expiresAfterSeconds: Math.min(...known) } : undefined
 }
 
 /** @returns for how long the rule that asks lets people be asked; undefined when there is none that asks just that. */
