@@ -12,7 +12,7 @@ const colours = { allow: 'green', deny: 'red', hold: 'yellow' } as const
 
 export function headLines({ recording, startedAt, chain, resource, role }: RecordingHeader): string[] {
   return [
-    `Session ${recording} of ${printable(chain.join(' → '))} with ${printable(resource)} as ${printable(role)}, ${printable(startedAt)}`,
+    `Session ${printable(recording)} of ${printable(chain.join(' → '))} with ${printable(resource)} as ${printable(role)}, ${printable(startedAt)}`,
   ]
 }
 
@@ -22,7 +22,7 @@ export function linesOf(step: Step, width: number): string[] {
   const mark = (text: string): string => `${at} ${style('yellow', `── ${printable(text)} ──`)}`
   switch (step.kind) {
     case 'start':
-      return [`${at} begins, from ${printable(step.start.remote)}, recorded: ${step.start.mode}`]
+      return [`${at} begins, from ${printable(step.start.remote)}, recorded: ${printable(step.start.mode)}`]
     case 'command':
       return [`${at} #${step.number + 1} ${commandLines(step.command).join('\n')}`, ...whyLines(step.command)]
     case 'answer':
@@ -37,8 +37,8 @@ export function linesOf(step: Step, width: number): string[] {
       ]
     case 'end': {
       const { commands, seconds, reason } = step.end
-      const why = reason === undefined ? '' : `, by the gateway: ${printable(reason)}`
-      return [`${at} ends after ${commands} commands and ${seconds} s${why}`]
+      const why = reason === undefined ? '' : `, by the gateway: ${reason}`
+      return [`${at} ${printable(`ends after ${commands} commands and ${seconds} s${why}`)}`]
     }
     case 'broken off':
       return [`${at} ${style('red', `── ${step.state}: ${printable(step.what)} ──`)}`]
@@ -55,7 +55,9 @@ export function clockTime(microseconds: number): string {
 
 function commandLines({ decision, text, textLeftOut, parameters, actions }: CommandEntry): string[] {
   const shown =
-    text === undefined ? style('dim', `(text not recorded) ${actions.join(' ')}`) : printable(text, true)
+    text === undefined
+      ? style('dim', `(text not recorded) ${printable(actions.join(' '))}`)
+      : printable(text, true)
   const cut = textLeftOut === undefined ? '' : style('yellow', ` ── ${textLeftOut} characters left out ──`)
   return [
     `${style(colours[decision], decision)}  ${shown.replaceAll('\n', `\n${indent}`)}${cut}`,

@@ -23,6 +23,7 @@ export async function play(
   speed: number,
 ): Promise<void> {
   const { stdin, stdout } = process
+  const { commands } = await reader.extent()
   const pace = new Pace({
     speed,
     now: () => performance.now(),
@@ -35,7 +36,8 @@ export async function play(
   let typed = ''
   let over = false
   const jump = (command: number): void => {
-    from = { command: Math.max(0, command) }
+    if (pace.paused) pace.step()
+    from = { command: Math.min(Math.max(0, command), commands - 1) }
     turn.abort()
   }
   const pressed = (_: string | undefined, { name, ctrl, sequence = '' }: Key): void => {
@@ -53,7 +55,7 @@ export async function play(
       if (pace.paused) stdout.write(`${style('dim', `paused: ${keysHelp}`)}\n`)
     } else if (name === 'n' || name === 'right') pace.step()
     else if (name === 'b' || name === 'left') {
-      pace.step()
+      pace.paused = true
       jump(shown - 1)
     } else if (sequence === '+') pace.scale(2)
     else if (sequence === '-') pace.scale(0.5)

@@ -59,6 +59,10 @@ describe('firebreak replay', function () {
     const { output } = shop.firebreak('replay', id, '--command', '5')
     assert.ok(!output.includes('#4'))
     assert.match(output, /#5 allow {2}SELECT 1\/0\n/)
+    assert.match(
+      shop.firebreak('replay', id, '--command', '8').stderr,
+      /there is no command 8: the recording has 7/,
+    )
     assert.doesNotMatch(shop.firebreak('replay', id, '--at', '1:00:00').output, /#/)
     assert.equal(shop.firebreak('replay', id, '--at', 'noon').status, 2)
   })

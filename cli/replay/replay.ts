@@ -51,7 +51,7 @@ Exit code 0. 1: there is no such recording, it was altered, or can't be read.`,
       characters: maximumCharacters,
     }
     return await withRecording(values, positionals, 'replay', async (reader) => {
-      const from = beginning(reader, values)
+      const from = await beginning(reader, values)
       for (const line of headLines(reader.header)) console.log(line)
       if (process.stdin.isTTY && process.stdout.isTTY) {
         await play(reader, extent, from, speed)
@@ -73,11 +73,16 @@ function positive(option: string, text: string): number {
   return number
 }
 
-function beginning(
-  { header }: RecordingReader,
+async function beginning(
+  reader: RecordingReader,
   { at, command }: { readonly at?: string | undefined; readonly command?: string | undefined },
-): From | undefined {
-  if (command !== undefined) return { command: Math.max(1, Math.floor(positive('--command', command))) - 1 }
+): Promise<From | undefined> {
+  if (command !== undefined) {
+    const number = Math.ceil(positive('--command', command))
+    const { commands } = await reader.extent()
+    if (number > commands) throw new Error(`there is no command ${number}: the recording has ${commands}`)
+    return { command: number - 1 }
+  }
   if (at === undefined) return undefined
   const [, hours = '0', minutes = '0', seconds] = /^(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d+)?)s?$/.exec(at) ?? []
   if (seconds !== undefined)
@@ -85,5 +90,5 @@ function beginning(
   const moment = Date.parse(at)
   if (Number.isNaN(moment))
     throw new UsageError(`--at takes seconds, H:MM:SS or a time in ISO 8601, not ${at}`)
-  return { time: Math.max(0, moment - Date.parse(header.startedAt)) * 1000 }
+  return { time: Math.max(0, moment - Date.parse(reader.header.startedAt)) * 1000 }
 }

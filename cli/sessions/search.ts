@@ -64,7 +64,7 @@ function linesOf({ session, number, time, decision, text, response }: FoundComma
   const at = new Date(session.startedAt + time / 1000).toISOString().slice(0, 19)
   const who = printable(`${session.chain} with ${session.resource}`)
   return [
-    `${style('bold', session.id)} #${number + 1}  ${at} (${clockTime(time)})  ${who}  ${decision}`,
+    `${style('bold', printable(session.id))} #${number + 1}  ${at} (${clockTime(time)})  ${who}  ${printable(decision)}`,
     `    ${highlighted(text)}`,
     ...(response.includes(foundMarks[0]) ? [`    → ${highlighted(response)}`] : []),
   ]

@@ -126,7 +126,7 @@ function exchangeOf({ time, command, answer }: Exchange): string {
   if (!command)
     return `<article class="allow">${at} the answer to a command that isn't known\n${answered}</article>\n`
   const { number, entry } = command
-  return `<article class="${entry.decision}" id="c${number + 1}"><a href="#c${number + 1}">#${number + 1}</a> ${at} <b>${entry.decision}</b>
+  return `<article class="${shown(entry.decision)}" id="c${number + 1}"><a href="#c${number + 1}">#${number + 1}</a> ${at} <b>${shown(entry.decision)}</b>
 ${commandOf(entry)}${answered}</article>
 `
 }

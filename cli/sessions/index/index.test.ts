@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict'
 import { chmodSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { parseIdentities } from '@firebreak/sidecar/recording/keys.ts'
+import { DirectoryStore } from '@firebreak/sidecar/recording/stores/directory.ts'
 import { hostile, RecordedShop } from '../../../test/recorded-shop.ts'
+import { openIndex } from './database.ts'
+import { listSessions } from './query.ts'
+import { type Progress, updateIndex } from './update.ts'
+import { IndexWriter } from './writer.ts'
 
 type Json = Readonly<Record<string, unknown>>
 
@@ -118,6 +124,9 @@ describe('firebreak sessions list and search', function () {
     assert.deepEqual(found('animal', '--decision', 'deny'), [])
     // a word of an index's own is no word of a session
     assert.deepEqual(found('f1'), [])
+    // nor is anything of the index's language
+    assert.deepEqual(found('NOT', 'labels:f1)', '(zebra*', '^"x'), [])
+    assert.deepEqual(found('zebra* "crossing'), [[1, 1]])
     assert.equal(shop.firebreak('sessions', 'search', '--', '--').status, 2)
   })
 
@@ -151,6 +160,31 @@ describe('firebreak sessions list and search', function () {
     } finally {
       renameSync(`${key}.away`, key)
     }
+  })
+
+  it('go on indexing where it was stopped', async () => {
+    await using store = await DirectoryStore.open(join(shop.directory, 'recordings'))
+    const keys = parseIdentities(readFileSync(join(shop.directory, 'recording-keys/reader.txt'), 'utf8'))
+    const database = openIndex(join(shop.directory, 'stopped.sqlite'))
+    const update = (): Promise<Progress> =>
+      updateIndex(new IndexWriter(database), store, { keys, trusted: undefined }, () => {})
+    const open = store.open.bind(store)
+    store.open = async (id) => {
+      const source = await open(id)
+      if (source && id === ids[1]) {
+        const read = source.read.bind(source)
+        source.read = (position, length) =>
+          position > 2000 ? Promise.reject(new Error('the place is gone')) : read(position, length)
+      }
+      return source
+    }
+    await assert.rejects(update(), /the place is gone/)
+    store.open = open
+    const indexed = (): string[] => listSessions(database, {}, 10).map(({ id }) => id)
+    assert.deepEqual(indexed(), [ids[0]])
+    assert.deepEqual(await update(), { recordings: 2, commands: 4, forgotten: 0 })
+    assert.deepEqual(indexed(), ids.toReversed())
+    database.close()
   })
 
   it('go on with what is new, up to the first altered block, and forget what is gone', () => {
