@@ -22,9 +22,17 @@ export const sessions: CliCommand = {
   name: 'sessions',
   summary: 'look at recorded sessions',
   options: [...new Set(Object.values(subcommands).flatMap(({ options }) => options))],
-  help: Object.values(subcommands)
-    .map(({ help }) => help)
-    .join('\n\n'),
+  help: `Looks at recorded sessions.
+
+Usage: firebreak sessions COMMAND [OPTIONS]
+
+${Object.values(subcommands)
+  .map(({ name, summary }) => `  ${name.padEnd(18)}${summary}`)
+  .join('\n')}
+
+${Object.values(subcommands)
+  .map(({ name, help }) => `firebreak sessions ${name}\n${help.replace(/^(?=.)/gm, '  ')}`)
+  .join('\n\n')}`,
   async run([name = '', ...words]) {
     const names = Object.keys(subcommands)
     const subcommand = Object.hasOwn(subcommands, name) ? subcommands[name] : undefined

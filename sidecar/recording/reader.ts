@@ -72,9 +72,15 @@ export class RecordingReader {
           `block ${head.number} of recording ${this.header.recording} can't be decrypted`,
         )
       let command = head.commandsBefore - 1
-      for (const { time, entry } of readEntries(plain)) {
-        if (entry.type === 'command') command++
-        yield { time, entry, command }
+      try {
+        for (const { time, entry } of readEntries(plain)) {
+          if (entry.type === 'command') command++
+          yield { time, entry, command }
+        }
+      } catch {
+        throw new RecordingError(
+          `block ${head.number} of recording ${this.header.recording} holds what is no entry`,
+        )
       }
     }
   }

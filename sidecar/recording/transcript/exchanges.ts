@@ -40,10 +40,12 @@ export async function* exchanges(steps: AsyncIterable<Step>): AsyncGenerator<Eve
         })
         break
       }
-      case 'answer':
-        if (step.outcome && waiting.has(step.outcome.reference)) yield* take(step.outcome.reference, step)
+      case 'answer': {
+        const reference = step.outcome?.reference ?? step.command?.entry.reference
+        if (reference !== undefined && waiting.has(reference)) yield* take(reference, step)
         else yield { kind: 'exchange', time: step.time, command: step.command, answer: step }
         break
+      }
       case 'limit':
       case 'end':
       case 'broken off':

@@ -67,7 +67,8 @@ export async function* transcript(
   let time = 0
   let over = false
   const answer = (outcome: OutcomeEntry | undefined): Answer => {
-    const command = outcome && waiting.get(outcome.reference)
+    const [only] = waiting.size === 1 ? waiting.values() : []
+    const command = outcome ? waiting.get(outcome.reference) : only
     if (outcome) waiting.delete(outcome.reference)
     const { results } = collector
     const step: Answer = { kind: 'answer', time, command, outcome, results, inputBytes, cuts }
