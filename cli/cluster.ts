@@ -11,12 +11,15 @@ import { UsageError } from './command.ts'
 
 export interface ClusterOptions {
   readonly context?: string | undefined
+  /** A file, instead of where kubectl finds it. */
+  readonly kubeconfig?: string | undefined
 }
 
-/** @throws UsageError when there is no such context. */
-export function kubeConfig({ context }: ClusterOptions): KubeConfig {
+/** @throws UsageError when there is no such context. @throws Error when there is no such file. */
+export function kubeConfig({ context, kubeconfig }: ClusterOptions): KubeConfig {
   const config = new KubeConfig()
-  config.loadFromDefault()
+  if (kubeconfig === undefined) config.loadFromDefault()
+  else config.loadFromFile(kubeconfig)
   if (context === undefined) return config
   const known = config.getContexts().map(({ name }) => name)
   if (!known.includes(context))

@@ -76,7 +76,7 @@ Exit code 0: allowed. 1: denied or held, or the resource can't be asked.`,
     const explained = await explainSql(configuration, subject, text)
     if (!explained.ok) throw new Error(explained.error)
     if (values.json) console.log(JSON.stringify(explained.value, undefined, 2))
-    else for (const explanation of explained.value) console.log(show(explanation))
+    else for (const explanation of explained.value) console.log(showExplanation(explanation))
     return explained.value.every(({ decision }) => decision.effect === 'allow') ? 0 : 1
   },
 }
@@ -87,7 +87,8 @@ function listed(names: readonly string[], where: string): string {
 
 const colours = { allow: 'green', deny: 'red', hold: 'yellow' } as const
 
-function show({ command, decision }: Explanation): string {
+/** A decision for people. */
+export function showExplanation({ command, decision }: Explanation): string {
   const by = decision.rule ? describeRule(decision.rule) : 'no rule'
   const lines = [`${style(colours[decision.effect], decision.effect.padEnd(6))} ${by}`]
   if (decision.effect !== 'allow') lines.push(`       ${decision.reason}`)

@@ -149,8 +149,12 @@ export class ApprovalCluster implements AsyncDisposable {
   /** @param replicas how many; more can be started. */
   static async start(replicas = 2, more: Pick<ReplicaSettings, 'notify'> = {}): Promise<ApprovalCluster> {
     await using stack = new AsyncDisposableStack()
-    // to a Service's address, and not to its endpoints
-    const flags = { 'enable-aggregator-routing': 'false' }
+    const flags = {
+      // to a Service's address, and not to its endpoints
+      'enable-aggregator-routing': 'false',
+      // there are no nodes; a test that needs a pod's log stands in for one
+      'kubelet-certificate-authority': '',
+    }
     const controllers = ['namespace', 'serviceaccount', 'garbagecollector']
     const api = stack.use(await startApiServer(controllers, flags))
     const shop = stack.use(await Shop.start())

@@ -113,7 +113,7 @@ describe('the live list', () => {
     )
     assert.deepEqual(keys(first.screen, 'a').action, {
       kind: 'decide',
-      name: 'worker-2',
+      request: requests[1],
       decision: 'Approved',
     })
   })
@@ -122,7 +122,7 @@ describe('the live list', () => {
     assert.deepEqual(keys(start, 'd', 'return').action, { kind: 'none' })
     assert.deepEqual(keys(start, 'd', 'n', 'o', 'x', 'backspace', ' ', 'q', 'return').action, {
       kind: 'decide',
-      name: 'worker-1',
+      request: requests[0],
       decision: 'Denied',
       reason: 'no q',
     })
@@ -134,9 +134,9 @@ describe('the live list', () => {
     const [first, second, third] = requests
     assert.ok(first && second && third)
     const more = withRequests(selected, [request('worker-0', 'X'), ...requests])
-    assert.deepEqual(keys(more, 'a').action, { kind: 'decide', name: 'worker-2', decision: 'Approved' })
+    assert.deepEqual(keys(more, 'a').action, { kind: 'decide', request: second, decision: 'Approved' })
     const gone = withRequests(selected, [first, third])
-    assert.equal(gone.selected, 'worker-3')
+    assert.equal(gone.selected, 'agents/worker-3')
     assert.deepEqual(keys(gone, 'a').action, { kind: 'none' })
     assert.equal(withRequests(keys(start, 'd', 'n').screen, []).typing, undefined)
     assert.deepEqual(keys(withRequests(start, []), 'a', 'd', 'return', 'x').action, { kind: 'none' })

@@ -5,12 +5,33 @@ import { type CliCommand, UsageError } from '../command.ts'
 import { style } from '../output.ts'
 import { requestDirectory, whereHelp, whereOptions } from './directory.ts'
 
-interface Verb {
+export interface Verb {
   readonly name: 'approve' | 'deny' | 'revoke'
   readonly summary: string
   readonly about: string
   readonly decision: 'Approved' | 'Denied'
 }
+
+export const verbs = {
+  approve: {
+    name: 'approve',
+    summary: 'approve a request',
+    about: 'Approves a request: a held command runs once, an elevation begins.',
+    decision: 'Approved',
+  },
+  deny: {
+    name: 'deny',
+    summary: 'deny a request',
+    about: 'Denies a request, whoever has approved it so far. A held command is refused with the reason.',
+    decision: 'Denied',
+  },
+  revoke: {
+    name: 'revoke',
+    summary: 'end an elevation, or take an approval back',
+    about: 'Ends an elevation before its time, or takes back an approval that was not used yet.',
+    decision: 'Denied',
+  },
+} as const satisfies Record<string, Verb>
 
 function verb({ name, summary, about, decision }: Verb): CliCommand {
   const reasonNeeded = decision === 'Denied'
@@ -73,23 +94,6 @@ export function resultInWords(result: DecisionResult): string {
   }
 }
 
-export const approve = verb({
-  name: 'approve',
-  summary: 'approve a request',
-  about: 'Approves a request: a held command runs once, an elevation begins.',
-  decision: 'Approved',
-})
-
-export const deny = verb({
-  name: 'deny',
-  summary: 'deny a request',
-  about: 'Denies a request, whoever has approved it so far. A held command is refused with the reason.',
-  decision: 'Denied',
-})
-
-export const revoke = verb({
-  name: 'revoke',
-  summary: 'end an elevation, or take an approval back',
-  about: 'Ends an elevation before its time, or takes back an approval that was not used yet.',
-  decision: 'Denied',
-})
+export const approve = verb(verbs.approve)
+export const deny = verb(verbs.deny)
+export const revoke = verb(verbs.revoke)

@@ -1,11 +1,12 @@
 /** The live list, as pure state: what is shown, and what keys do. */
 import type { ApprovalRequest } from '@firebreak/crds'
-import { details, table } from './show.ts'
+import { keyOf } from './requests.ts'
+import { details, type TableColumns, table } from './show.ts'
 import { clip, printable } from './text.ts'
 
 export interface Screen {
   readonly requests: readonly ApprovalRequest[]
-  /** Name of the one that the cursor is on. */
+  /** The one that the cursor is on, as `namespace/name`. */
   readonly selected: string | undefined
   /** Whether the selected one is shown whole, and how many of its lines are scrolled away. */
   readonly whole: { readonly skipped: number } | undefined
@@ -19,7 +20,8 @@ export type Action =
   | { readonly kind: 'quit' }
   | {
       readonly kind: 'decide'
-      readonly name: string
+      /** As it was shown. */
+      readonly request: ApprovalRequest
       readonly decision: 'Approved' | 'Denied'
       readonly reason?: string
     }
@@ -34,10 +36,10 @@ export const emptyScreen: Screen = {
 
 /** The list has changed: the cursor stays on its request, or goes to the one that took its place. */
 export function withRequests(screen: Screen, requests: readonly ApprovalRequest[]): Screen {
-  const names = requests.map(({ metadata }) => metadata.name)
-  if (screen.selected !== undefined && names.includes(screen.selected)) return { ...screen, requests }
-  const before = screen.requests.findIndex(({ metadata }) => metadata.name === screen.selected)
-  const selected = names[Math.min(Math.max(0, before), names.length - 1)]
+  const keys = requests.map(keyOf)
+  if (screen.selected !== undefined && keys.includes(screen.selected)) return { ...screen, requests }
+  const before = screen.requests.findIndex((request) => keyOf(request) === screen.selected)
+  const selected = keys[Math.min(Math.max(0, before), keys.length - 1)]
   // what is being typed or read was about another request
   return { ...screen, requests, selected, whole: undefined, typing: undefined }
 }
@@ -48,7 +50,8 @@ export function press(screen: Screen, key: string): { readonly screen: Screen; r
     screen: { ...screen, message: '', ...changes },
     action: { kind: 'none' },
   })
-  const { selected, typing } = screen
+  const { typing } = screen
+  const selected = screen.requests.find((request) => keyOf(request) === screen.selected)
   if (key === 'ctrl-c') return { screen, action: { kind: 'quit' } }
   if (typing !== undefined && selected !== undefined) return pressWhileTyping(screen, typing, selected, key)
   switch (key) {
@@ -70,7 +73,7 @@ export function press(screen: Screen, key: string): { readonly screen: Screen; r
       if (!screen.whole) return stay({ whole: { skipped: 0 }, message: 'a again approves it' })
       return {
         screen: { ...screen, message: '' },
-        action: { kind: 'decide', name: selected, decision: 'Approved' },
+        action: { kind: 'decide', request: selected, decision: 'Approved' },
       }
     case 'd':
       return selected === undefined ? stay() : stay({ typing: '' })
@@ -82,7 +85,7 @@ export function press(screen: Screen, key: string): { readonly screen: Screen; r
 function pressWhileTyping(
   screen: Screen,
   typing: string,
-  selected: string,
+  selected: ApprovalRequest,
   key: string,
 ): { readonly screen: Screen; readonly action: Action } {
   const none: Action = { kind: 'none' }
@@ -92,7 +95,7 @@ function pressWhileTyping(
   if (key === 'return') {
     if (typing.trim() === '')
       return { screen: { ...screen, message: 'a denial needs a reason' }, action: none }
-    const action: Action = { kind: 'decide', name: selected, decision: 'Denied', reason: typing.trim() }
+    const action: Action = { kind: 'decide', request: selected, decision: 'Denied', reason: typing.trim() }
     return { screen: { ...screen, typing: undefined, message: '' }, action }
   }
   const typed = key === 'space' ? ' ' : [...key].length === 1 ? key : ''
@@ -101,15 +104,21 @@ function pressWhileTyping(
 
 function moved({ requests, selected, whole }: Screen, by: 1 | -1): Partial<Screen> {
   if (whole) return { whole: { skipped: Math.max(0, whole.skipped + by) } }
-  const index = requests.findIndex(({ metadata }) => metadata.name === selected)
+  const index = requests.findIndex((request) => keyOf(request) === selected)
   const next = requests[Math.min(Math.max(0, index + by), requests.length - 1)]
-  return { selected: next?.metadata.name }
+  return { selected: next && keyOf(next) }
 }
 
 /** The lines of the screen; the one under the cursor begins with `>`. */
-export function render(screen: Screen, width: number, height: number, now: number): string[] {
+export function render(
+  screen: Screen,
+  width: number,
+  height: number,
+  now: number,
+  columns: TableColumns = {},
+): string[] {
   const { requests, selected, whole, typing, message } = screen
-  const shown = requests.find(({ metadata }) => metadata.name === selected)
+  const shown = requests.find((request) => keyOf(request) === selected)
   const footer =
     typing !== undefined
       ? `reason of the denial of ${selected}: ${printable(typing)}_`
@@ -120,7 +129,7 @@ export function render(screen: Screen, width: number, height: number, now: numbe
   const body =
     whole && shown
       ? wrapped(details(shown, now), width).slice(whole.skipped)
-      : listed(screen, width, room, now)
+      : listed(screen, width, room, now, columns)
   return [
     ...body.slice(0, room),
     ...Array<string>(Math.max(0, room - body.length)).fill(''),
@@ -129,10 +138,16 @@ export function render(screen: Screen, width: number, height: number, now: numbe
   ]
 }
 
-function listed({ requests, selected }: Screen, width: number, room: number, now: number): string[] {
+function listed(
+  { requests, selected }: Screen,
+  width: number,
+  room: number,
+  now: number,
+  columns: TableColumns,
+): string[] {
   if (requests.length === 0) return ['Nothing waits for approval.']
-  const [heading = '', ...rows] = table(requests, width - 2, now)
-  const index = requests.findIndex(({ metadata }) => metadata.name === selected)
+  const [heading = '', ...rows] = table(requests, width - 2, now, columns)
+  const index = requests.findIndex((request) => keyOf(request) === selected)
   const first = Math.max(0, Math.min(index - room + 2, rows.length - room + 1))
   const lines = rows.map((row, position) => `${position === index ? '>' : ' '} ${row}`)
   return [`  ${heading}`, ...lines.slice(first)].map((line) => clip(line, width))

@@ -3,12 +3,56 @@ import type { ApprovalRequest } from '@firebreak/crds'
 import { grantsInWords, inTime, inWords, isFinished, missingVotes } from '@firebreak/sidecar'
 import { clip, printable } from './text.ts'
 
-const columns = ['NAME', 'AGENT', 'RESOURCE', 'ROLE', 'COMMAND', 'EFFECT', 'STATE', 'EXPIRES'] as const
-const commandColumn = columns.indexOf('COMMAND')
+interface Column {
+  readonly heading: string
+  readonly cell: (request: ApprovalRequest, now: number) => string
+}
+
+const command: Column = { heading: 'COMMAND', cell: ({ spec }) => printable(whatIn(spec)) }
+const usual: readonly Column[] = [
+  { heading: 'NAME', cell: ({ metadata }) => metadata.name },
+  {
+    heading: 'AGENT',
+    cell: ({ spec }) =>
+      spec.chain.map(({ identity }) => identity.slice(identity.indexOf('/') + 1)).join(' → '),
+  },
+  { heading: 'RESOURCE', cell: ({ spec }) => spec.resource },
+  { heading: 'ROLE', cell: ({ spec }) => spec.role },
+  command,
+  {
+    heading: 'EFFECT',
+    cell: ({ spec }) =>
+      printable(spec.command?.estimatedEffect ?? (spec.elevation ? `for ${spec.elevation.duration}` : '')),
+  },
+  { heading: 'STATE', cell: ({ status }) => status?.state ?? 'Pending' },
+  { heading: 'EXPIRES', cell: timeLeft },
+]
+const namespaceColumn: Column = { heading: 'NAMESPACE', cell: ({ metadata }) => metadata.namespace }
+const wideColumns: readonly Column[] = [
+  { heading: 'DOES', cell: ({ spec }) => spec.command?.actions.join(',') ?? '' },
+  { heading: 'APPROVERS', cell: ({ spec }) => printable(inWords(spec.requirements)) },
+  { heading: 'POD', cell: ({ spec }) => spec.pod ?? '' },
+  { heading: 'ASKED', cell: ({ spec }) => spec.requestedAt },
+]
+
+export interface TableColumns {
+  readonly namespaces?: boolean
+  readonly wide?: boolean
+}
 
 /** A table with its heading. @param width of the terminal; the command gets what is left of it. */
-export function table(requests: readonly ApprovalRequest[], width: number, now: number): string[] {
-  const rows = [[...columns], ...requests.map((request) => cells(request, now))]
+export function table(
+  requests: readonly ApprovalRequest[],
+  width: number,
+  now: number,
+  { namespaces = false, wide = false }: TableColumns = {},
+): string[] {
+  const columns = [...(namespaces ? [namespaceColumn] : []), ...usual, ...(wide ? wideColumns : [])]
+  const commandColumn = columns.indexOf(command)
+  const rows = [
+    columns.map(({ heading }) => heading),
+    ...requests.map((request) => columns.map(({ cell }) => cell(request, now))),
+  ]
   const widths = columns.map((_, column) => Math.max(...rows.map((row) => (row[column] ?? '').length)))
   const others = widths.reduce((sum, each, column) => (column === commandColumn ? sum : sum + each + 2), 0)
   widths[commandColumn] = Math.min(widths[commandColumn] ?? 0, Math.max(20, width - others - 2))
@@ -18,20 +62,6 @@ export function table(requests: readonly ApprovalRequest[], width: number, now: 
       .join('  ')
       .trimEnd(),
   )
-}
-
-function cells(request: ApprovalRequest, now: number): string[] {
-  const { metadata, spec, status } = request
-  return [
-    metadata.name,
-    spec.chain.map(({ identity }) => identity.slice(identity.indexOf('/') + 1)).join(' → '),
-    spec.resource,
-    spec.role,
-    printable(whatIn(spec)),
-    spec.command?.estimatedEffect ?? (spec.elevation ? `for ${spec.elevation.duration}` : ''),
-    status?.state ?? 'Pending',
-    timeLeft(request, now),
-  ]
 }
 
 function whatIn({ command, elevation, resumption }: ApprovalRequest['spec']): string {

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import type { KubeConfig } from '@kubernetes/client-node'
 import { Agent, request } from 'undici'
-import type { KubernetesObject, ListOf, Resource, WatchEvent } from './objects.ts'
+import { type KubernetesObject, type ListOf, pods, type Resource, type WatchEvent } from './objects.ts'
 
 /** Everything that the operator writes by server-side apply is known as written by it. */
 export const fieldManager = 'firebreak'
@@ -128,18 +128,22 @@ export class KubernetesClient implements AsyncDisposable {
       query: { ...selectors, watch: true, allowWatchBookmarks: true, resourceVersion },
       signal,
     })
-    const decoder = new TextDecoder()
-    let rest = ''
-    for await (const chunk of response.body) {
-      const lines = (rest + decoder.decode(chunk as Buffer, { stream: true })).split('\n')
-      rest = lines.pop() ?? ''
-      for (const line of lines) {
-        if (line === '') continue
-        const event = JSON.parse(line) as WatchEvent<T>
-        if (event.type === 'ERROR') throw errorOf(event.object)
-        yield event
-      }
+    for await (const line of linesOf(response.body)) {
+      const event = JSON.parse(line) as WatchEvent<T>
+      if (event.type === 'ERROR') throw errorOf(event.object)
+      yield event
     }
+  }
+
+  /** The lines that a container has written, and with `follow` those that it will write. */
+  async *log(
+    { namespace, pod, container }: { namespace: string; pod: string; container: string },
+    query: { readonly follow: boolean; readonly tailLines?: number | undefined },
+    signal?: AbortSignal,
+  ): AsyncGenerator<string> {
+    const path = `${pods.path(namespace, pod)}/log`
+    const response = await this.#send({ method: 'GET', path, query: { ...query, container }, signal })
+    yield* linesOf(response.body)
   }
 
   async create<T extends KubernetesObject>(resource: Resource<T>, object: T): Promise<T> {
@@ -240,6 +244,18 @@ export class KubernetesClient implements AsyncDisposable {
     const authorization = options.headers?.Authorization
     return authorization ? { authorization } : {}
   }
+}
+
+/** The lines that aren't empty. */
+async function* linesOf(body: AsyncIterable<Buffer>): AsyncGenerator<string> {
+  const decoder = new TextDecoder()
+  let rest = ''
+  for await (const chunk of body) {
+    const lines = (rest + decoder.decode(chunk, { stream: true })).split('\n')
+    rest = lines.pop() ?? ''
+    yield* lines.filter((line) => line !== '')
+  }
+  if (rest !== '') yield rest
 }
 
 function typed<T extends KubernetesObject>({ apiVersion, kind }: Resource<T>, object: T): T {
