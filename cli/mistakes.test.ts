@@ -15,8 +15,16 @@ interface Mistake {
   readonly code: number
 }
 
-const main = fileURLToPath(new URL('main.ts', import.meta.url))
-const mistakes = parse(readFileSync(new URL('mistakes.yaml', import.meta.url), 'utf8')) as Mistake[]
+/** By what people type. */
+const programs = { firebreak: '.', 'kubectl firebreak': 'kubectl' }
+
+const kubeconfig = `apiVersion: v1
+kind: Config
+current-context: here
+contexts: [{name: here, context: {cluster: here, user: me}}]
+clusters: [{name: here, cluster: {server: "https://127.0.0.1:1"}}]
+users: [{name: me, user: {token: none}}]
+`
 
 describe('A mistake', function () {
   this.timeout(30_000)
@@ -29,6 +37,7 @@ describe('A mistake', function () {
   before(async () => {
     for (const path of [directory, empty]) mkdirSync(path)
     writeFileSync(join(directory, 'a.yaml'), manifests({ address: '127.0.0.1:1' }))
+    writeFileSync(join(home, 'kubeconfig'), kubeconfig)
     await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve))
     const address = taken.address()
     port = typeof address === 'object' && address ? String(address.port) : ''
@@ -42,14 +51,21 @@ describe('A mistake', function () {
   const filledIn = (text: string): string =>
     text.replaceAll('DIR', directory).replaceAll('EMPTY', empty).replaceAll('TAKEN', port)
 
-  for (const { words, says, code } of mistakes) {
-    it(`firebreak ${words.join(' ')}`, () => {
-      const { status, stdout, stderr } = spawnSync(process.execPath, [main, ...words.map(filledIn)], {
-        encoding: 'utf8',
-        timeout: 20_000,
+  for (const [program, folder] of Object.entries(programs)) {
+    const file = (name: string): string => fileURLToPath(new URL(`${folder}/${name}`, import.meta.url))
+    for (const { words, says, code } of parse(readFileSync(file('mistakes.yaml'), 'utf8')) as Mistake[])
+      it(`${program} ${words.join(' ')}`, () => {
+        const { status, stdout, stderr } = spawnSync(
+          process.execPath,
+          [file('main.ts'), ...words.map(filledIn)],
+          {
+            encoding: 'utf8',
+            timeout: 20_000,
+            env: { ...process.env, KUBECONFIG: join(home, 'kubeconfig') },
+          },
+        )
+        assert.ok((stdout + stderr).includes(filledIn(says)), stdout + stderr)
+        assert.equal(status, code)
       })
-      assert.ok((stdout + stderr).includes(filledIn(says)), stdout + stderr)
-      assert.equal(status, code)
-    })
   }
 })

@@ -115,7 +115,7 @@ export function details(request: ApprovalRequest, now: number): string[] {
     lines.push(
       field('does', command.actions.join(', ')),
       ...command.objects.map((object) => field('', `on ${printable(object)}`)),
-      ...(command.estimatedEffect === undefined ? [] : [field('effect', command.estimatedEffect)]),
+      ...(command.estimatedEffect === undefined ? [] : [field('effect', printable(command.estimatedEffect))]),
       ...(command.context ?? []).map((item, index) => field(index === 0 ? 'with' : '', printable(item))),
       '',
       ...printable(command.text, true)
@@ -145,7 +145,7 @@ function people({ spec, status }: ApprovalRequest): string[] {
     ...votes.map(({ user, decision, reason, at }) =>
       field(
         decision.toLowerCase(),
-        `by ${user} at ${at}${reason === undefined ? '' : `: ${printable(reason)}`}`,
+        `by ${printable(user)} at ${at}${reason === undefined ? '' : `: ${printable(reason)}`}`,
       ),
     ),
     ...(status?.conditions ?? []).map(({ message }) => field('refused', printable(message))),

@@ -6,6 +6,7 @@ import { approvalRequests } from '@firebreak/operator/kubernetes/objects.ts'
 import { Informer } from '@firebreak/operator/watch/informer.ts'
 import { type DecisionInput, type DecisionResult, isFinished } from '@firebreak/sidecar'
 import type { Requests } from '../approvals/requests.ts'
+import { printable } from '../approvals/text.ts'
 import type { Place } from './place.ts'
 
 /** @param all finished ones, too. */
@@ -61,5 +62,5 @@ export async function decide(
 
 /** Without the name of the webhook that said it. */
 function reasonIn({ message }: ApiError): string {
-  return message.replace(/^admission webhook "[^"]+" denied the request: /, '')
+  return printable(message.replace(/^admission webhook "[^"]+" denied the request: /, ''))
 }
