@@ -246,7 +246,7 @@ export class KubernetesClient implements AsyncDisposable {
   }
 }
 
-/** The lines that aren't empty. */
+/** The lines that aren't empty. What a connection that ends leaves of one is none. */
 async function* linesOf(body: AsyncIterable<Buffer>): AsyncGenerator<string> {
   const decoder = new TextDecoder()
   let rest = ''
@@ -255,7 +255,6 @@ async function* linesOf(body: AsyncIterable<Buffer>): AsyncGenerator<string> {
     rest = lines.pop() ?? ''
     yield* lines.filter((line) => line !== '')
   }
-  if (rest !== '') yield rest
 }
 
 function typed<T extends KubernetesObject>({ apiVersion, kind }: Resource<T>, object: T): T {
