@@ -187,7 +187,7 @@ export class LiveSession implements GuardedSession {
     // who waits for people is not idle
     this.#held++
     const ended = this.#runtime.metrics?.holding(this.#subject)
-    const outcome = await approvals.hold(this, held, await approvals.asker(this.#clientUser()))
+    const outcome = await approvals.hold(this, held, await this.agentUser())
     this.#held--
     ended?.(outcome.kind)
     this.#idle.restart()
