@@ -2,6 +2,7 @@
 import { ContainedPod, listenerPort } from '../test/contained-pod.ts'
 import { lacksForPods, type PodUser } from '../test/pod-network.ts'
 import { findClient } from '../tools/clients.ts'
+import { median } from './median.ts'
 
 /** @param seconds for each measurement. @throws Error when the machine can't make pods. */
 export async function benchContainment(seconds: number): Promise<void> {
@@ -71,8 +72,4 @@ interface Way {
   readonly user: PodUser
   readonly where: readonly string[]
   readonly name: string
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0
 }

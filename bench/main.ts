@@ -3,6 +3,7 @@
 import { benchApprovals } from './approvals.ts'
 import { benchContainment } from './containment.ts'
 import { benchControlPlane } from './control-plane.ts'
+import { benchPods } from './pods.ts'
 import { benchPostgresql } from './postgresql.ts'
 import { benchSessions } from './sessions.ts'
 
@@ -10,6 +11,7 @@ const benches: Readonly<Record<string, (seconds: number) => Promise<void>>> = {
   postgresql: benchPostgresql,
   'control-plane': benchControlPlane,
   containment: benchContainment,
+  pods: benchPods,
   approvals: benchApprovals,
   sessions: benchSessions,
 }
