@@ -180,12 +180,22 @@ describe("an agent's sidecar and the operator", function () {
     await cluster.kubectl.run([
       ...['patch', 'crd', 'guardrailpolicies.firebreak.dev', '--type=json', '-p', patch],
     ])
-    const newer = `${policy(noDelete)}  future: not known to this sidecar\n`
-    await eventually(
-      async () => String((await cluster.kubectl.attempt(['apply', '-f', '-'], { input: newer })).status),
-      /^0$/,
-    )
-    await eventually(contained, /^0\/1 False the sidecar of bot-1 refused the configuration: .*future/)
+    const newer = (rules: string): string => `${policy(rules)}  future: not known to this sidecar\n`
+    const status = async (input: string): Promise<string> =>
+      String((await cluster.kubectl.attempt(['apply', '-f', '-'], { input })).status)
+    await eventually(() => status(newer(noDrop + noDelete)), /^0$/)
+    let touches = 0
+    // a watch that began before the CRD was changed goes on for a while, without fields that it doesn't know
+    const touched = async (): Promise<string> => {
+      const touch = ['--overwrite', `touches=${touches++}`]
+      await cluster.kubectl.run(['annotate', 'guardrailpolicy', 'guard', '-n', 'agents', ...touch])
+      return await contained()
+    }
+    await eventually(touched, /^0\/1 False the sidecar of bot-1 refused the configuration: .*future/, 90)
+    const refusals = (): number => sidecar.log.split('refused what the operator sent').length
+    const before = refusals()
+    assert.equal(await status(newer(noDelete)), '0')
+    await eventually(() => `${refusals() > before}`, /true/)
     const client = await connect()
     assert.match(await attempt(client, 'DROP TABLE orders'), /no-drop/, 'the last good policy is in force')
     assert.equal(await sidecar.probe('/ready'), 200)
