@@ -2,7 +2,9 @@
  * Starts real PostgreSQL servers for the demo, the tests and the benchmarks: on a free port, as an unprivileged user,
  * in a temporary directory, gone when disposed.
  */
+
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { randomInt } from 'node:crypto'
 import {
   chmodSync,
   chownSync,
@@ -218,13 +220,26 @@ function giveAway(directory: string): void {
     lchownSync(join(directory, name), unprivileged, unprivileged)
 }
 
+/** Where the system takes no ports from for connections: what is free now would be taken by the next one. */
+const ownPorts = { from: 10_000, to: 32_000 } as const
+const given = new Set<number>()
+
+/** A port of 127.0.0.1 that nobody has, and that is given only once. */
 export async function freePort(): Promise<number> {
+  for (;;) {
+    const port = randomInt(ownPorts.from, ownPorts.to)
+    if (given.has(port) || !(await canListen(port))) continue
+    given.add(port)
+    return port
+  }
+}
+
+function canListen(port: number): Promise<boolean> {
   const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const address = server.address()
-  await new Promise((resolve) => server.close(resolve))
-  if (address === null || typeof address === 'string') throw new Error('no free port')
-  return address.port
+  return new Promise((resolve) => {
+    server.once('error', () => resolve(false))
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)))
+  })
 }
 
 async function accepting(server: ChildProcess, port: number, log: () => string): Promise<void> {
