@@ -12,12 +12,15 @@ import { readQuestion } from './packets.ts'
 /** A resolver that answers as a test says, and keeps what it was asked, as bytes. */
 class Resolver implements AsyncDisposable {
   readonly asked: Buffer[] = []
+  /** The ports that questions came from by UDP. */
+  readonly ports: number[] = []
   readonly #udp: Socket = createSocket('udp4')
   readonly #tcp: Server
   answer: (question: DecodedPacket, byUdp: boolean) => Packet | Buffer | undefined = () => undefined
 
   constructor() {
     this.#udp.on('message', (bytes, from) => {
+      this.ports.push(from.port)
       const answer = this.#answerTo(bytes, true)
       if (answer) this.#udp.send(answer, from.port, from.address)
     })
@@ -128,6 +131,18 @@ describe('the DNS forwarder', function () {
     const [asked] = resolver.asked
     assert.equal(asked && decode(asked).questions?.[0]?.name, 'api.example')
     assert.ok(noted.includes('Api.eXample 192.0.2.1'))
+  })
+
+  it('asks from ports that no process of the pod is given by the system', async () => {
+    resolver.ports.length = 0
+    const questions = Array.from({ length: 40 }, () =>
+      ask({ questions: [{ name: 'api.example', type: 'A' }] }),
+    )
+    await Promise.all(questions)
+    assert.equal(resolver.ports.length, 40)
+    assert.ok(new Set(resolver.ports).size > 30)
+    // where ip_local_port_range begins
+    for (const port of resolver.ports) assert.ok(port < 32_768, String(port))
   })
 
   it("takes nothing of the client's packet along but name and type", async () => {

@@ -1,6 +1,7 @@
 /** Asks the cluster's resolvers, and nobody else. */
 import { randomInt } from 'node:crypto'
-import { createSocket } from 'node:dgram'
+import { createSocket, type Socket, type SocketType } from 'node:dgram'
+import { once } from 'node:events'
 import { connect, isIPv6 } from 'node:net'
 import type { Question } from 'dns-packet'
 import { MessageReader, withLength } from './framing.ts'
@@ -10,6 +11,12 @@ export type ResolvedAnswer = Extract<ReadAnswer, { kind: 'answer' }>
 
 /** For each try, in milliseconds. */
 const tryFor = 2_000
+/**
+ * Where questions come from: below the ports that systems give to their processes. The kernel remembers the way of a question by
+ * its ports for half a minute, and an agent's question from the same port would be sent the same way, and be refused there.
+ */
+const sourcePorts = { from: 10_000, below: 32_000 }
+const bindAttempts = 8
 
 /** @param servers their addresses. @returns undefined when none of them answers. */
 export async function ask(
@@ -34,10 +41,11 @@ async function attempt(
   return byUdp?.kind === 'truncated' ? await askByTcp(question, server, port) : undefined
 }
 
-/** From a port of its own that the system draws, with an id that can't be guessed: nobody else's answer fits. */
-function askByUdp(question: Question, server: string, port: number): Promise<ReadAnswer | undefined> {
+/** From a port and with an id that can't be guessed: nobody else's answer fits. */
+async function askByUdp(question: Question, server: string, port: number): Promise<ReadAnswer | undefined> {
   const id = randomInt(0x1_0000)
-  const socket = createSocket(isIPv6(server) ? 'udp6' : 'udp4')
+  const socket = await boundSocket(isIPv6(server) ? 'udp6' : 'udp4')
+  if (!socket) return undefined
   return new Promise((resolve) => {
     const end = (answer?: ReadAnswer): void => {
       clearTimeout(timer)
@@ -55,6 +63,21 @@ function askByUdp(question: Question, server: string, port: number): Promise<Rea
     socket.once('connect', () => socket.send(writeQuestion(id, question)))
     socket.connect(port, server)
   })
+}
+
+/** @returns undefined when every port that was tried is somebody's. */
+async function boundSocket(family: SocketType): Promise<Socket | undefined> {
+  for (let attempt = 0; attempt < bindAttempts; attempt++) {
+    const socket = createSocket(family)
+    try {
+      socket.bind(randomInt(sourcePorts.from, sourcePorts.below))
+      await once(socket, 'listening')
+      return socket
+    } catch {
+      socket.close()
+    }
+  }
+  return undefined
 }
 
 function askByTcp(question: Question, server: string, port: number): Promise<ResolvedAnswer | undefined> {
