@@ -84,8 +84,9 @@ export class Registry implements AsyncDisposable {
     this.#entries.set(entry.name, entry)
     try {
       const written = await this.#store.add(request)
-      // it may have been decided while it was written
-      if (entry.request === request) this.#set(entry, written)
+      // meanwhile it may have been told of: as it is now, or as it was before it was granted
+      if (entry.request === request || (entry.state === 'Pending' && isDecided(written)))
+        this.#set(entry, written)
     } catch (error) {
       this.#entries.delete(entry.name)
       entry.request = { ...request, status: { ...request.status, state: 'Withdrawn' } }
@@ -290,6 +291,10 @@ export class Registry implements AsyncDisposable {
       .catch((error: Error) => this.tell('unsaved', entry.request, { reason: error.message }))
     this.tell(tampering ? 'tampering' : 'refused', entry.request, { by, reason })
   }
+}
+
+function isDecided({ status }: ApprovalRequest): boolean {
+  return status?.state !== undefined && status.state !== 'Pending'
 }
 
 function newVotes(before: ApprovalRequest, { status }: ApprovalRequest) {
