@@ -11,6 +11,9 @@ export interface FetchBounds {
   readonly bytes: number
 }
 
+/** Of one request that delivers something. */
+export const deliveryBounds = { milliseconds: 15_000, bytes: 64 * 1024 } as const
+
 export interface FetchRequest {
   readonly method?: string | undefined
   readonly headers?: Readonly<Record<string, string>> | undefined
@@ -90,4 +93,10 @@ function reasonOf(error: NodeJS.ErrnoException, deadline: AbortSignal): Error {
 /** As the API's pattern for URLs: plain HTTP is fine on this host. */
 function isThisHost(name: string): boolean {
   return name === 'localhost' || name === '127.0.0.1' || name === '[::1]'
+}
+
+/** An address as people may see it, without what may be a secret: user, password, query. */
+export function shownAddress(url: string): string {
+  const { protocol, host, pathname } = new URL(url)
+  return `${protocol}//${host}${pathname}`
 }

@@ -1,12 +1,9 @@
 /** An HTTP service that takes lines as they are, or as OCSF events. Signed as notifications are. */
-import { type BoundedFetch, boundedFetch } from '../../outbound/fetch.ts'
+import { type BoundedFetch, boundedFetch, deliveryBounds, shownAddress } from '../../outbound/fetch.ts'
 import { signatureHeaders } from '../../outbound/signature.ts'
 import type { RemoteTarget } from '../target.ts'
 import { ocsfEvent } from './ocsf.ts'
 import type { Receiver } from './receiver.ts'
-
-/** Of one request. */
-export const requestBounds = { milliseconds: 15_000, bytes: 64 * 1024 } as const
 
 type HttpTarget = Extract<RemoteTarget, { kind: 'http' }>
 
@@ -16,9 +13,9 @@ export class HttpReceiver implements Receiver {
   readonly #fetch: BoundedFetch
 
   constructor(target: HttpTarget) {
-    this.name = addressOf(target.url)
+    this.name = shownAddress(target.url)
     this.#target = target
-    this.#fetch = boundedFetch({ ...requestBounds, ca: target.ca })
+    this.#fetch = boundedFetch({ ...deliveryBounds, ca: target.ca })
   }
 
   async send(lines: readonly string[], signal: AbortSignal): Promise<number> {
@@ -42,10 +39,4 @@ export class HttpReceiver implements Receiver {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {}
-}
-
-/** Without what may be a secret: user, password, query. */
-export function addressOf(url: string): string {
-  const { protocol, host, pathname } = new URL(url)
-  return `${protocol}//${host}${pathname}`
 }

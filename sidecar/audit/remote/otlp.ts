@@ -1,11 +1,10 @@
 /**
- * An OpenTelemetry collector, by OTLP over HTTP with JSON. https://opentelemetry.io/docs/specs/otlp/
+ * Audit lines for an OpenTelemetry collector.
  *
  * The body of a log record is the line as it stands, so that its chain can be verified wherever it ends up.
  */
-import { type BoundedFetch, boundedFetch } from '../../outbound/fetch.ts'
+import { attributes, OtlpClient } from '../../outbound/otlp.ts'
 import type { RemoteTarget } from '../target.ts'
-import { addressOf, requestBounds } from './http.ts'
 import { type AuditLine, ocsfClassOf, readLine } from './ocsf.ts'
 import type { Receiver } from './receiver.ts'
 
@@ -13,24 +12,15 @@ type OtlpTarget = Extract<RemoteTarget, { kind: 'otlp' }>
 
 export class OtlpReceiver implements Receiver {
   readonly name: string
-  readonly #target: OtlpTarget
-  readonly #fetch: BoundedFetch
+  readonly #client: OtlpClient
 
   constructor(target: OtlpTarget) {
-    this.name = addressOf(target.url)
-    this.#target = target
-    this.#fetch = boundedFetch({ ...requestBounds, ca: target.ca })
+    this.#client = new OtlpClient(target)
+    this.name = this.#client.name
   }
 
   async send(lines: readonly string[], signal: AbortSignal): Promise<number> {
-    const response = await this.#fetch(this.#target.url, {
-      method: 'POST',
-      headers: { ...this.#target.headers, 'content-type': 'application/json', 'user-agent': 'firebreak' },
-      body: JSON.stringify(exportRequest(lines)),
-      signal,
-    })
-    if (!response.ok) throw new Error(`the collector answered ${response.status}`)
-    return rejectedOf(await response.text())
+    return await this.#client.send(exportRequest(lines), signal)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {}
@@ -99,23 +89,5 @@ function logRecord(text: string, line: AuditLine): unknown {
       'ocsf.activity_id': activityId,
       'ocsf.severity_id': severityId,
     }),
-  }
-}
-
-function attributes(values: Readonly<Record<string, unknown>>): unknown[] {
-  return Object.entries(values).flatMap(([key, value]) => {
-    if (typeof value === 'string') return { key, value: { stringValue: value } }
-    // 64-bit numbers are strings in JSON
-    return typeof value === 'number' ? { key, value: { intValue: String(value) } } : []
-  })
-}
-
-/** @returns how many records the collector will never take: it must not be asked again. */
-function rejectedOf(answer: string): number {
-  try {
-    const { partialSuccess } = JSON.parse(answer) as { partialSuccess?: { rejectedLogRecords?: unknown } }
-    return Number(partialSuccess?.rejectedLogRecords ?? 0) || 0
-  } catch {
-    return 0
   }
 }
