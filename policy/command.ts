@@ -31,6 +31,8 @@ export interface ObjectName {
 export interface Touch {
   /** From the protocol's closed vocabulary: `sql:delete`, `k8s:create` … */
   readonly action: string
+  /** The same under other names, `openapi:deleteUser`: a rule that is about one of them is about the touch. */
+  readonly also?: readonly string[]
   readonly object: ObjectName
   /**
    * How the touch comes about, which says what it needs:

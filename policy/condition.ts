@@ -2,6 +2,7 @@
 import { type ASTNode, Environment } from '@marcbachmann/cel-js'
 import type { Command } from './command.ts'
 import type { Principal, Subject } from './decision.ts'
+import { joinName } from './names.ts'
 
 export interface ConditionInput {
   readonly command: Command
@@ -39,8 +40,8 @@ export function compileCondition(expression: string): Condition {
     try {
       const value: unknown = evaluate({
         command: {
-          actions: command.touches.map((touch) => touch.action),
-          objects: command.touches.map((touch) => touch.object.path.join('.')),
+          actions: command.touches.flatMap(({ action, also = [] }) => [action, ...also]),
+          objects: command.touches.map((touch) => joinName(touch.object.kind, touch.object.path)),
           ...factsForCel(command.facts),
         },
         identity: { namespace, name, groups: [...principal.groups] },

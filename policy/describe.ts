@@ -1,6 +1,7 @@
 /** Commands and decisions in words for people. */
 import type { Source, Touch } from './command.ts'
 import type { Decision, RuleReference } from './decision.ts'
+import { joinName } from './names.ts'
 
 /** `sql:update on table public.users (ssn)`. */
 export function describeTouch(
@@ -9,7 +10,8 @@ export function describeTouch(
 ): string {
   const shown =
     parts && parts.length > 0 ? ` (${parts.slice(0, 8).join(', ')}${parts.length > 8 ? ', …' : ''})` : ''
-  return `${touch.action} on ${touch.object.kind} ${touch.object.path.join('.')}${shown}`
+  const { kind, path } = touch.object
+  return `${touch.action} on ${kind} ${joinName(kind, path)}${shown}`
 }
 
 export function describeSource({ path, part }: Source): string {

@@ -5,16 +5,27 @@ export interface NamePattern {
   /** The object kind that was written before the name, if any. */
   readonly kind: string | undefined
   readonly segments: readonly ((text: string) => boolean)[]
+  /** It is a path of things that have no parts: what is below one is another thing. */
+  readonly isPath: boolean
 }
 
 /**
  * Compiles `schema.table.column` with `*` wildcards inside segments, double quotes around segments that hold dots,
  * and an optional leading kind (`function public.f`). Names are compared exactly, as the system stores them.
- * A lone `*` or `**` matches everything.
+ * A lone `*` or `**` matches everything. A name that begins with a slash is a path, `/users/*`, split at its slashes.
  */
 export function compileName(pattern: string): NamePattern {
   const { kind, segments } = splitName(pattern)
-  return { kind, segments: segments.map(compileGlob) }
+  return { kind, segments: segments.map(compileGlob), isPath: isPath(pattern) }
+}
+
+export function isPath(pattern: string): boolean {
+  return pattern.startsWith('/')
+}
+
+/** The full name of a thing, as a pattern for it is written. */
+export function joinName(kind: string, path: readonly string[]): string {
+  return kind === 'path' ? `/${path.join('/')}` : path.join('.')
 }
 
 /** @returns the segments of a pattern that names one thing; undefined where it has wildcards. */
@@ -29,6 +40,7 @@ export function splitName(pattern: string): {
   readonly kind: string | undefined
   readonly segments: string[]
 } {
+  if (isPath(pattern)) return { kind: undefined, segments: pattern.slice(1).split('/') }
   const space = /^([a-z]+) +(.+)$/.exec(pattern)
   const name = space?.[2] ?? pattern
   return { kind: space?.[1], segments: name === '*' || name === '**' ? [] : splitSegments(name) }
@@ -66,11 +78,12 @@ export type Coverage = 'all' | 'none' | ((part: string) => boolean)
 export function coverage(pattern: NamePattern, kind: string, path: readonly string[]): Coverage {
   if (pattern.kind !== undefined && pattern.kind !== kind) return 'none'
   const { segments } = pattern
+  if (pattern.isPath && kind !== 'path') return 'none'
   for (let index = 0; index < segments.length && index < path.length; index++) {
     if (!segments[index]?.(path[index] ?? '')) return 'none'
   }
   if (segments.length <= path.length) return 'all'
-  return segments.length === path.length + 1 ? (segments[path.length] ?? 'none') : 'none'
+  return segments.length === path.length + 1 && !pattern.isPath ? (segments[path.length] ?? 'none') : 'none'
 }
 
 /** Whether a glob matches all that another one does: its wildcards take the other's for what they may stand for. */
@@ -83,6 +96,7 @@ export function nameCovers(pattern: string, other: string): boolean {
   const outer = splitName(pattern)
   const inner = splitName(other)
   return (
+    (isPath(pattern) === isPath(other) || outer.segments.length === 0) &&
     (outer.kind === undefined || outer.kind === inner.kind) &&
     outer.segments.length <= inner.segments.length &&
     outer.segments.every((segment, index) => globCovers(segment, inner.segments[index] ?? ''))

@@ -5,7 +5,7 @@ import { actionFamilies, type Command, type Source, type Touch } from './command
 import { type Condition, type ConditionInput, compileCondition } from './condition.ts'
 import type { QualifiedName, RuleReference } from './decision.ts'
 import { describeTouch } from './describe.ts'
-import { compileGlob, compileName, coverage, type NamePattern } from './names.ts'
+import { compileGlob, compileName, coverage, isPath, type NamePattern } from './names.ts'
 
 export type RuleSpec = GuardrailPolicySpec['rules'] extends (infer Rule)[] | undefined ? Rule : never
 
@@ -34,10 +34,16 @@ export function compileRule(policy: QualifiedName, spec: RuleSpec): CompiledRule
     spec,
     unrestricted: allActions && allObjects && tags === undefined && condition === undefined,
     actions: actions?.map(compileGlob),
-    objects: objects?.map(compileName),
+    objects: (spec.effect === 'allow' ? objects : objects?.flatMap(withFolded))?.map(compileName),
     tags: tags?.map(compileGlob),
     condition: condition === undefined ? undefined : compileCondition(condition),
   }
+}
+
+/** What is denied as `/Admin` is denied on systems that don't tell it from `/admin` as well, which requests are also read as. */
+function withFolded(object: string): readonly string[] {
+  const folded = object.toLowerCase()
+  return isPath(object) && folded !== object ? [object, folded] : [object]
 }
 
 /** Whether a rule matches whatever a command does. `ssh:*` is everything of another protocol, and nothing of this one. */
@@ -82,7 +88,8 @@ function match(
   classification: Classification,
   partStandsForWhole: boolean,
 ): Match {
-  if (rule.actions && !rule.actions.some((matches) => matches(touch.action))) return 'none'
+  if (rule.actions && !rule.actions.some((matches) => matches(touch.action) || touch.also?.some(matches)))
+    return 'none'
   const { kind, path, parts } = touch.object
   const byObject = rule.objects ? matchObjects(rule.objects, kind, path, parts, partStandsForWhole) : 'all'
   if (byObject === 'none' || !rule.tags) return byObject

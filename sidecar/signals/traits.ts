@@ -1,5 +1,5 @@
 /** What detectors look at in a command: found out once for all its runs. */
-import type { Command, ObjectName } from '@firebreak/policy'
+import { type Command, joinName, type ObjectName } from '@firebreak/policy'
 import { suspicionsOf } from '../protocols/suspicions.ts'
 
 export interface Traits {
@@ -59,7 +59,7 @@ function findOut(command: Command): Traits {
 }
 
 function nameOf({ kind, path }: ObjectName): string {
-  return `${kind} ${path.join('.')}`
+  return `${kind} ${joinName(kind, path)}`
 }
 
 /** Partitions and copies that are numbered or dated are one thing: `table public.orders_#`. */
