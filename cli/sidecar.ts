@@ -1,8 +1,7 @@
 import { parseArgs } from 'node:util'
-import { type ControlledEvent, type ControlledOptions, ControlledSidecar } from '@firebreak/sidecar'
+import { type ControlledEvent, ControlledSidecar } from '@firebreak/sidecar'
 import { auditHelp, parseAuditTargets } from './audit-targets.ts'
 import { type CliCommand, UsageError } from './command.ts'
-import { parseRecipients, parseRecordings, recordingsHelp } from './recording-target.ts'
 import { parseAddress, parseListen, stopSignal } from './serving.ts'
 
 export const sidecar: CliCommand = {
@@ -17,14 +16,13 @@ export const sidecar: CliCommand = {
     'api',
     'dns-port',
     'audit',
-    'recordings',
-    'recording-key',
+    'spool',
   ],
   help: `The enforcer in an agent's pod. The operator starts it there; its configuration comes from the operator.
 
 Usage: firebreak sidecar --control=HOST:PORT --token-file=FILE --run-directory=DIR --ready-port=PORT
        --api=HOST:PORT [--listen=RESOURCE=HOST:PORT]… [--dns-port=PORT] [--audit=TARGET]…
-       [--recordings=PLACE --recording-key=KEY…]
+       --spool=DIR
 
   --control H:P        the operator's configuration stream
   --token-file FILE    the service account token that proves this pod; read again for each stream
@@ -34,9 +32,7 @@ Usage: firebreak sidecar --control=HOST:PORT --token-file=FILE --run-directory=D
   --listen R=H:P       where clients find resource R; may be repeated
   --dns-port PORT      answers DNS on loopback (default: the one that the pod's rules send DNS to)
 ${auditHelp}
-${recordingsHelp}
-                    (default: none, and sessions that policies want recorded are refused)
-  --recording-key KEY  who can read the recordings: a public key of age (age1…); may be repeated
+  --spool DIR          where lines wait for the sinks elsewhere that the operator names besides
 
 Environment: FIREBREAK_CONTROL_CA (PEM), FIREBREAK_POD_NAMESPACE, FIREBREAK_POD_NAME, FIREBREAK_POD_UID.
 
@@ -53,8 +49,7 @@ Exit code 0: stopped by SIGTERM, SIGINT or SIGHUP. 1: a port is taken, or the di
         api: { type: 'string' },
         'dns-port': { type: 'string' },
         audit: { type: 'string', multiple: true },
-        recordings: { type: 'string' },
-        'recording-key': { type: 'string', multiple: true },
+        spool: { type: 'string' },
       },
     })
     const dnsPort = values['dns-port'] === undefined ? undefined : port('dns-port', values['dns-port'])
@@ -76,24 +71,13 @@ Exit code 0: stopped by SIGTERM, SIGINT or SIGHUP. 1: a port is taken, or the di
       },
       ...(dnsPort !== undefined && { dns: { hosts: ['127.0.0.1'], port: dnsPort } }),
       audit: parseAuditTargets(values.audit),
-      recordings: await recordingsOf(values.recordings, values['recording-key']),
+      spoolDirectory: needed('spool', values.spool),
       onEvent: report,
     })
     await stopped
     console.error('stopping: sessions are told, the rest of the audit is written')
     return 0
   },
-}
-
-/** A key of the pod's own would be gone with it: whoever is to read has to be named. */
-async function recordingsOf(
-  place: string | undefined,
-  keys: readonly string[] | undefined,
-): Promise<ControlledOptions['recordings']> {
-  if (place === undefined && keys === undefined) return undefined
-  if (place === undefined || keys === undefined)
-    throw new UsageError('--recordings and --recording-key go together')
-  return { target: parseRecordings(place), recipients: await parseRecipients(keys) }
 }
 
 function needed(option: string, value: string | undefined): string {

@@ -42,8 +42,12 @@ export function auditEvents(tell: (event: AuditEvent) => void): AuditEvents {
 }
 
 /** @throws Error in words. */
-export async function openAudit(targets: readonly AuditTarget[], events: AuditEvents): Promise<Audit> {
-  return await Audit.open(targets, { normalize: normalizeSql, mayHoldSecret }, events).catch(
+export async function openAudit(
+  targets: readonly AuditTarget[],
+  events: AuditEvents,
+  more: Parameters<typeof Audit.open>[3] = {},
+): Promise<Audit> {
+  return await Audit.open(targets, { normalize: normalizeSql, mayHoldSecret }, events, more).catch(
     (error: unknown) => {
       const { path } = error as NodeJS.ErrnoException
       throw new Error(`the audit trail can't be written${path ? ` to ${path}` : ''}: ${inWords(error)}`)

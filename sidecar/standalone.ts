@@ -167,9 +167,11 @@ export class Standalone implements AsyncDisposable {
     this.#watch = watchDirectory(options.directory, () => this.#reload())
     const base = options.stateDirectory ?? options.directory
     runtime.recordings = placeOfRecordings(runtime, options.onEvent, {
-      target: options.recordings ?? { kind: 'directory', path: join(base, 'recordings') },
-      recipients: options.recordingRecipients,
-      keys: join(base, 'recording-keys'),
+      assignment: {
+        target: options.recordings ?? { kind: 'directory', path: join(base, 'recordings') },
+        recipients: options.recordingRecipients ?? [],
+        signer: { directory: join(base, 'recording-keys') },
+      },
       expires: true,
     })
     runtime.tick()

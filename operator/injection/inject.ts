@@ -111,12 +111,17 @@ function sidecars(ports: readonly ResourcePort[], context: InjectionContext, uid
         `--control=${context.control}`,
         `--token-file=${layout.tokenDirectory}/token`,
         `--run-directory=${layout.runDirectory}`,
+        `--spool=${layout.spoolDirectory}`,
         `--ready-port=${layout.readinessPort}`,
         `--api=127.0.0.1:${layout.apiPort}`,
         ...ports.map(({ resource, port }) => `--listen=${resource.metadata.name}=127.0.0.1:${port}`),
       ],
       env: [{ name: 'FIREBREAK_CONTROL_CA', value: context.controlCa }, ...podFields],
-      volumeMounts: [run, { name: layout.tokenVolume, mountPath: layout.tokenDirectory, readOnly: true }],
+      volumeMounts: [
+        run,
+        { name: layout.spoolVolume, mountPath: layout.spoolDirectory },
+        { name: layout.tokenVolume, mountPath: layout.tokenDirectory, readOnly: true },
+      ],
       securityContext: hardened(uids.enforcer),
       resources: limits('50m', '256Mi'),
       // the next container starts when this succeeds: nothing of the agent runs before it is contained
@@ -154,6 +159,8 @@ const podFields: V1EnvVar[] = [
 
 const injectedVolumes: V1Volume[] = [
   { name: layout.runVolume, emptyDir: { medium: 'Memory', sizeLimit: '16Mi' } },
+  // a pod whose volume is larger is evicted: four sinks, and what of theirs is delivered and not removed yet
+  { name: layout.spoolVolume, emptyDir: { sizeLimit: '320Mi' } },
   {
     name: layout.tokenVolume,
     projected: {

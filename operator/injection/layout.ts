@@ -8,9 +8,12 @@ export const layout = {
   enforcerContainer: 'firebreak-enforcer',
   runVolume: 'firebreak-run',
   tokenVolume: 'firebreak-token',
+  spoolVolume: 'firebreak-spool',
   /** Sockets between Envoy and the enforcer, in memory; no other container mounts it. */
   runDirectory: '/run/firebreak',
   tokenDirectory: '/var/run/secrets/firebreak',
+  /** Audit lines that wait for sinks elsewhere; no other container mounts it. */
+  spoolDirectory: '/var/spool/firebreak',
   /** Audience of the token by which a sidecar proves its pod to the operator. Only the enforcer has it. */
   controlAudience: 'firebreak-control',
   /** On all addresses, for the kubelet: tells whether the pod is contained, and nothing else. */

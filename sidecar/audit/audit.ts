@@ -21,8 +21,16 @@ import {
   type SessionLine,
   type SessionStart,
 } from './lines.ts'
-import { type AuditEvents, type Output, openOutput, sharedEnd } from './outputs.ts'
-import type { AuditTarget } from './target.ts'
+import {
+  type AuditEvents,
+  type Output,
+  type OutputEvents,
+  openOutput,
+  openRemote,
+  type RemoteOutput,
+  sharedEnd,
+} from './outputs.ts'
+import type { AuditTarget, RemoteTarget } from './target.ts'
 import type { Dropped } from './writer.ts'
 
 export interface SessionIdentity {
@@ -70,7 +78,12 @@ export interface AuditObserver {
 
 export class Audit {
   observer: AuditObserver | undefined
-  readonly #outputs: readonly Output[]
+  readonly #outputs: Output[]
+  readonly #events: OutputEvents
+  /** Sinks elsewhere that somebody names later, by their spools. */
+  readonly #followed = new Map<string, RemoteOutput>()
+  /** The first lines, for sinks that are yet to be named. */
+  #first: string[] | undefined
   readonly #chain: Chain
   readonly #log: Logger
   readonly #language: CommandLanguage
@@ -83,12 +96,14 @@ export class Audit {
 
   /**
    * @param targets each gets every line.
+   * @param othersFollow there will be a {@link follow}: those get the lines from the first one on.
    * @throws the system's error when one, or the spool that an earlier process left, can't be opened.
    */
   static async open(
     targets: readonly AuditTarget[],
     language: CommandLanguage,
     events: AuditEvents,
+    { othersFollow = false }: { othersFollow?: boolean } = {},
   ): Promise<Audit> {
     const outputs: Output[] = []
     let audit: Audit | undefined
@@ -97,19 +112,27 @@ export class Audit {
       if (!audit || audit.#ended) events.failed(new Error(`${sink} never gets ${what.count} lines`))
       else audit.notice('audit.dropped', { sink, ...what })
     }
+    const outputEvents = { ...events, dropped }
     try {
-      for (const target of targets) outputs.push(await openOutput(target, { ...events, dropped }))
+      for (const target of targets) outputs.push(await openOutput(target, outputEvents))
     } catch (error) {
       for (const output of outputs) await output.close()
       throw error
     }
-    audit = new Audit(outputs, language)
+    audit = new Audit(outputs, language, outputEvents, othersFollow ? [] : undefined)
     return audit
   }
 
-  private constructor(outputs: readonly Output[], language: CommandLanguage) {
+  private constructor(
+    outputs: Output[],
+    language: CommandLanguage,
+    events: OutputEvents,
+    first: string[] | undefined,
+  ) {
     const before = sharedEnd(outputs)
     this.#outputs = outputs
+    this.#events = events
+    this.#first = first
     this.#language = language
     this.#chain = new Chain(before)
     const { source } = this.#chain
@@ -251,6 +274,35 @@ export class Audit {
     for (const { name, waiting } of this.#outputs) yield [name, waiting]
   }
 
+  /**
+   * Makes the sinks elsewhere be these, besides those that it was opened with. One that is there already goes on, and is
+   * asked with what the target says now; one that is gone gets what it can within some seconds.
+   *
+   * @throws the system's error when a spool can't be opened.
+   */
+  async follow(targets: readonly RemoteTarget[]): Promise<void> {
+    const wanted = new Set(targets.map(({ spool }) => spool.directory))
+    for (const target of targets) {
+      const { directory } = target.spool
+      const known = this.#followed.get(directory)
+      if (known) {
+        await known.renew(target)
+        continue
+      }
+      const output = await openRemote(target, this.#events)
+      for (const line of this.#first ?? []) output.write(line, undefined)
+      this.#followed.set(directory, output)
+      this.#outputs.push(output)
+    }
+    this.#first = undefined
+    for (const [directory, output] of this.#followed) {
+      if (wanted.has(directory)) continue
+      this.#followed.delete(directory)
+      this.#outputs.splice(this.#outputs.indexOf(output), 1)
+      await output.close()
+    }
+  }
+
   /** @returns how many lines could not be written, not even to the spool. */
   async close(): Promise<number> {
     for (const output of this.#outputs) output.tellDropped()
@@ -268,6 +320,7 @@ export class Audit {
     const linked = this.#chain.link(line)
     const droppableAs = this.#droppable ? this.#chain.seq : undefined
     for (const output of this.#outputs) output.write(linked, droppableAs)
+    if (this.#first && this.#first.push(linked) > mostFirstLines) this.#first = undefined
   }
 
   #describe(command: Command): Described {
@@ -305,6 +358,9 @@ function decided(command: Command, decision: Decision, { actions, objects }: Des
     revision: decision.revision,
   }
 }
+
+/** While nobody may have a session yet there are few. */
+const mostFirstLines = 1_000
 
 let lastTime = 0
 let lastTimeField = ''

@@ -8,14 +8,14 @@ import { PostgresqlReceiver } from './remote/postgresql.ts'
 import type { Receiver } from './remote/receiver.ts'
 import { FileSink, lastLines, StandardOutput } from './sink.ts'
 import { Spool } from './spool.ts'
-import type { AuditTarget, RemoteTarget } from './target.ts'
+import type { AuditTarget, ReceiverTarget, RemoteTarget } from './target.ts'
 import { AuditWriter, type AuditWriterEvents, type Dropped } from './writer.ts'
 
 export interface AuditEvents
   extends Pick<AuditWriterEvents, 'failed' | 'recovered'>,
     Pick<DeliveryEvents, 'undelivered' | 'delivered'> {}
 
-type OutputEvents = AuditEvents & {
+export type OutputEvents = AuditEvents & {
   /** A sink never gets these lines. */
   readonly dropped: (sink: string, lines: Dropped) => void
 }
@@ -28,6 +28,12 @@ export interface Output extends Pick<AuditWriter, 'write' | 'ready' | 'blocks' |
   readonly end: ChainEnd | undefined
   /** In bytes: what it has not got yet. */
   readonly waiting: number
+}
+
+/** Something elsewhere that every line is written to. */
+export interface RemoteOutput extends Output {
+  /** Asks it from now on with what this target of the same receiver says. */
+  renew(target: RemoteTarget): Promise<void>
 }
 
 /** @throws the system's error when it, or the spool that an earlier process left, can't be opened. */
@@ -66,7 +72,8 @@ export function sharedEnd(outputs: readonly Output[]): ChainEnd | undefined {
   return ends.filter(({ source }) => source === newest).sort((a, b) => a.seq - b.seq)[0]
 }
 
-async function openRemote(target: RemoteTarget, events: OutputEvents): Promise<Output> {
+/** @throws the system's error when the spool can't be opened. */
+export async function openRemote(target: RemoteTarget, events: OutputEvents): Promise<RemoteOutput> {
   const outbox = await Outbox.open(target.spool.directory, target.spool.limit)
   const receiver = receiverOf(target)
   const writer = new AuditWriter(outbox, undefined, told(receiver.name, events))
@@ -77,6 +84,7 @@ async function openRemote(target: RemoteTarget, events: OutputEvents): Promise<O
     get waiting() {
       return writer.waiting + outbox.waiting
     },
+    renew: (renewed) => delivery.renew(receiverOf(renewed)),
     async close() {
       const lost = await writer.close()
       await delivery[Symbol.asyncDispose]()
@@ -85,7 +93,7 @@ async function openRemote(target: RemoteTarget, events: OutputEvents): Promise<O
   }
 }
 
-function receiverOf(target: RemoteTarget): Receiver {
+function receiverOf(target: ReceiverTarget): Receiver {
   switch (target.kind) {
     case 'http':
       return new HttpReceiver(target)

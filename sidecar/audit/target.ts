@@ -20,7 +20,10 @@ export interface Rotation {
 }
 
 /** Somewhere else: what it has not got yet is kept in a spool. */
-export type RemoteTarget = { readonly spool: SpoolTarget } & (
+export type RemoteTarget = { readonly spool: SpoolTarget } & ReceiverTarget
+
+/** Who gets the lines, and what it is asked with. */
+export type ReceiverTarget =
   | {
       readonly kind: 'http'
       readonly url: string
@@ -44,7 +47,6 @@ export type RemoteTarget = { readonly spool: SpoolTarget } & (
       readonly password?: string | undefined
       readonly ca?: string | undefined
     }
-)
 
 export interface SpoolTarget {
   readonly directory: string

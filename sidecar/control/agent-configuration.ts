@@ -3,6 +3,7 @@ import type { ManifestFile } from '@firebreak/crds'
 import { type Configuration, compileConfiguration } from '../configuration/configuration.ts'
 import { inOneLine } from '../guarding.ts'
 import type { Result } from '../session.ts'
+import { readRecords, type SentRecords } from './records.ts'
 
 export interface ReceivedConfiguration {
   readonly namespace: string
@@ -10,6 +11,7 @@ export interface ReceivedConfiguration {
   readonly name: string
   readonly revision: string
   readonly configuration: Configuration
+  readonly records: SentRecords
 }
 
 /** Relative paths in manifests start here: a pod has no directory of manifests. */
@@ -26,9 +28,9 @@ export function emptyConfiguration(): Configuration {
 export function readConfiguration(value: Uint8Array): Result<ReceivedConfiguration, string> {
   const sent = parse(value)
   if (!sent) return { ok: false, error: 'it is not what this version of the enforcer understands' }
-  const { namespace, name, revision, manifests } = sent
+  const { namespace, name, revision, manifests, records } = sent
   const { configuration, problems } = compileConfiguration(manifests.map(asFile), directory)
-  if (configuration) return { ok: true, value: { namespace, name, revision, configuration } }
+  if (configuration) return { ok: true, value: { namespace, name, revision, configuration, records } }
   const errors = problems.filter(({ severity }) => severity === 'error')
   return { ok: false, error: errors.map(inOneLine).join('; ') }
 }
@@ -38,6 +40,7 @@ interface Sent {
   readonly name: string
   readonly revision: string
   readonly manifests: readonly object[]
+  readonly records: SentRecords
 }
 
 function parse(value: Uint8Array): Sent | undefined {
@@ -48,9 +51,10 @@ function parse(value: Uint8Array): Sent | undefined {
     return undefined
   }
   if (typeof sent !== 'object' || sent === null) return undefined
-  const { namespace, name, revision, manifests } = sent as Record<string, unknown>
+  const { namespace, name, revision, manifests, records } = sent as Record<string, unknown>
   const named = [namespace, name, revision].every((text) => typeof text === 'string' && text !== '')
-  return named && Array.isArray(manifests) ? (sent as Sent) : undefined
+  const known = readRecords(records)
+  return named && Array.isArray(manifests) && known ? { ...(sent as Sent), records: known } : undefined
 }
 
 /** One manifest as a file of its own, so that problems say where they are. JSON is YAML. */

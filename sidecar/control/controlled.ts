@@ -23,11 +23,12 @@ import { identitiesFor } from '../listen/authenticate.ts'
 import type { Address, Listener } from '../listen/listener.ts'
 import { type Page, PageServer } from '../listen/pages.ts'
 import { placeOfRecordings, type RecordingPlaceEvent } from '../recording/guarded-place.ts'
-import type { RecordingTarget } from '../recording/target.ts'
+import type { RecordingPlace } from '../recording/place.ts'
 import { Runtime } from '../runtime.ts'
 import { inWords } from '../system-errors.ts'
 import { emptyConfiguration, type ReceivedConfiguration, readConfiguration } from './agent-configuration.ts'
 import { writeEnvoyConfiguration } from './envoy-configuration.ts'
+import { assignmentOf, type SentRecords, withSpool } from './records.ts'
 import { Relay } from './relay.ts'
 import { type Connection, type ControlAddress, keepStream, type Subscriber } from './stream.ts'
 
@@ -44,12 +45,10 @@ export interface ControlledOptions {
   readonly pod: { readonly namespace: string; readonly name: string; readonly uid: string }
   /** Absent: the port of the rules in the pod. */
   readonly dns?: ContainmentOptions['dns']
-  /** Where the audit lines go, to each of them. */
+  /** Where the audit lines go, to each of them, besides the sinks elsewhere that the operator names. */
   readonly audit: readonly AuditTarget[]
-  /** Where sessions are recorded, and who can read that. Absent: those that policies want recorded are refused. */
-  readonly recordings?:
-    | { readonly target: RecordingTarget; readonly recipients: readonly string[] }
-    | undefined
+  /** Where lines are kept that these have not got yet; nobody else may get at it. */
+  readonly spoolDirectory: string
   readonly onEvent: (event: ControlledEvent) => void
 }
 
@@ -78,6 +77,7 @@ export class ControlledSidecar implements AsyncDisposable, Subscriber {
   readonly #options: ControlledOptions
   readonly #runtime: Runtime
   readonly #relay: Relay
+  readonly #recordings: RecordingPlace
   readonly #listeners = new Map<string, Listener>()
   readonly #ending = new AbortController()
   readonly #ticking: NodeJS.Timeout
@@ -92,18 +92,14 @@ export class ControlledSidecar implements AsyncDisposable, Subscriber {
   /** @throws Error in words, when a port is taken or the run directory can't be written to. */
   static async start(options: ControlledOptions): Promise<ControlledSidecar> {
     const { runDirectory, readyPort, pod, onEvent } = options
-    const audit = await openAudit(options.audit, auditEvents(onEvent))
+    const audit = await openAudit(options.audit, auditEvents(onEvent), { othersFollow: true })
     const runtime = new Runtime(emptyConfiguration(), audit, { pod: { name: pod.name, uid: pod.uid } })
     runtime.approvalsProblem = notToldYet
-    if (options.recordings)
-      runtime.recordings = placeOfRecordings(runtime, onEvent, {
-        ...options.recordings,
-        keys: join(runDirectory, 'recording-keys'),
-        expires: false,
-      })
+    const recordings = placeOfRecordings(runtime, onEvent, { expires: false })
+    runtime.recordings = recordings
     const metrics = await measure(runtime)
     const relay = await Relay.open(join(runDirectory, places.configurationSocket))
-    const sidecar = new ControlledSidecar(options, runtime, relay)
+    const sidecar = new ControlledSidecar(options, runtime, relay, recordings)
     try {
       await writeEnvoyConfiguration(runDirectory, `${pod.namespace}/${pod.name}/${pod.uid}`)
       sidecar.#pages = await PageServer.open(
@@ -137,9 +133,15 @@ export class ControlledSidecar implements AsyncDisposable, Subscriber {
     return sidecar
   }
 
-  private constructor(options: ControlledOptions, runtime: Runtime, relay: Relay) {
+  private constructor(
+    options: ControlledOptions,
+    runtime: Runtime,
+    relay: Relay,
+    recordings: RecordingPlace,
+  ) {
     this.#options = options
     this.#runtime = runtime
+    this.#recordings = recordings
     this.#relay = relay
     this.#ticking = setInterval(() => runtime.tick(), 1_000).unref()
   }
@@ -206,11 +208,12 @@ export class ControlledSidecar implements AsyncDisposable, Subscriber {
   async #take(value: Uint8Array): Promise<string | undefined> {
     const received = readConfiguration(value)
     if (!received.ok) return received.error
-    const { namespace, name, revision, configuration } = received.value
+    const { namespace, name, revision, configuration, records } = received.value
     if (namespace !== this.#options.pod.namespace) return `it is of namespace ${namespace}`
     const before = this.#runtime.configuration
     this.#runtime.apply(configuration)
     try {
+      await this.#keepRecords(records)
       await this.#openApprovals()
       await this.#openApi(name)
       for (const resource of configuration.manifests.resources) await this.#listenFor(resource, name)
@@ -232,6 +235,12 @@ export class ControlledSidecar implements AsyncDisposable, Subscriber {
     })
     this.#options.onEvent({ kind: 'applied', revision })
     return undefined
+  }
+
+  async #keepRecords({ recordings, audit }: SentRecords): Promise<void> {
+    const { spoolDirectory } = this.#options
+    this.#recordings.reassign(recordings && assignmentOf(recordings))
+    await this.#runtime.audit.follow(audit.map((target) => withSpool(target, spoolDirectory)))
   }
 
   /** Once a policy asks people. */

@@ -11,7 +11,7 @@ export type RecordingPlaceEvent =
 export function placeOfRecordings(
   { audit, clock }: Runtime,
   tell: (event: RecordingPlaceEvent) => void,
-  options: Pick<RecordingPlaceOptions, 'target' | 'recipients' | 'keys' | 'expires'>,
+  options: Pick<RecordingPlaceOptions, 'assignment' | 'expires'>,
 ): RecordingPlace {
   return new RecordingPlace({
     ...options,

@@ -1,6 +1,7 @@
 /** The first block of a recording: what may be known of it without its key. */
 import { createPublicKey, type KeyObject } from 'node:crypto'
 import type { QualifiedName, ResourceType } from '@firebreak/policy'
+import type { Voucher } from './voucher.ts'
 
 export interface RecordingHeader {
   /** The session's reference. */
@@ -18,6 +19,8 @@ export interface RecordingHeader {
   readonly keepSeconds: number
   /** The Ed25519 public key that signs every block, 32 bytes in base64url. */
   readonly signer: string
+  /** Who says that this key signs for that agent; absent where a gateway has one key for all. */
+  readonly voucher?: Voucher | undefined
   /** Who can read it, as age writes public keys. */
   readonly recipients: readonly string[]
   /** The secret that the blocks' key is made of: an age file for the recipients, in base64. */

@@ -10,7 +10,8 @@ import { nameOfSigner, type RecordingHeader } from './header.ts'
 import { newSecret } from './keys.ts'
 import { Retention } from './retention.ts'
 import { SessionRecording, type ShowCommand } from './session-recording.ts'
-import type { RecordingStore } from './store.ts'
+import type { RecordingSinks, RecordingStore } from './store.ts'
+import type { Voucher } from './voucher.ts'
 import { RecordingWriter } from './writer.ts'
 
 /** So often what was recorded is made safe: a sudden end loses less than a second. In milliseconds. */
@@ -23,15 +24,21 @@ const expireEvery = 60_000
 const endWithin = 3_000
 
 export interface RecordingsOptions {
-  readonly store: RecordingStore
-  /** Who can read: public keys of age. */
-  readonly recipients: readonly string[]
-  readonly signer: KeyObject
+  readonly destination: Destination
+  /** Recordings whose time is over are deleted there by this process. Absent: others see to that. */
+  readonly expiring?: RecordingStore | undefined
   readonly clock: Clock
   readonly show: ShowCommand
   readonly notice: <Event extends RecordingEvent>(event: Event, fields: Notices[Event]) => void
-  /** Whether recordings whose time is over are deleted by this process. */
-  readonly expires: boolean
+}
+
+/** Where to, for whom, and in whose name recordings are written that begin from now on. */
+export interface Destination {
+  readonly sinks: RecordingSinks
+  /** Who can read: public keys of age. */
+  readonly recipients: readonly string[]
+  readonly signer: KeyObject
+  readonly voucher?: Voucher | undefined
 }
 
 export type RecordingEvent = Extract<keyof Notices, `recording.${string}`>
@@ -56,6 +63,9 @@ interface Live {
 
 export class Recordings implements AsyncDisposable {
   readonly #options: RecordingsOptions
+  #destination: Destination
+  /** Also those that older recordings still go to. */
+  readonly #opened = new Set<RecordingSinks>()
   readonly #live = new Set<Live>()
   readonly #ending = new Set<Promise<void>>()
   readonly #retention: Retention | undefined
@@ -66,19 +76,28 @@ export class Recordings implements AsyncDisposable {
   constructor(options: RecordingsOptions) {
     this.#options = options
     this.#lookAgain = new Deadline(options.clock, expireEvery)
-    if (options.expires)
-      this.#retention = new Retention(options.store, options.clock, (tombstone) => {
+    this.#destination = options.destination
+    this.#opened.add(options.destination.sinks)
+    if (options.expiring)
+      this.#retention = new Retention(options.expiring, options.clock, (tombstone) => {
         options.notice('recording.deleted', tombstone)
       })
   }
 
   get place(): string {
-    return this.#options.store.place
+    return this.#destination.sinks.place
+  }
+
+  /** For recordings that begin from now on; those that have begun end where they are. */
+  redirect(destination: Destination): void {
+    this.#destination = destination
+    this.#opened.add(destination.sinks)
   }
 
   /** @throws Error in words, when the session can't be recorded. */
   async begin(session: RecordedSession): Promise<SessionRecording> {
-    const { store, signer, recipients, clock, show, notice } = this.#options
+    const { clock, show, notice } = this.#options
+    const { sinks, signer, voucher, recipients } = this.#destination
     const { secret, key } = await newSecret(recipients)
     const { id, subject, terms } = session
     const chain = subject.chain.map(({ identity }) => identity)
@@ -93,10 +112,11 @@ export class Recordings implements AsyncDisposable {
       role: subject.role,
       keepSeconds: terms.recording.keepSeconds,
       signer: nameOfSigner(signer),
+      ...(voucher && { voucher }),
       recipients,
       key,
     }
-    const sink = await store.create(id)
+    const sink = await sinks.create(id)
     let live: Live | undefined
     const writer = await RecordingWriter.start({
       sink,
@@ -131,7 +151,7 @@ export class Recordings implements AsyncDisposable {
     live = { session, recording, failing: undefined }
     this.#live.add(live)
     this.#flushing ??= setInterval(() => this.#flush(), flushEvery).unref()
-    notice('recording.started', { session: id, signer: header.signer, place: store.place })
+    notice('recording.started', { session: id, signer: header.signer, place: sinks.place })
     return recording
   }
 
@@ -161,7 +181,7 @@ export class Recordings implements AsyncDisposable {
     for (const live of this.#live) this.#lose(live, 'the gateway stopped before it was written')
     clearInterval(this.#flushing)
     await this.#expiring
-    await this.#options.store[Symbol.asyncDispose]()
+    for (const sinks of this.#opened) await sinks[Symbol.asyncDispose]()
   }
 
   #isLive(id: string): boolean {

@@ -1,5 +1,7 @@
 /** Where recordings are kept. One interface for all kinds of places. */
 
+import type { RecordingTarget } from './target.ts'
+
 /** A recording that is being written. */
 export interface RecordingSink {
   /**
@@ -32,11 +34,17 @@ export interface StoredRecording {
   readonly deletion?: string
 }
 
-export interface RecordingStore extends AsyncDisposable {
+/** Where recordings are written. */
+export interface RecordingSinks extends AsyncDisposable {
   /** The place in words, without what it is opened with. */
   readonly place: string
-  /** Begins a recording. @throws Error in words, when the place can't take it, or has one of that name. */
+  /** Begins a recording. @throws Error in words, when the place can't take it, or is seen to have one of that name. */
   create(id: string): Promise<RecordingSink>
+  /** From now on it is opened with what this target of the same place says, also for recordings that have begun. */
+  renew(target: RecordingTarget): void
+}
+
+export interface RecordingStore extends RecordingSinks {
   /** @returns undefined when there is none. @throws Error in words. */
   open(id: string): Promise<RecordingSource | undefined>
   /** In the order of their names, which is that of their beginnings. */

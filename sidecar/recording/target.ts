@@ -1,3 +1,5 @@
+import { isDeepStrictEqual } from 'node:util'
+
 /** Where recordings are kept, as somebody has said it; with what it is opened with, which lives in memory only. */
 export type RecordingTarget =
   | { readonly kind: 'directory'; readonly path: string }
@@ -10,6 +12,10 @@ export type RecordingTarget =
       readonly endpoint?: string | undefined
       /** Absent: what the environment says. */
       readonly region?: string | undefined
+      /** Absent: as any AWS client finds them where it runs. */
+      readonly credentials?: { readonly accessKeyId: string; readonly secretAccessKey: string } | undefined
+      /** PEM, for a server that the system's authorities don't know. */
+      readonly ca?: string | undefined
     }
   | {
       readonly kind: 'postgresql'
@@ -19,3 +25,23 @@ export type RecordingTarget =
       /** PEM, for a server that the system's authorities don't know. */
       readonly ca?: string | undefined
     }
+
+/** Whether two say the same place, whatever they open it with. */
+export function isSamePlace(one: RecordingTarget, other: RecordingTarget): boolean {
+  return isDeepStrictEqual(placeOf(one), placeOf(other))
+}
+
+function placeOf(target: RecordingTarget): unknown {
+  switch (target.kind) {
+    case 'directory':
+      return target
+    case 's3': {
+      const { kind, bucket, prefix, endpoint } = target
+      return { kind, bucket, prefix, endpoint }
+    }
+    case 'postgresql': {
+      const { kind, url } = target
+      return { kind, url }
+    }
+  }
+}

@@ -10,9 +10,10 @@ import {
   type ReadHead,
   readHead,
 } from './blocks.ts'
-import { decodeHeader, nameOfSigner, publicKeyOf, type RecordingHeader } from './header.ts'
+import { decodeHeader, publicKeyOf, type RecordingHeader } from './header.ts'
 import { decodeIndex } from './index-block.ts'
 import type { RecordingSource } from './store.ts'
+import { isTrusted } from './voucher.ts'
 
 /** A block that is what was written, in its place. */
 export interface ProvenBlock {
@@ -55,7 +56,7 @@ export interface WalkStart {
 /**
  * Every block with its place, up to the first one that doesn't verify.
  *
- * @param trusted the keys that may have signed, as headers name them; any where it is absent.
+ * @param trusted the keys that may have signed, or vouched for who did, as headers name them; any where it is absent.
  * @param start absent: the beginning. Elsewhere the first block is not held against the one before it.
  */
 export async function* walk(
@@ -89,7 +90,8 @@ export async function* walk(
         broken(number === 0 ? 'it follows another block' : 'it does not follow the block before it'),
       )
     // the key that signs the header stands in it
-    if (number === 0) signer = signerOf(await source.read(headLength, head.bodyLength))
+    const header = number === 0 ? headerOf(await source.read(headLength, head.bodyLength)) : undefined
+    if (header) signer = publicKeyOf(header.signer)
     if (!signer || !isSignedBy(head, signer))
       return yield* one(
         number === 0
@@ -101,8 +103,8 @@ export async function* walk(
     const body = await source.read(position + headLength, head.bodyLength)
     if (!hashOfBody(body).equals(head.bodyHash))
       return yield* one(broken('its body is not what was signed', headLength, head.bodyLength))
-    if (number === 0 && trusted && !trusted.includes(nameOfSigner(signer)))
-      return yield* one(broken(`it is signed by ${nameOfSigner(signer)}, which is not trusted`))
+    if (header && trusted && !isTrusted(header, trusted))
+      return yield* one(broken(`it is signed by ${header.signer}, which is not trusted`))
     ended = head.kind === blockKind.index
     if (ended && !decodeIndex(body)) return yield* one(broken('the index is not what it should be'))
     yield { kind: 'block', position, head, body }
@@ -118,9 +120,9 @@ function* one(last: WalkedBlock): Generator<WalkedBlock, undefined> {
   return undefined
 }
 
-function signerOf(body: Buffer): KeyObject | undefined {
+function headerOf(body: Buffer): RecordingHeader | undefined {
   const header = decodeHeader(body)
-  return typeof header === 'string' ? undefined : publicKeyOf(header.signer)
+  return typeof header === 'string' ? undefined : header
 }
 
 /** As much of a head as there is must be that of the block that is due. */

@@ -22,7 +22,7 @@ export interface DeliveryEvents {
 
 export class Delivery implements AsyncDisposable {
   readonly #outbox: Outbox
-  readonly #receiver: Receiver
+  #receiver: Receiver
   readonly #events: DeliveryEvents
   readonly #wake = new Wake()
   readonly #abort = new AbortController()
@@ -35,6 +35,13 @@ export class Delivery implements AsyncDisposable {
     this.#events = events
     outbox.onLines = this.#wake.call
     this.#working = this.#work()
+  }
+
+  /** Lines go there from now on. What the one before has under way may come there again. */
+  async renew(receiver: Receiver): Promise<void> {
+    const before = this.#receiver
+    this.#receiver = receiver
+    await before[Symbol.asyncDispose]()
   }
 
   /** Gives what waits a moment. */

@@ -1,11 +1,11 @@
 /** An HTTP service that takes lines as they are, or as OCSF events. Signed as notifications are. */
 import { type BoundedFetch, boundedFetch, deliveryBounds, shownAddress } from '../../outbound/fetch.ts'
 import { signatureHeaders } from '../../outbound/signature.ts'
-import type { RemoteTarget } from '../target.ts'
+import type { ReceiverTarget } from '../target.ts'
 import { ocsfEvent } from './ocsf.ts'
 import type { Receiver } from './receiver.ts'
 
-type HttpTarget = Extract<RemoteTarget, { kind: 'http' }>
+type HttpTarget = Extract<ReceiverTarget, { kind: 'http' }>
 
 export class HttpReceiver implements Receiver {
   readonly name: string

@@ -4,11 +4,11 @@
  * The body of a log record is the line as it stands, so that its chain can be verified wherever it ends up.
  */
 import { attributes, OtlpClient } from '../../outbound/otlp.ts'
-import type { RemoteTarget } from '../target.ts'
+import type { ReceiverTarget } from '../target.ts'
 import { type AuditLine, ocsfClassOf, readLine } from './ocsf.ts'
 import type { Receiver } from './receiver.ts'
 
-type OtlpTarget = Extract<RemoteTarget, { kind: 'otlp' }>
+type OtlpTarget = Extract<ReceiverTarget, { kind: 'otlp' }>
 
 export class OtlpReceiver implements Receiver {
   readonly name: string

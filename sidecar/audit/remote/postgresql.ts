@@ -1,10 +1,10 @@
 /** A table in PostgreSQL. Lines that are there already stay as they are, so each is there once. */
 import pg from 'pg'
-import type { RemoteTarget } from '../target.ts'
+import type { ReceiverTarget } from '../target.ts'
 import { readLine } from './ocsf.ts'
 import type { Receiver } from './receiver.ts'
 
-type PostgresqlTarget = Extract<RemoteTarget, { kind: 'postgresql' }>
+type PostgresqlTarget = Extract<ReceiverTarget, { kind: 'postgresql' }>
 
 /** The role needs INSERT alone, where the table is there already. */
 export const tableDefinition = `CREATE TABLE IF NOT EXISTS firebreak_audit (

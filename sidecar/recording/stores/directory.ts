@@ -34,6 +34,8 @@ export class DirectoryStore implements RecordingStore {
     this.place = directory
   }
 
+  renew(): void {}
+
   async create(id: string): Promise<RecordingSink> {
     const path = this.#path(id)
     const draft = this.#path(id, '.new')

@@ -1,5 +1,5 @@
 /** Opens the store of a place. What talks to it is loaded then. */
-import type { RecordingStore } from '../store.ts'
+import type { RecordingSinks, RecordingStore } from '../store.ts'
 import type { RecordingTarget } from '../target.ts'
 
 /** @throws Error in words, when it can't be used. */
@@ -12,4 +12,11 @@ export async function openStore(target: RecordingTarget): Promise<RecordingStore
     case 'postgresql':
       return await (await import('./postgresql.ts')).PostgresqlStore.open(target)
   }
+}
+
+/** Opens a place for one who only writes. @throws Error in words, when it can't be used. */
+export async function openSinks(target: RecordingTarget): Promise<RecordingSinks> {
+  return target.kind === 's3'
+    ? new (await import('./s3-blocks.ts')).S3Blocks(target)
+    : await openStore(target)
 }

@@ -57,7 +57,7 @@ interface Row {
 
 export class PostgresqlStore implements RecordingStore {
   readonly place: string
-  readonly #pool: pg.Pool
+  #pool: pg.Pool
 
   /** Makes the tables where they are not there. @throws Error in words. */
   static async open(target: PostgresqlTarget): Promise<PostgresqlStore> {
@@ -74,25 +74,16 @@ export class PostgresqlStore implements RecordingStore {
     }
   }
 
-  private constructor({ url, password, ca }: PostgresqlTarget) {
-    const { host, hostname, port, username, pathname } = new URL(url)
+  private constructor(target: PostgresqlTarget) {
+    const { host, pathname } = new URL(target.url)
     this.place = `postgresql://${host}${pathname}`
-    const local = ['localhost', '127.0.0.1', '[::1]'].includes(hostname)
-    this.#pool = new pg.Pool({
-      host: hostname.replace(/^\[|\]$/g, ''),
-      port: Number(port || 5432),
-      user: decodeURIComponent(username),
-      database: decodeURIComponent(pathname.slice(1)),
-      password,
-      ssl: local && ca === undefined ? false : { ...(ca !== undefined && { ca }) },
-      application_name: 'firebreak recordings',
-      connectionTimeoutMillis: answerWithin,
-      query_timeout: answerWithin,
-      keepAlive: true,
-      max: 4,
-      allowExitOnIdle: true,
-    })
-    this.#pool.on('error', () => {})
+    this.#pool = poolFor(target)
+  }
+
+  renew(target: PostgresqlTarget): void {
+    const before = this.#pool
+    this.#pool = poolFor(target)
+    void before.end().catch(() => {})
   }
 
   async create(id: string): Promise<RecordingSink> {
@@ -199,4 +190,25 @@ export class PostgresqlStore implements RecordingStore {
         : `recording ${id} is held: ${row.hold}`,
     )
   }
+}
+
+function poolFor({ url, password, ca }: PostgresqlTarget): pg.Pool {
+  const { hostname, port, username, pathname } = new URL(url)
+  const local = ['localhost', '127.0.0.1', '[::1]'].includes(hostname)
+  const pool = new pg.Pool({
+    host: hostname.replace(/^\[|\]$/g, ''),
+    port: Number(port || 5432),
+    user: decodeURIComponent(username),
+    database: decodeURIComponent(pathname.slice(1)),
+    password,
+    ssl: local && ca === undefined ? false : { ...(ca !== undefined && { ca }) },
+    application_name: 'firebreak recordings',
+    connectionTimeoutMillis: answerWithin,
+    query_timeout: answerWithin,
+    keepAlive: true,
+    max: 4,
+    allowExitOnIdle: true,
+  })
+  pool.on('error', () => {})
+  return pool
 }

@@ -4,42 +4,24 @@
  * at the end.
  */
 import {
-  AbortMultipartUploadCommand,
-  CompleteMultipartUploadCommand,
-  CreateMultipartUploadCommand,
-  DeleteObjectCommand,
-  GetObjectCommand,
-  ListObjectsV2Command,
-  PutObjectCommand,
-  S3Client,
-  UploadPartCommand,
-} from '@aws-sdk/client-s3'
-import {
   isRecordingName,
   type RecordingSink,
   type RecordingSource,
   type RecordingStore,
   type StoredRecording,
 } from '../store.ts'
-import type { RecordingTarget } from '../target.ts'
+import { S3Bucket, type S3Target, type StoredObject } from './s3-bucket.ts'
 
 /** The least that a part of an upload may have, besides the last one. */
 const partSize = 5 * 1024 * 1024
-/** In milliseconds. */
-const connectWithin = 3_000
-const answerWithin = 10_000
-
 const whole = '.fbrec'
+/** The name of a block's object. @param position where it begins in the recording. */
+export function blockKey(id: string, position: number): string {
+  return `${id}/${String(position).padStart(20, '0')}`
+}
+
 /** Objects beside a recording that say what is to become of it, and why. */
 const marks = { hold: '.hold', deletion: '.delete' } as const
-
-type S3Target = Extract<RecordingTarget, { kind: 's3' }>
-
-interface StoredObject {
-  readonly key: string
-  readonly bytes: number
-  readonly changedAt: Date
-}
 
 /** The objects of one recording. */
 interface Found {
@@ -50,10 +32,7 @@ interface Found {
 }
 
 export class S3Store implements RecordingStore {
-  readonly place: string
-  readonly #client: S3Client
-  readonly #bucket: string
-  readonly #prefix: string
+  readonly #bucket: S3Bucket
 
   /** @throws Error in words, when the bucket can't be looked into. */
   static async open(target: S3Target): Promise<S3Store> {
@@ -62,31 +41,28 @@ export class S3Store implements RecordingStore {
     return store
   }
 
-  private constructor({ bucket, prefix, endpoint, region }: S3Target) {
-    this.place = `s3://${bucket}/${prefix}`
-    this.#bucket = bucket
-    this.#prefix = prefix
-    this.#client = new S3Client({
-      ...(region !== undefined && { region }),
-      ...(endpoint !== undefined && { endpoint, forcePathStyle: true }),
-      maxAttempts: 2,
-      requestHandler: { connectionTimeout: connectWithin, requestTimeout: answerWithin },
-      // recordings prove themselves, and not every service knows the newer checksums
-      requestChecksumCalculation: 'WHEN_REQUIRED',
-      responseChecksumValidation: 'WHEN_REQUIRED',
-    })
+  private constructor(target: S3Target) {
+    this.#bucket = new S3Bucket(target)
+  }
+
+  get place(): string {
+    return this.#bucket.place
+  }
+
+  renew(target: S3Target): void {
+    this.#bucket.renew(target)
   }
 
   async create(id: string): Promise<RecordingSink> {
     if (!isRecordingName(id)) throw new Error(`${id} is no name of a recording`)
     if (await this.#find(id)) throw new Error(`${this.place}: there is a recording ${id} already`)
-    return new ObjectSink(this, id)
+    return new ObjectSink(this.#bucket, id)
   }
 
   async open(id: string): Promise<RecordingSource | undefined> {
     if (!isRecordingName(id)) throw new Error(`${id} is no name of a recording`)
     const found = await this.#find(id)
-    return found && new ObjectSource(this, found.whole ? [found.whole] : found.blocks)
+    return found && new ObjectSource(this.#bucket, found.whole ? [found.whole] : found.blocks)
   }
 
   async *list(): AsyncGenerator<StoredRecording, undefined> {
@@ -108,85 +84,29 @@ export class S3Store implements RecordingStore {
 
   async hold(id: string, reason: string): Promise<void> {
     await this.#existing(id)
-    await this.put(id + marks.hold, Buffer.from(reason))
+    await this.#bucket.put(id + marks.hold, Buffer.from(reason))
   }
 
   async release(id: string): Promise<void> {
     await this.#existing(id)
-    await this.remove(id + marks.hold)
+    await this.#bucket.remove(id + marks.hold)
   }
 
   async askDeletion(id: string, reason: string): Promise<void> {
     await this.#refuseHeld(await this.#existing(id))
-    await this.put(id + marks.deletion, Buffer.from(reason))
+    await this.#bucket.put(id + marks.deletion, Buffer.from(reason))
   }
 
   async delete(id: string): Promise<void> {
     const found = await this.#existing(id)
     await this.#refuseHeld(found)
-    for (const { key } of [...(found.whole ? [found.whole] : []), ...found.blocks]) await this.remove(key)
-    for (const mark of found.marks) await this.remove(mark)
+    for (const { key } of [...(found.whole ? [found.whole] : []), ...found.blocks])
+      await this.#bucket.remove(key)
+    for (const mark of found.marks) await this.#bucket.remove(mark)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#client.destroy()
-  }
-
-  /** @param key without the prefix. @throws Error in words. */
-  async put(key: string, bytes: Buffer): Promise<void> {
-    await this.#ask((client, object) => client.send(new PutObjectCommand({ ...object(key), Body: bytes })))
-  }
-
-  async get(key: string, start: number, end: number): Promise<Buffer> {
-    const { Body } = await this.#ask((client, object) =>
-      client.send(new GetObjectCommand({ ...object(key), Range: `bytes=${start}-${end - 1}` })),
-    )
-    return Buffer.from((await Body?.transformToByteArray()) ?? [])
-  }
-
-  async remove(key: string): Promise<void> {
-    await this.#ask((client, object) => client.send(new DeleteObjectCommand(object(key))))
-  }
-
-  async beginUpload(key: string): Promise<string> {
-    const { UploadId } = await this.#ask((client, object) =>
-      client.send(new CreateMultipartUploadCommand(object(key))),
-    )
-    return UploadId ?? ''
-  }
-
-  async uploadPart(key: string, upload: string, number: number, bytes: Buffer): Promise<string> {
-    const { ETag } = await this.#ask((client, object) =>
-      client.send(
-        new UploadPartCommand({ ...object(key), UploadId: upload, PartNumber: number, Body: bytes }),
-      ),
-    )
-    return ETag ?? ''
-  }
-
-  async completeUpload(key: string, upload: string, tags: readonly string[]): Promise<void> {
-    const Parts = tags.map((ETag, index) => ({ ETag, PartNumber: index + 1 }))
-    await this.#ask((client, object) =>
-      client.send(
-        new CompleteMultipartUploadCommand({ ...object(key), UploadId: upload, MultipartUpload: { Parts } }),
-      ),
-    )
-  }
-
-  async abortUpload(key: string, upload: string): Promise<void> {
-    await this.#ask((client, object) =>
-      client.send(new AbortMultipartUploadCommand({ ...object(key), UploadId: upload })),
-    )
-  }
-
-  async #ask<Answer>(
-    request: (client: S3Client, object: (key: string) => { Bucket: string; Key: string }) => Promise<Answer>,
-  ): Promise<Answer> {
-    try {
-      return await request(this.#client, (key) => ({ Bucket: this.#bucket, Key: this.#prefix + key }))
-    } catch (error) {
-      throw new Error(`${this.place}: ${inWords(error)}`)
-    }
+    this.#bucket[Symbol.dispose]()
   }
 
   async #find(id: string): Promise<Found | undefined> {
@@ -202,7 +122,7 @@ export class S3Store implements RecordingStore {
 
   async #marked({ id, marks: found }: Found, mark: string): Promise<string | undefined> {
     const key = id + mark
-    return found.includes(key) ? (await this.get(key, 0, 10_000)).toString('utf8') : undefined
+    return found.includes(key) ? (await this.#bucket.get(key, 0, 10_000)).toString('utf8') : undefined
   }
 
   async #refuseHeld(found: Found): Promise<void> {
@@ -213,7 +133,7 @@ export class S3Store implements RecordingStore {
   /** Recordings whose names begin so; objects are listed in the order of their names. */
   async *#found(start: string): AsyncGenerator<Found, undefined> {
     let found: { id: string; whole?: StoredObject; blocks: StoredObject[]; marks: string[] } | undefined
-    for await (const object of this.#objects(start)) {
+    for await (const object of this.#bucket.list(start)) {
       const [, id, rest] = /^([0-9A-Z]+)(\.fbrec|\.hold|\.delete|\/\d+)$/.exec(object.key) ?? []
       if (id === undefined || rest === undefined || !isRecordingName(id)) continue
       if (found?.id !== id) {
@@ -226,41 +146,17 @@ export class S3Store implements RecordingStore {
     }
     if (found && isThere(found)) yield found
   }
-
-  async *#objects(start: string): AsyncGenerator<StoredObject, undefined> {
-    let token: string | undefined
-    do {
-      const { Contents = [], NextContinuationToken } = await this.#ask((client, object) => {
-        const { Bucket, Key: Prefix } = object(start)
-        return client.send(
-          new ListObjectsV2Command({
-            Bucket,
-            Prefix,
-            ...(token !== undefined && { ContinuationToken: token }),
-          }),
-        )
-      })
-      for (const { Key = '', Size = 0, LastModified = new Date(0) } of Contents)
-        yield { key: Key.slice(this.#prefix.length), bytes: Size, changedAt: LastModified }
-      token = NextContinuationToken
-    } while (token !== undefined)
-  }
 }
 
 function isThere({ whole, blocks }: Found): boolean {
   return whole !== undefined || blocks.length > 0
 }
 
-function inWords(error: unknown): string {
-  if (!(error instanceof Error)) return String(error)
-  return error.message === '' || error.message === error.name ? error.name : `${error.name}: ${error.message}`
-}
-
 /** Uploads read back what is to be sent, and one after the other: a part is the most that they hold in memory. */
 let uploading: Promise<void> = Promise.resolve()
 
 class ObjectSink implements RecordingSink {
-  readonly #store: S3Store
+  readonly #bucket: S3Bucket
   readonly #id: string
   /** Of all blocks, to be removed when they are in one object. */
   readonly #blocks: { readonly key: string; readonly bytes: number }[] = []
@@ -273,14 +169,14 @@ class ObjectSink implements RecordingSink {
   /** The upload has failed: the blocks stay. */
   #failed = false
 
-  constructor(store: S3Store, id: string) {
-    this.#store = store
+  constructor(bucket: S3Bucket, id: string) {
+    this.#bucket = bucket
     this.#id = id
   }
 
   async append(bytes: Buffer): Promise<void> {
-    const key = `${this.#id}/${String(this.#length).padStart(20, '0')}`
-    await this.#store.put(key, bytes)
+    const key = blockKey(this.#id, this.#length)
+    await this.#bucket.put(key, bytes)
     this.#blocks.push({ key, bytes: bytes.length })
     this.#length += bytes.length
     this.#pending += bytes.length
@@ -293,28 +189,28 @@ class ObjectSink implements RecordingSink {
   async close(): Promise<void> {
     await this.#inTurn(async () => {
       const key = this.#id + whole
-      if (this.#upload === undefined) await this.#store.put(key, await this.#readPending())
+      if (this.#upload === undefined) await this.#bucket.put(key, await this.#readPending())
       else {
         if (this.#pending > 0) await this.#uploadPending()
-        await this.#store.completeUpload(key, this.#upload, this.#tags)
+        await this.#bucket.completeUpload(key, this.#upload, this.#tags)
       }
-      for (const block of this.#blocks) await this.#store.remove(block.key)
+      for (const block of this.#blocks) await this.#bucket.remove(block.key)
     })
     if (this.#failed && this.#upload !== undefined)
-      await this.#store.abortUpload(this.#id + whole, this.#upload)
+      await this.#bucket.abortUpload(this.#id + whole, this.#upload)
   }
 
   async #uploadPending(): Promise<void> {
     const key = this.#id + whole
-    this.#upload ??= await this.#store.beginUpload(key)
+    this.#upload ??= await this.#bucket.beginUpload(key)
     const part = await this.#readPending()
-    this.#tags.push(await this.#store.uploadPart(key, this.#upload, this.#tags.length + 1, part))
+    this.#tags.push(await this.#bucket.uploadPart(key, this.#upload, this.#tags.length + 1, part))
   }
 
   async #readPending(): Promise<Buffer> {
     const read: Buffer[] = []
     for (const { key, bytes } of this.#blocks.slice(this.#uploaded))
-      read.push(await this.#store.get(key, 0, bytes))
+      read.push(await this.#bucket.get(key, 0, bytes))
     this.#uploaded = this.#blocks.length
     this.#pending = 0
     return Buffer.concat(read)
@@ -333,13 +229,13 @@ class ObjectSink implements RecordingSink {
 
 class ObjectSource implements RecordingSource {
   readonly size: number
-  readonly #store: S3Store
+  readonly #bucket: S3Bucket
   readonly #objects: readonly { readonly key: string; readonly start: number; readonly end: number }[]
   /** The last object that was read, where it isn't the whole recording: heads and bodies are read one after the other. */
   #last: { readonly key: string; readonly bytes: Buffer } | undefined
 
-  constructor(store: S3Store, objects: readonly StoredObject[]) {
-    this.#store = store
+  constructor(bucket: S3Bucket, objects: readonly StoredObject[]) {
+    this.#bucket = bucket
     let size = 0
     this.#objects = objects.map(({ key, bytes }) => {
       const start = size
@@ -356,9 +252,9 @@ class ObjectSource implements RecordingSource {
       if (end <= position || start >= wanted) continue
       const from = Math.max(position, start) - start
       const to = Math.min(wanted, end) - start
-      if (this.#objects.length === 1) parts.push(await this.#store.get(key, from, to))
+      if (this.#objects.length === 1) parts.push(await this.#bucket.get(key, from, to))
       else {
-        if (this.#last?.key !== key) this.#last = { key, bytes: await this.#store.get(key, 0, end - start) }
+        if (this.#last?.key !== key) this.#last = { key, bytes: await this.#bucket.get(key, 0, end - start) }
         parts.push(this.#last.bytes.subarray(from, to))
       }
     }
