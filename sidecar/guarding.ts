@@ -8,7 +8,7 @@ import { dropLeftAccounts } from './listen/left-accounts.ts'
 import { type Address, Listener } from './listen/listener.ts'
 import type { Page } from './listen/pages.ts'
 import type { SidecarMetrics } from './metrics/metrics.ts'
-import { mayHoldSecret, normalizeSql } from './protocols/postgresql/analysis/normalize.ts'
+import { commandLanguage } from './protocols/languages.ts'
 import { postgresql } from './protocols/postgresql/index.ts'
 import type { Runtime } from './runtime.ts'
 import type { Protocol } from './session.ts'
@@ -47,12 +47,10 @@ export async function openAudit(
   events: AuditEvents,
   more: Parameters<typeof Audit.open>[3] = {},
 ): Promise<Audit> {
-  return await Audit.open(targets, { normalize: normalizeSql, mayHoldSecret }, events, more).catch(
-    (error: unknown) => {
-      const { path } = error as NodeJS.ErrnoException
-      throw new Error(`the audit trail can't be written${path ? ` to ${path}` : ''}: ${inWords(error)}`)
-    },
-  )
+  return await Audit.open(targets, commandLanguage, events, more).catch((error: unknown) => {
+    const { path } = error as NodeJS.ErrnoException
+    throw new Error(`the audit trail can't be written${path ? ` to ${path}` : ''}: ${inWords(error)}`)
+  })
 }
 
 /** Counts what is done from now on. */

@@ -20,7 +20,14 @@ export interface Target {
   readonly port: number
   readonly database?: string
   readonly tls: TargetTls
+  /** Of an HTTP API. */
+  readonly http?: { readonly authentication: HttpAuthentication }
 }
+
+/** How an HTTP API takes the role's credential. */
+export type HttpAuthentication =
+  | { readonly as: 'bearer' | 'basic' | 'none' }
+  | { readonly as: 'header' | 'query'; readonly name: string }
 
 export type TargetTls =
   | { readonly mode: 'disable' }
@@ -104,6 +111,10 @@ export interface Outcome {
   readonly milliseconds: number
   /** From the arrival of its bytes to its decision, as far as nobody was asked; absent where that isn't known. */
   readonly addedMilliseconds?: number
+  /** Of these, those until it was known what the command does; absent where that was known before. */
+  readonly analysisMilliseconds?: number
+  /** Whether it went to the target; absent where it did not. */
+  readonly sent?: boolean
   /** The target's or the gateway's error, by code and already free of masked values. */
   readonly error?: { readonly code: string; readonly message: string }
 }

@@ -632,6 +632,16 @@ export interface ProtectedResourceSpec {
   address: string
   /** The database that sessions are bound to. Absent means the one that the client asks for. */
   database?: string
+  /** How an HTTP API is spoken to. */
+  http?: {
+    /** How the API takes the role's credential. What the agent sends of that kind never reaches it. */
+    authentication: {
+      /** bearer: its password as a bearer token. basic: its user name and password. header: its password in the header name. query: its password in the parameter name of the query. none: not at all, as where the client certificate says it. */
+      as: 'bearer' | 'basic' | 'header' | 'query' | 'none'
+      /** Name of the header or of the parameter. */
+      name?: string
+    }
+  }
   /** How the connection to the system is protected. Without ca the authorities of the system are trusted. */
   tls: {
     /** disable: plain text. require: encrypted, the server is not verified. verify-ca: its certificate is verified. verify-full: and its name as well. */

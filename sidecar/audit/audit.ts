@@ -42,7 +42,7 @@ export interface SessionIdentity {
 /** What the audit has to know of the commands' language. */
 export interface CommandLanguage {
   /** Takes the constants out of a text; the result is the same for all texts of one {@link Command}. */
-  readonly normalize: (text: string) => string
+  readonly normalize: (text: string, command: Command) => string
   /** Whether a command's constants may be a password or the like, which is not to be written. */
   readonly mayHoldSecret: (command: Command) => boolean
 }
@@ -337,7 +337,7 @@ export class Audit {
   }
 
   #normalized(command: Command, described: Described): string {
-    described.normalized ??= this.#language.normalize(command.text)
+    described.normalized ??= this.#language.normalize(command.text, command)
     return described.normalized
   }
 }

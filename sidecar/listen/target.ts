@@ -1,7 +1,7 @@
 import { addressOf, type ProtectedResource } from '@firebreak/crds'
 import type { Configuration } from '../configuration/configuration.ts'
 import { readValue } from '../configuration/values.ts'
-import type { Result, Target } from '../session.ts'
+import type { HttpAuthentication, Result, Target } from '../session.ts'
 
 /** The way to a resource, as its manifest says. */
 export function targetOf(resource: ProtectedResource, configuration: Configuration): Result<Target, string> {
@@ -9,6 +9,7 @@ export function targetOf(resource: ProtectedResource, configuration: Configurati
   const base = {
     ...addressOf(resource),
     ...(spec.database !== undefined && { database: spec.database }),
+    ...(spec.type === 'http' && { http: { authentication: authenticationOf(resource) } }),
   }
   const { mode, ca, serverName } = spec.tls
   if (mode === 'disable') return { ok: true, value: { ...base, tls: { mode } } }
@@ -29,4 +30,9 @@ export function targetOf(resource: ProtectedResource, configuration: Configurati
       },
     },
   }
+}
+
+function authenticationOf({ spec }: ProtectedResource): HttpAuthentication {
+  const { as = 'bearer', name = '' } = spec.http?.authentication ?? {}
+  return as === 'header' || as === 'query' ? { as, name } : { as }
 }

@@ -1,4 +1,6 @@
 /** The words of the protocols that are spoken: what the rules of policies can be about. */
+import { httpActions } from './http/analysis/actions.ts'
+import { httpFacts } from './http/analysis/facts.ts'
 import { baselineSqlActions, columnSqlActions, sqlActions } from './postgresql/analysis/actions.ts'
 import { sqlFacts } from './postgresql/analysis/facts.ts'
 
@@ -13,8 +15,8 @@ export interface Vocabulary {
 }
 
 export const vocabulary: Vocabulary = {
-  actions: Object.keys(sqlActions),
+  actions: [...Object.keys(sqlActions), ...Object.keys(httpActions)],
   baseline: baselineSqlActions,
   aboutParts: columnSqlActions,
-  facts: { sql: Object.keys(sqlFacts) },
+  facts: { sql: Object.keys(sqlFacts), http: Object.keys(httpFacts) },
 }

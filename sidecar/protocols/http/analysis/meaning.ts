@@ -1,0 +1,126 @@
+/** What a request does: method, path and whatever else of it is understood → Command. */
+import type { Command, Fact, Touch } from '@firebreak/policy'
+import { headerOf } from '../head/head.ts'
+import type { HttpRequest, RequestAnalysis, RequestHead, Understanding } from '../request.ts'
+import { actionOf } from './actions.ts'
+import type { HttpFact } from './facts.ts'
+
+/** What requests mean, apart from how they are exchanged. Pure. */
+export interface Meaning {
+  /** How many bytes of the body it has to see; 0 where the head is enough. */
+  needs(head: RequestHead): number
+  commandOf(request: HttpRequest, upgrades: boolean): Command
+}
+
+/** Requests that only need their head to be understood are known again by it. */
+const rememberedCommands = 2_000
+
+export class HttpMeaning implements Meaning {
+  readonly #analyses: readonly RequestAnalysis[]
+  readonly #remembered = new Map<string, Command>()
+
+  constructor(analyses: readonly RequestAnalysis[]) {
+    this.#analyses = analyses
+  }
+
+  needs(head: RequestHead): number {
+    return Math.max(0, ...this.#analyses.map((analysis) => analysis.needs(head) ?? 0))
+  }
+
+  commandOf(request: HttpRequest, upgrades: boolean): Command {
+    if (request.body || this.#analyses.length > 0) return this.#analyse(request, upgrades)
+    const key = keyOf(request, upgrades)
+    const known = this.#remembered.get(key)
+    if (known) return known
+    const command = this.#analyse(request, upgrades)
+    if (this.#remembered.size >= rememberedCommands) this.#remembered.clear()
+    this.#remembered.set(key, command)
+    return command
+  }
+
+  #analyse(request: HttpRequest, upgrades: boolean): Command {
+    const understood = this.#analyses
+      .filter((analysis) => analysis.needs(request) !== undefined)
+      .map((analysis) => analysis.understand(request))
+    const own = understandHead(request, upgrades)
+    const all = [own, ...understood]
+    return {
+      resourceType: 'http',
+      text: textOf(request),
+      touches: all.flatMap(({ touches }) => touches),
+      opaque: all.flatMap(({ opaque }) => opaque),
+      fields: [],
+      indirectUses: all.flatMap(({ indirectUses }) => indirectUses),
+      facts: mergeFacts(all),
+    }
+  }
+}
+
+/** As people see it. */
+export function textOf({ method, path, query }: RequestHead): string {
+  return `${method} ${path.text}${query === '' ? '' : `?${query}`}`
+}
+
+/** By these a request says to be of another method than it is. */
+const overrides = ['x-http-method-override', 'x-http-method', 'x-method-override'] as const
+
+function understandHead(head: RequestHead, upgrades: boolean): Understanding {
+  const touches: Touch[] = []
+  const opaque: string[] = []
+  for (const method of methodsOf(head)) {
+    const action = actionOf(method)
+    if (action) touches.push(...touchesOf(action, head))
+    else opaque.push(`what the method ${method} does is not known`)
+  }
+  if (upgrades) touches.push(...touchesOf('http:upgrade', head))
+  return { touches, opaque, indirectUses: [], facts: { http: factsOf(head) } }
+}
+
+/** Whichever of them the server goes by. */
+function methodsOf({ method, headers, parameters }: RequestHead): ReadonlySet<string> {
+  const named = [
+    ...overrides.flatMap((name) => headerOf(headers, name) ?? []),
+    ...parameters.filter(({ name }) => name === '_method').map(({ value }) => value),
+  ]
+  return new Set([method, ...named.map((other) => other.trim().toUpperCase().slice(0, 32))])
+}
+
+/** What a server may take the path for instead needs no allow rule, but no deny rule may be about it. */
+function touchesOf(action: string, { path }: RequestHead): Touch[] {
+  return [
+    { action, object: { kind: 'path', path: path.segments }, origin: 'direct' },
+    ...path.otherReadings.map(
+      (reading): Touch => ({ action, object: { kind: 'path', path: reading }, origin: 'implied' }),
+    ),
+    // any classified field may be in the answer
+    { action, object: { kind: 'document', path: ['$'] }, origin: 'implied' },
+  ]
+}
+
+function factsOf({ method, path, headers, parameters }: RequestHead): Record<HttpFact, Fact> {
+  const names = parameters.map(({ name }) => name)
+  return {
+    method,
+    path: path.text,
+    contentType: mediaType(headerOf(headers, 'content-type')),
+    parameters: [...new Set(names)],
+    query: parameters.map(({ name, value }) => `${name}=${value}`),
+    repeated: [...new Set(names.filter((name, index) => names.indexOf(name) !== index))],
+  }
+}
+
+function mediaType(contentType = ''): string {
+  return (contentType.split(';', 1)[0] ?? '').trim().toLowerCase()
+}
+
+function mergeFacts(all: readonly Understanding[]): Record<string, Record<string, Fact>> {
+  const merged: Record<string, Record<string, Fact>> = {}
+  for (const { facts } of all)
+    for (const [family, values] of Object.entries(facts)) merged[family] = { ...merged[family], ...values }
+  return merged
+}
+
+function keyOf(head: RequestHead, upgrades: boolean): string {
+  const values = ['content-type', ...overrides].map((name) => headerOf(head.headers, name) ?? '')
+  return [textOf(head), upgrades, ...values].join('\n')
+}
