@@ -23,6 +23,7 @@ const commands: Commands = {
   replay: async () => (await import('./replay/replay.ts')).replay,
   cleanup: async () => (await import('./cleanup.ts')).cleanup,
   contain: async () => (await import('./contain.ts')).contain,
+  probe: async () => (await import('./probe/probe.ts')).probe,
   audit: async () => (await import('./audit.ts')).audit,
   sidecar: async () => (await import('./sidecar.ts')).sidecar,
   operator: async () => (await import('./operator.ts')).operator,

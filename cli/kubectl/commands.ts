@@ -10,6 +10,7 @@ export const pluginCommands: Commands = {
   deny: async () => (await import('./decide.ts')).deny,
   revoke: async () => (await import('./decide.ts')).revoke,
   explain: async () => (await import('./explain.ts')).explain,
+  verify: async () => (await import('./verify/verify.ts')).verify,
   audit: async () => (await import('./audit.ts')).audit,
   sessions: async () => (await import('../sessions/sessions.ts')).sessions,
   replay: async () => (await import('../replay/replay.ts')).replay,

@@ -2,45 +2,27 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:https'
 import type { AddressInfo } from 'node:net'
-import { tmpdir } from 'node:os'
-import { delimiter, dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { join } from 'node:path'
 import type pg from 'pg'
 import { parse } from 'yaml'
-import { attemptCommand } from '../../e2e/cluster/command.ts'
 import { ApprovalCluster, namespace } from '../../test/approval-cluster.ts'
 import { selfSigned } from '../../test/certificates.ts'
 import { eventuallyWith } from '../../test/eventually.ts'
+import { KubectlPlugin, type Said } from '../../test/kubectl-plugin.ts'
 import type { SidecarProcess } from '../../test/sidecar-process.ts'
-
-interface Said {
-  readonly status: number
-  readonly out: string
-  readonly err: string
-}
-
-const script = (name: string): string => fileURLToPath(new URL(name, import.meta.url))
 
 describe('kubectl firebreak', function () {
   this.timeout(120_000)
-  const home = mkdtempSync(join(tmpdir(), 'firebreak-kubectl-'))
+  let plugin: KubectlPlugin
   let cluster: ApprovalCluster
   let sidecar: SidecarProcess
   let client: pg.Client
 
-  const environment = (user: string): Record<string, string> => ({
-    PATH: [home, dirname(process.execPath), process.env.PATH].join(delimiter),
-    HOME: home,
-    KUBECONFIG: cluster.users.get(user)?.kubeconfig ?? '',
-  })
-  const kubectl = async (user: string, ...words: string[]): Promise<Said> => {
-    const program = cluster.cluster.kubectl.program
-    const { status, stdout, stderr } = await attemptCommand(program, words, environment(user))
-    return { status: status ?? -1, out: stdout, err: stderr }
-  }
+  const kubeconfigOf = (user: string): string => cluster.users.get(user)?.kubeconfig ?? ''
+  const kubectl = (user: string, ...words: string[]): Promise<Said> => plugin.run(kubeconfigOf(user), words)
   const firebreak = (user: string, ...words: string[]): Promise<Said> => kubectl(user, 'firebreak', ...words)
   const run = (sql: string): Promise<string> =>
     client.query(sql).then(
@@ -56,9 +38,8 @@ describe('kubectl firebreak', function () {
 
   before(async function () {
     this.timeout('45m')
-    symlinkSync(script('main.ts'), join(home, 'kubectl-firebreak'))
-    symlinkSync(script('complete.ts'), join(home, 'kubectl_complete-firebreak'))
     cluster = await ApprovalCluster.start(1)
+    plugin = new KubectlPlugin(cluster.cluster.kubectl.program)
     await cluster.apply(reading)
     for (const [name, group] of [
       ['admin', 'system:masters'],
@@ -73,7 +54,7 @@ describe('kubectl firebreak', function () {
   after(async () => {
     await client?.end().catch(() => {})
     await cluster?.[Symbol.asyncDispose]()
-    rmSync(home, { recursive: true })
+    plugin?.[Symbol.dispose]()
   })
 
   it('is found by kubectl, and tells what it can do', async () => {
@@ -144,7 +125,9 @@ describe('kubectl firebreak', function () {
       `stty rows 30 cols 160; exec '${program}' firebreak approvals --watch`,
       '/dev/null',
     ]
-    const terminal: ChildProcess = spawn('script', words, { env: { ...environment('alice'), TERM: 'xterm' } })
+    const terminal: ChildProcess = spawn('script', words, {
+      env: { ...plugin.environment(kubeconfigOf('alice')), TERM: 'xterm' },
+    })
     let seen = ''
     terminal.stdout?.setEncoding('utf8').on('data', (chunk: string) => {
       seen += chunk
@@ -194,7 +177,7 @@ describe('kubectl firebreak', function () {
   })
 
   it("explains what becomes of a pod's command", async () => {
-    const schema = join(home, 'schema.sql')
+    const schema = join(plugin.home, 'schema.sql')
     writeFileSync(schema, 'CREATE TABLE carts (id int)')
     const explain = (pod: string, ...words: string[]): Promise<Said> =>
       firebreak('alice', 'explain', pod, '--schema', schema, '--', ...words)

@@ -221,14 +221,23 @@ function dropping({ add, drop = [] }: V1Capabilities = {}): V1Capabilities {
   return { ...(add && { add }), drop: dropped }
 }
 
+/** The names of the variables that say where an agent's container finds a resource. */
+export function addressVariables({ metadata }: ProtectedResource): {
+  readonly host: string
+  readonly port: string
+} {
+  const name = metadata.name.toUpperCase().replaceAll(/[^A-Z0-9]/g, '_')
+  return { host: `FIREBREAK_${name}_HOST`, port: `FIREBREAK_${name}_PORT` }
+}
+
 /** Where the agent's clients find the resources without being told. The container's own variables stand. */
 function environmentFor(identity: AgentIdentity, ports: readonly ResourcePort[]): V1EnvVar[] {
   const api = { name: 'FIREBREAK_API', value: `http://127.0.0.1:${layout.apiPort}` }
   const named = ports.flatMap(({ resource, port }) => {
-    const name = resource.metadata.name.toUpperCase().replaceAll(/[^A-Z0-9]/g, '_')
+    const variables = addressVariables(resource)
     return [
-      { name: `FIREBREAK_${name}_HOST`, value: '127.0.0.1' },
-      { name: `FIREBREAK_${name}_PORT`, value: String(port) },
+      { name: variables.host, value: '127.0.0.1' },
+      { name: variables.port, value: String(port) },
     ]
   })
   const databases = ports.filter(({ resource }) => resource.spec.type === 'postgresql')

@@ -146,13 +146,18 @@ export class KubernetesClient implements AsyncDisposable {
     yield* linesOf(response.body)
   }
 
-  async create<T extends KubernetesObject>(resource: Resource<T>, object: T): Promise<T> {
+  /** @param options `dryRun`: what would be created, and nothing is. */
+  async create<T extends KubernetesObject>(
+    resource: Resource<T>,
+    object: T,
+    { dryRun = false }: { readonly dryRun?: boolean } = {},
+  ): Promise<T> {
     const path = resource.path(object.metadata.namespace)
     return (await this.#json({
       method: 'POST',
       path,
       body: typed(resource, object),
-      query: { fieldManager },
+      query: { fieldManager, ...(dryRun && { dryRun: 'All' }) },
     })) as T
   }
 
@@ -171,16 +176,21 @@ export class KubernetesClient implements AsyncDisposable {
     })) as T
   }
 
-  /** Server-side apply of the fields that are given; what others own in them is taken over. */
+  /**
+   * Server-side apply of the fields that are given; what others own in them is taken over.
+   *
+   * @param manager who owns them, where it isn't the operator.
+   */
   async apply<T extends KubernetesObject>(
     resource: Resource<T>,
     object: T,
     subresource?: 'status',
+    manager = fieldManager,
   ): Promise<T> {
     return (await this.#json({
       method: 'PATCH',
       path: resource.path(object.metadata.namespace, object.metadata.name, subresource),
-      query: { fieldManager, force: true },
+      query: { fieldManager: manager, force: true },
       contentType: 'application/apply-patch+yaml',
       body: typed(resource, object),
     })) as T

@@ -13,6 +13,7 @@ import type {
   V1OwnerReference,
   V1Pod,
   V1Secret,
+  V1SelfSubjectReview,
   V1SubjectAccessReview,
   V1TokenReview,
   V1ValidatingWebhookConfiguration,
@@ -131,6 +132,12 @@ export const subjectAccessReviews = new Resource<Plain<V1SubjectAccessReview>>(
   'authorization.k8s.io/v1',
   'SubjectAccessReview',
   'subjectaccessreviews',
+)
+/** Who asks. */
+export const selfSubjectReviews = new Resource<Plain<V1SelfSubjectReview>>(
+  'authentication.k8s.io/v1',
+  'SelfSubjectReview',
+  'selfsubjectreviews',
 )
 export const tokenReviews = new Resource<Plain<V1TokenReview>>(
   'authentication.k8s.io/v1',

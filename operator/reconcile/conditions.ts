@@ -18,6 +18,9 @@ export interface Finding {
   readonly message: string
 }
 
+/** On a ProtectedResource, by `kubectl firebreak verify` with the rights of who ran it: the operator neither writes nor removes it. */
+export const verifiedCondition = 'Verified'
+
 /** What nothing but a change of the object itself can end. */
 const lasting = ['InvalidRule']
 

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { ApiError, type KubernetesClient } from '../kubernetes/client.ts'
 import type { Resource } from '../kubernetes/objects.ts'
-import type { Condition } from './conditions.ts'
+import { type Condition, verifiedCondition } from './conditions.ts'
 import type { Recorder, Regarded } from './event-recorder.ts'
 
 interface Status {
@@ -22,7 +22,7 @@ export async function writeStatus<T extends Regarded & { status?: Status }>(
   object: T,
   status: NonNullable<T['status']>,
 ): Promise<void> {
-  const before = written.get(object) ?? object.status
+  const before = written.get(object) ?? withoutOthers(object.status)
   if (isDeepStrictEqual(sorted(before), sorted(status))) return
   const { name, namespace } = object.metadata
   const metadata = { name, ...(namespace !== undefined && { namespace }) }
@@ -36,6 +36,16 @@ export async function writeStatus<T extends Regarded & { status?: Status }>(
   written.set(object, status)
   for (const { type, reason, message } of changed(before?.conditions, status.conditions))
     recorder.record(object, { type, reason, action: 'Reconcile', note: message })
+}
+
+/** What somebody else writes into it is no reason to write it again. */
+function withoutOthers<T extends Status>(status: T | undefined): T | undefined {
+  return (
+    status?.conditions && {
+      ...status,
+      conditions: status.conditions.filter(({ type }) => type !== verifiedCondition),
+    }
+  )
 }
 
 /** They only repeat one of the others. */

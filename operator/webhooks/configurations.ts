@@ -127,12 +127,18 @@ export function webhookConfigurations(
               ['agentidentities', 'guardrailpolicies', 'protectedresources'],
               ['CREATE', 'UPDATE', 'DELETE'],
             ),
+            // what people read there, such as that it was verified, is not for agents to say
+            rule(
+              'firebreak.dev',
+              ['agentidentities/status', 'guardrailpolicies/status', 'protectedresources/status'],
+              ['UPDATE'],
+            ),
             rule('networking.k8s.io', ['networkpolicies'], ['CREATE', 'UPDATE', 'DELETE']),
           ],
           {
             ...inAgentNamespaces,
             // people and the cluster's own controllers go on while nobody is there to ask
-            matchConditions: [{ name: 'account', expression: isAccountOutsideOf('kube-system') }],
+            matchConditions: [{ name: 'account', expression: isAccountOutsideOf('kube-system') }, byOthers],
           },
         ),
         validating(

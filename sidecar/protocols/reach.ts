@@ -2,7 +2,8 @@
 import type { ResourceType } from '@firebreak/policy'
 import { openTcp, type Unreachable, unreachable } from '../outbound/connect.ts'
 import type { Target } from '../session.ts'
-import { reachServer } from './postgresql/handshake/server.ts'
+import { sslRequest } from './postgresql/codec/encode.ts'
+import { connectServer, reachServer } from './postgresql/handshake/server.ts'
 
 /** @returns why not, if it can't be reached. */
 type Reach = (target: Target, signal: AbortSignal) => Promise<Unreachable | undefined>
@@ -21,4 +22,40 @@ async function reachByTcp(target: Target, signal: AbortSignal): Promise<Unreacha
   } catch (error) {
     return unreachable(error)
   }
+}
+
+/** What to say to a server of a type so that it says something; those that speak first don't mind it. */
+export function helloOf(type: ResourceType): Buffer | string {
+  return type === 'postgresql'
+    ? sslRequest
+    : 'OPTIONS * HTTP/1.1\r\nHost: firebreak\r\nConnection: close\r\n\r\n'
+}
+
+export interface LoginAddress {
+  readonly host: string
+  readonly port: number
+  readonly username: string
+  readonly database?: string
+}
+
+/** Begins a session as an agent does, at a listener of its sidecar, and ends it. @returns why there is none. */
+type LogIn = (address: LoginAddress, signal: AbortSignal) => Promise<string | undefined>
+
+const loginsSpoken: Partial<Record<ResourceType, LogIn>> = {
+  async postgresql({ host, port, username, database }, signal) {
+    const parameters = new Map(database === undefined ? [] : [['database', database]])
+    const target: Target = { host, port, tls: { mode: 'disable' } }
+    const connected = await connectServer(target, { username }, parameters, signal)
+    if (!connected.ok) return connected.error.message
+    connected.value.socket.destroy()
+    return undefined
+  },
+}
+
+/** Of protocols without a login that could be tried, it says whether somebody listens. */
+export function loginOf(type: ResourceType): LogIn {
+  return (
+    loginsSpoken[type] ??
+    (async (address, signal) => (await reachByTcp({ ...address, tls: { mode: 'disable' } }, signal))?.message)
+  )
 }

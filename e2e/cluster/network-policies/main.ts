@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { ApiClient } from '../api-client.ts'
 import { runCommand } from '../command.ts'
-import type { EnforcerConfiguration } from './configuration.ts'
+import { type EnforcerConfiguration, ignoringFile } from './configuration.ts'
 import type { Namespace, NetworkPolicy, Pod } from './model.ts'
 import { type LocalPod, translate } from './translate.ts'
 import { WatchedList } from './watched-list.ts'
@@ -55,7 +55,7 @@ async function enforce(): Promise<void> {
     {
       pods: pods.objects.map((pod) => withAddresses(pod, announced)),
       namespaces: namespaces.objects,
-      policies: policies.objects,
+      policies: existsSync(join(announcements, ignoringFile)) ? [] : policies.objects,
     },
     localPods,
   )

@@ -1,9 +1,10 @@
 /** One node: a kubelet with its container runtime, in namespaces of its own. */
-import { mkdirSync, readFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { runCommand } from '../command.ts'
 import type { LaunchedControlPlane } from '../control-plane/start.ts'
+import { ignoringFile } from '../network-policies/configuration.ts'
 import { ComponentProcess, type ProcessRecord } from '../process.ts'
 import type { Program } from '../program/build.ts'
 import { containerdSocket, type NodeSpecification, writeNodeFiles } from './files.ts'
@@ -85,6 +86,13 @@ export class ClusterNode {
       environment: this.#programs.environment,
       input,
     })
+  }
+
+  /** Until it is disposed of, the node is as one whose network plugin knows no NetworkPolicies. */
+  ignoreNetworkPolicies(): Disposable {
+    const file = join(this.directory, 'announcements', ignoringFile)
+    writeFileSync(file, '')
+    return { [Symbol.dispose]: () => rmSync(file, { force: true }) }
   }
 
   /** Makes the images of an archive available to the node's pods. */
