@@ -44,6 +44,8 @@ export interface HttpRequest extends RequestHead {
 /** What is known of a request beside its method and path. Touches come on top of those of method and path. */
 export interface Understanding {
   readonly touches: readonly Touch[]
+  /** Other names of what method and path do, `openapi:deleteUser`: what their touches are `also` called. */
+  readonly also?: readonly string[]
   /** Why it could do more than the touches say, in words for people. */
   readonly opaque: readonly string[]
   readonly indirectUses: readonly IndirectUse[]
@@ -71,6 +73,8 @@ export type MaskOf = (path: readonly string[]) => FieldMask | undefined
 
 export interface BodyTerms {
   readonly maskOf: MaskOf
+  /** Whether {@link maskOf} may have a mask for anything: if so, what has no fields to go by is refused. */
+  readonly masksFields: boolean
   /** Run over all text that carries no mask. */
   readonly detectors: readonly DetectorKind[]
   /** Secret of the installation that keyed hashes and kept formats are made with. */
@@ -83,10 +87,15 @@ export interface ResponseHead {
   readonly headers: HeaderFields
 }
 
+/** What a body may be compressed by. */
+export type ContentCoding = 'gzip' | 'deflate' | 'br' | 'zstd'
+
 /** Masks one response while it passes, in bounded memory. */
 export interface BodyMask {
   /** What has to go out instead of the head that came: length, digests, encoding. */
   readonly head: ResponseHead
+  /** What has to be undone first, in this order (`bodyStages` does); what goes out is not compressed. */
+  readonly codings: readonly ContentCoding[]
   /** @returns what can go out now; or why the rest can't be masked with certainty. The bytes may be used again by the caller. */
   push(chunk: Buffer): Result<readonly Buffer[], string>
   end(): Result<readonly Buffer[], string>
