@@ -8,6 +8,7 @@ import { dropLeftAccounts } from './listen/left-accounts.ts'
 import { type Address, Listener } from './listen/listener.ts'
 import type { Page } from './listen/pages.ts'
 import type { SidecarMetrics } from './metrics/metrics.ts'
+import { http } from './protocols/http/index.ts'
 import { commandLanguage } from './protocols/languages.ts'
 import { postgresql } from './protocols/postgresql/index.ts'
 import type { Runtime } from './runtime.ts'
@@ -19,6 +20,7 @@ export const protocols: Partial<
   Record<ResourceType, { readonly protocol: Protocol; readonly port: number }>
 > = {
   postgresql: { protocol: postgresql, port: 5432 },
+  http: { protocol: http, port: 8080 },
 }
 
 /** What becomes of the audit trail. */

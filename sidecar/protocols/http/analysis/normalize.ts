@@ -15,8 +15,8 @@ export function normalizeRequest(text: string): string {
 const secretNames =
   /^(access_?token|auth|auth_?token|api_?key|apikey|key|token|password|passwd|pwd|secret|client_?secret|signature|sig|code|jwt|x-amz-.*|x-goog-.*)$/i
 
-/** Whether the query has what is called like a secret. */
+/** Whether the query has what is called like a secret, or could not be read. */
 export function mayHoldSecretParameter({ facts }: Command): boolean {
   const { parameters } = facts.http ?? {}
-  return Array.isArray(parameters) && parameters.some((name) => secretNames.test(name))
+  return !Array.isArray(parameters) || parameters.some((name) => secretNames.test(name))
 }

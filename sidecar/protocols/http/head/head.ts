@@ -20,8 +20,10 @@ export interface ParsedHead {
 
 /** How it ended up here, in words; with the status to say it with. */
 export interface MalformedRequest {
-  readonly status: 400 | 405 | 414 | 501
+  readonly status: 400 | 405 | 414
   readonly message: string
+  /** Where those can be read: whose request it is may be said then. */
+  readonly headers?: HeaderFields
 }
 
 /** Servers differ in which of several they take. */
@@ -54,22 +56,26 @@ const otherPaths = new Set([
 
 const maximumTarget = 8 * 1024
 
-export function readHead({
-  method,
-  url,
-  httpVersion,
-  rawHeaders,
-}: ParsedHead): Result<RequestHead, MalformedRequest> {
+export function readHead(parsed: ParsedHead): Result<RequestHead, MalformedRequest> {
+  const { httpVersion, rawHeaders } = parsed
   if (httpVersion !== '1.1' && httpVersion !== '1.0' && httpVersion !== '2.0')
     return malformed(`HTTP ${httpVersion} is not spoken here`)
-  if (method === 'TRACE' || method === 'CONNECT')
-    return { ok: false, error: { status: 405, message: `${method} does not pass` } }
-  if (url.length > maximumTarget)
-    return { ok: false, error: { status: 414, message: 'the target is too long' } }
   const headers = readHeaders(rawHeaders)
   if (!headers.ok) return headers
   const problem = headerProblem(headers.value, httpVersion)
   if (problem !== undefined) return malformed(problem)
+  const line = readLine(parsed)
+  return line.ok
+    ? { ok: true, value: { ...line.value, headers: headers.value } }
+    : { ok: false, error: { ...line.error, headers: headers.value } }
+}
+
+/** The request line, or what HTTP/2 has instead. */
+function readLine({ method, url }: ParsedHead): Result<Omit<RequestHead, 'headers'>, MalformedRequest> {
+  if (method === 'TRACE' || method === 'CONNECT')
+    return { ok: false, error: { status: 405, message: `${method} does not pass` } }
+  if (url.length > maximumTarget)
+    return { ok: false, error: { status: 414, message: 'the target is too long' } }
   if (!url.startsWith('/')) return malformed('the target has to be a path: this is no proxy for other hosts')
   const mark = url.indexOf('?')
   const path = canonicalPath(mark < 0 ? url : url.slice(0, mark))
@@ -77,10 +83,7 @@ export function readHead({
   const query = mark < 0 ? '' : url.slice(mark + 1)
   const parameters = parseQuery(query)
   if (!parameters.ok) return malformed(parameters.error)
-  return {
-    ok: true,
-    value: { method, path: path.value, query, parameters: parameters.value, headers: headers.value },
-  }
+  return { ok: true, value: { method, path: path.value, query, parameters: parameters.value } }
 }
 
 function readHeaders(raw: readonly string[]): Result<HeaderFields, MalformedRequest> {

@@ -1,0 +1,95 @@
+/** A client's request and the way back to it, alike for HTTP/1.1 and HTTP/2. */
+import type { OutgoingHttpHeaders } from 'node:http'
+import type { Readable, Writable } from 'node:stream'
+import type { Gateway } from '../../../session.ts'
+import type { Meaning } from '../analysis/meaning.ts'
+import type { ParsedHead } from '../head/head.ts'
+import type { HeaderFields, OpenBodyMask } from '../request.ts'
+import { type Problem, problemBody } from './problems.ts'
+import type { ConnectionSessions } from './sessions.ts'
+
+export interface ClientRequest extends Readable, ParsedHead {
+  /** All of it has come. */
+  readonly complete: boolean
+}
+
+export interface ClientResponse extends Writable {
+  readonly headersSent: boolean
+  sendDate: boolean
+  writeHead(status: number, headers: OutgoingHttpHeaders): unknown
+  writeContinue(): void
+  addTrailers(trailers: OutgoingHttpHeaders): void
+}
+
+/** What all requests of one connection share. */
+export interface Connection {
+  readonly gateway: Gateway
+  readonly meaning: Meaning
+  readonly sessions: ConnectionSessions
+  /** Whether a token may be sent on it: nobody in between can read it. */
+  readonly confidential: boolean
+  readonly openBodyMask: OpenBodyMask | undefined
+}
+
+export function hasBody({
+  headers,
+  stream,
+}: {
+  readonly headers: HeaderFields
+  readonly stream: boolean
+}): boolean {
+  return (
+    headers.some(
+      ([name, value]) => name === 'transfer-encoding' || (name === 'content-length' && Number(value) > 0),
+    ) || stream
+  )
+}
+
+/** Answers in the gateway's own name. @returns the bytes as a recording shows them. */
+export function answer(response: ClientResponse, problem: Problem): Buffer {
+  const body = problemBody(problem)
+  const headers = {
+    'content-type': 'application/problem+json',
+    'content-length': body.length,
+    'cache-control': 'no-store',
+    ...(problem.status === 401 && { 'www-authenticate': 'Bearer realm="firebreak"' }),
+    ...(problem.kind === 'limit' && { 'retry-after': '60' }),
+  }
+  response.writeHead(problem.status, headers)
+  response.end(body)
+  return Buffer.concat([
+    shownHead(
+      problem.status,
+      Object.entries(headers).map(([name, value]) => [name, String(value)]),
+    ),
+    body,
+  ])
+}
+
+/** A response's head as HTTP/1.1 writes it. */
+export function shownHead(status: number, headers: HeaderFields): Buffer {
+  const lines = headers.map(([name, value]) => `${name}: ${value}\r\n`)
+  return Buffer.from(`HTTP/1.1 ${status}\r\n${lines.join('')}\r\n`, 'latin1')
+}
+
+/** Headers as Node takes them: of those that come several times, a list. */
+export function forNode(headers: HeaderFields): OutgoingHttpHeaders {
+  const grouped: Record<string, string | string[]> = {}
+  for (const [name, value] of headers) {
+    const before = grouped[name]
+    grouped[name] = before === undefined ? value : [before, value].flat()
+  }
+  return grouped
+}
+
+/** @returns undefined where it is longer. @throws what the client did: it went away. */
+export async function readBody(request: Readable, limit: number): Promise<Buffer | undefined> {
+  const chunks: Buffer[] = []
+  let length = 0
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    length += chunk.length
+    if (length > limit) return undefined
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks, length)
+}

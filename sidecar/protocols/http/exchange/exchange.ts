@@ -1,0 +1,254 @@
+/** A request from its head to its end: who, what, whether, and then on its way. */
+import type { Command, Decision } from '@firebreak/policy'
+import { newReference } from '../../../audit/reference.ts'
+import type { GuardedSession, HoldOutcome } from '../../../session.ts'
+import { type MalformedRequest, readHead } from '../head/head.ts'
+import type { HeaderFields, HttpRequest, RequestHead } from '../request.ts'
+import {
+  answer,
+  type ClientRequest,
+  type ClientResponse,
+  type Connection,
+  hasBody,
+  readBody,
+} from './client.ts'
+import { heldRequest, maximumHeldBody } from './held.ts'
+import { identify } from './identification.ts'
+import { pass } from './passage.ts'
+import { limitReached, notApproved, type Problem, refusedCommand, refusedSession } from './problems.ts'
+import { CommandRun } from './run.ts'
+import { upstreamOf } from './upstream.ts'
+
+export interface Incoming {
+  readonly request: ClientRequest
+  readonly response: ClientResponse
+  /** The client waits to be told that it may send the body. */
+  readonly expectsContinue: boolean
+  /** HTTP/2: a body follows, of whatever length. */
+  readonly streams: boolean
+}
+
+/** Answers one request. Rejections are bugs. */
+export async function exchange(incoming: Incoming, connection: Connection): Promise<void> {
+  const receivedAt = performance.now()
+  const { request, response } = incoming
+  const head = readHead(request)
+  const headers = head.ok ? head.value.headers : head.error.headers
+  const session = headers && (await sessionFor(headers, response, connection))
+  if (headers && !session) return
+  if (!session) {
+    answer(response, malformed(head.ok ? notRead : head.error, newReference()))
+    return
+  }
+  connection.sessions.began(session)
+  try {
+    await session.ready()
+    if (!head.ok) refuseMalformed(incoming, session, head.error, receivedAt)
+    else await new Exchange(incoming, connection, session, head.value, receivedAt).run()
+  } finally {
+    connection.sessions.ended(session)
+  }
+}
+
+const notRead: MalformedRequest = { status: 400, message: 'the head can not be read' }
+
+/** @returns undefined where the client has been told why not. */
+async function sessionFor(
+  headers: HeaderFields,
+  response: ClientResponse,
+  { gateway, sessions, confidential }: Connection,
+): Promise<GuardedSession | undefined> {
+  const refuse = (detail: string): undefined => {
+    answer(response, { kind: 'unauthenticated', status: 401, detail, reference: newReference() })
+  }
+  const identified = identify(headers, (role) => gateway.asksForToken(role))
+  if (!identified.ok) return refuse(identified.error)
+  if (identified.value.token !== undefined && !confidential)
+    return refuse('a token is accepted only over an encrypted connection or from this host')
+  const opened = await sessions.of(identified.value)
+  if (!('ok' in opened)) return opened
+  if (opened.ok) return opened.value
+  answer(response, refusedSession(opened.error))
+  return undefined
+}
+
+/** Whoever sends what can be read in two ways is known by now, and so is what it sent. */
+function refuseMalformed(
+  { request, response }: Incoming,
+  session: GuardedSession,
+  problem: MalformedRequest,
+  receivedAt: number,
+): void {
+  const command: Command = {
+    resourceType: 'http',
+    text: `${request.method} ${request.url}`,
+    touches: [],
+    opaque: [problem.message],
+    fields: [],
+    indirectUses: [],
+    facts: {},
+  }
+  const decision: Decision = {
+    effect: 'deny',
+    reason: problem.message,
+    matched: [],
+    alerts: [],
+    touchesMasked: false,
+    revision: session.terms.revision,
+  }
+  const run = new CommandRun(session, command, decision, receivedAt)
+  tell(run, response, malformed(problem, run.reference))
+}
+
+function malformed({ status, message }: MalformedRequest, reference: string): Problem {
+  return { kind: 'malformed', status, detail: message, reference }
+}
+
+/** Says no to a command, and writes its line. */
+function tell(run: CommandRun, response: ClientResponse, problem: Problem): void {
+  if (response.destroyed) {
+    run.finish({ code: 'gone', message: 'the client went away' })
+    return
+  }
+  const bytes = answer(response, problem)
+  run.bytes += bytes.length
+  run.shows(bytes)
+  run.finish({ code: problem.kind, message: problem.detail })
+}
+
+class Exchange {
+  readonly #incoming: Incoming
+  readonly #connection: Connection
+  readonly #session: GuardedSession
+  readonly #receivedAt: number
+  readonly #sendsBody: boolean
+  #request: HttpRequest
+
+  constructor(
+    incoming: Incoming,
+    connection: Connection,
+    session: GuardedSession,
+    head: RequestHead,
+    receivedAt: number,
+  ) {
+    this.#incoming = incoming
+    this.#connection = connection
+    this.#session = session
+    this.#request = head
+    this.#receivedAt = receivedAt
+    this.#sendsBody = hasBody({ headers: head.headers, stream: incoming.streams })
+  }
+
+  async run(): Promise<void> {
+    const { response } = this.#incoming
+    const needed = this.#connection.meaning.needs(this.#request)
+    const unread = needed > 0 && !(await this.#read(needed))
+    const run = this.#decide()
+    if (unread) {
+      tell(run, response, tooLarge(run.reference, needed))
+      return
+    }
+    const problem = await this.#refusal(run)
+    if (problem) tell(run, response, problem)
+    else await this.#pass(run)
+  }
+
+  #decide(): CommandRun {
+    const session = this.#session
+    const command = this.#connection.meaning.commandOf(this.#request, false)
+    return new CommandRun(session, command, session.decide(command), this.#receivedAt)
+  }
+
+  /** @returns why it may not run; undefined where it may, now. */
+  async #refusal(run: CommandRun): Promise<Problem | undefined> {
+    if (run.decision.effect === 'deny') return refusedCommand(run.decision, run.reference)
+    if (run.decision.effect === 'hold') {
+      const refused = await this.#hold(run)
+      if (refused) return refused
+    }
+    const limit = this.#session.admit()
+    return limit && limitReached(limit, run.reference)
+  }
+
+  /** Asks people, and then decides from the beginning. */
+  async #hold(run: CommandRun): Promise<Problem | undefined> {
+    if (!(await this.#read(maximumHeldBody))) return tooLarge(run.reference, maximumHeldBody)
+    const outcome = await this.#ask(run)
+    run.approval = outcome.kind === 'approved' ? outcome.request : (outcome.request ?? run.approval)
+    if (outcome.kind === 'refused') return notApproved(run.decision, outcome, run.reference)
+    const command = this.#connection.meaning.commandOf(this.#request, false)
+    run.decision = this.#session.decide(command)
+    if (run.decision.effect === 'deny') return refusedCommand(run.decision, run.reference)
+    if (outcome.permits([command])) return undefined
+    return notApproved(
+      run.decision,
+      { kind: 'refused', message: 'the policy has changed meanwhile' },
+      run.reference,
+    )
+  }
+
+  async #ask(run: CommandRun): Promise<HoldOutcome> {
+    const { response } = this.#incoming
+    const asking = new AbortController()
+    const gone = (): void => asking.abort()
+    response.once('close', gone)
+    this.#session.signal.addEventListener('abort', gone)
+    try {
+      return await this.#session.hold({
+        ...heldRequest(this.#request, run.command),
+        reference: run.reference,
+        signal: asking.signal,
+        onAsked: (request) => {
+          run.approval = request
+        },
+      })
+    } catch {
+      // a bug of ours: the client must not wait for ever, and nothing may run
+      return { kind: 'refused', message: 'people could not be asked' }
+    } finally {
+      response.off('close', gone)
+      this.#session.signal.removeEventListener('abort', gone)
+    }
+  }
+
+  async #pass(run: CommandRun): Promise<void> {
+    const { request, response, expectsContinue } = this.#incoming
+    const { gateway, openBodyMask } = this.#connection
+    const credential = await this.#session.credential()
+    if (!credential.ok) {
+      tell(run, response, { ...refusedSession(credential.error), reference: run.reference })
+      return
+    }
+    const streams = this.#sendsBody && this.#request.body === undefined
+    if (streams && expectsContinue) response.writeContinue()
+    await pass({
+      run,
+      request: this.#request,
+      body: streams ? request : undefined,
+      response,
+      upstream: upstreamOf(gateway, this.#session.subject.role, credential.value),
+      authentication: gateway.target.http?.authentication ?? { as: 'none' },
+      credential: credential.value,
+      openBodyMask,
+    })
+  }
+
+  /** The body, once. @returns whether it is there as a whole. */
+  async #read(limit: number): Promise<boolean> {
+    if (!this.#sendsBody) return true
+    const { body } = this.#request
+    if (body) return body.length <= limit
+    const { request, response, expectsContinue } = this.#incoming
+    if (expectsContinue) response.writeContinue()
+    const read = await readBody(request, limit).catch(() => undefined)
+    if (read === undefined) return false
+    this.#session.recorder?.input(read)
+    this.#request = { ...this.#request, body: read }
+    return true
+  }
+}
+
+function tooLarge(reference: string, limit: number): Problem {
+  const detail = `what can be decided on or shown to people has at most ${limit} bytes, and this has more`
+  return { kind: 'too-large', status: 413, detail, reference }
+}

@@ -1,0 +1,60 @@
+/** One request on its way: its decision, what came of it, and its audit line. */
+import type { Command, Decision } from '@firebreak/policy'
+import type { GuardedSession, Outcome } from '../../../session.ts'
+
+export class CommandRun {
+  readonly session: GuardedSession
+  readonly reference: string
+  command: Command
+  decision: Decision
+  /** Name of the request by which people agreed, or did not. */
+  approval: string | undefined
+  bytes = 0
+  maskedFields: readonly string[] = []
+  readonly #receivedAt: number
+  readonly #decidedAt = performance.now()
+  #finished = false
+
+  constructor(session: GuardedSession, command: Command, decision: Decision, receivedAt: number) {
+    this.session = session
+    this.reference = session.reference()
+    this.command = command
+    this.decision = decision
+    this.#receivedAt = receivedAt
+    session.recorder?.began({
+      reference: this.reference,
+      command,
+      decision,
+      text: undefined,
+      parameters: undefined,
+    })
+  }
+
+  /** Bytes that go to the client, as they go. */
+  shows(bytes: Buffer): void {
+    this.session.recorder?.response(bytes)
+  }
+
+  /** Writes the audit line; only the first call counts. */
+  finish(error?: Outcome['error']): void {
+    if (this.#finished) return
+    this.#finished = true
+    this.session.audit({
+      reference: this.reference,
+      command: this.command,
+      decision: this.decision,
+      outcome: {
+        rows: 0,
+        bytes: this.bytes,
+        maskedFields: this.maskedFields,
+        milliseconds: performance.now() - this.#decidedAt,
+        // what people took is in between
+        ...(this.approval === undefined && { addedMilliseconds: this.#decidedAt - this.#receivedAt }),
+        ...(error && { error }),
+      },
+      ...(this.approval !== undefined && { approval: this.approval }),
+    })
+    // what was shown up to here is its answer
+    this.session.recorder?.mark(0, true)
+  }
+}

@@ -1,0 +1,195 @@
+/** A client connection from its first byte to its last: plain or encrypted, HTTP/1.1 or HTTP/2. */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import {
+  createServer as createHttp2Server,
+  type Http2Server,
+  type Http2ServerRequest,
+  type Http2ServerResponse,
+} from 'node:http2'
+import type { Socket } from 'node:net'
+import { TLSSocket } from 'node:tls'
+import { isLoopback } from '../../../listen/loopback.ts'
+import type { Gateway, Protocol } from '../../../session.ts'
+import type { Meaning } from '../analysis/meaning.ts'
+import type { OpenBodyMask } from '../request.ts'
+import type { Connection } from './client.ts'
+import { exchange, type Incoming } from './exchange.ts'
+import { ConnectionSessions } from './sessions.ts'
+
+/** How a kind of API is understood, apart from the exchange. */
+export interface Understood {
+  readonly meaningOf: (gateway: Gateway) => Meaning
+  readonly openBodyMask?: OpenBodyMask
+}
+
+/** For the first bytes, and for a head once it has begun. In milliseconds. */
+const headWithin = 15_000
+/** For a request with its body. */
+const requestWithin = 300_000
+/** How long a client may keep a connection without a request. */
+const keptOpen = 60_000
+const maximumHead = 32 * 1024
+const maximumHeaders = 200
+/** Of one connection, at once. */
+const maximumStreams = 100
+
+/** By socket of HTTP/1.1, and by session of HTTP/2. */
+const connections = new WeakMap<object, Connection>()
+
+export function httpProtocol({ meaningOf, openBodyMask }: Understood): Protocol {
+  return {
+    async serve(socket, gateway) {
+      socket.on('error', () => {})
+      socket.setNoDelay(true)
+      const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()))
+      const remoteAddress = socket.remoteAddress ?? 'unix'
+      const sessions = new ConnectionSessions(gateway, remoteAddress)
+      try {
+        const opened = await open(socket, gateway)
+        if (!opened) socket.destroy()
+        else
+          parse(opened, {
+            gateway,
+            meaning: meaningOf(gateway),
+            sessions,
+            confidential: opened.socket instanceof TLSSocket || isLoopback(remoteAddress),
+            openBodyMask,
+          })
+        await closed
+      } finally {
+        sessions[Symbol.dispose]()
+      }
+    },
+  }
+}
+
+interface Opened {
+  readonly socket: Socket
+  readonly version: 'HTTP/1.1' | 'HTTP/2'
+}
+
+/** @returns undefined where the client says nothing that is understood, or nothing at all. */
+async function open(socket: Socket, gateway: Gateway): Promise<Opened | undefined> {
+  const first = await peek(socket)
+  if (first === undefined) return undefined
+  // a handshake of TLS begins with this byte, and no request does
+  if (first[0] !== 0x16) return { socket, version: prefaceOfHttp2(first) ? 'HTTP/2' : 'HTTP/1.1' }
+  const { clientTls } = gateway
+  if (!clientTls) return undefined
+  const secure = new TLSSocket(socket, {
+    isServer: true,
+    cert: clientTls.certificate,
+    key: clientTls.key,
+    minVersion: 'TLSv1.2',
+    ALPNProtocols: ['h2', 'http/1.1'],
+  })
+  secure.on('error', () => socket.destroy())
+  const ready = await Promise.race([
+    new Promise<boolean>((resolve) => secure.once('secure', () => resolve(true))),
+    new Promise<boolean>((resolve) => socket.once('close', () => resolve(false))),
+    new Promise<boolean>((resolve) => setTimeout(() => resolve(false), headWithin).unref()),
+  ])
+  return ready ? { socket: secure, version: secure.alpnProtocol === 'h2' ? 'HTTP/2' : 'HTTP/1.1' } : undefined
+}
+
+/** The first bytes, which stay to be read. */
+async function peek(socket: Socket): Promise<Buffer | undefined> {
+  return await new Promise((resolve) => {
+    const timer = setTimeout(() => done(undefined), headWithin)
+    const done = (first: Buffer | undefined): void => {
+      clearTimeout(timer)
+      socket.off('readable', read).off('close', gone)
+      resolve(first)
+    }
+    const gone = (): void => done(undefined)
+    const read = (): void => {
+      const bytes = socket.read() as Buffer | null
+      if (bytes === null) return
+      socket.unshift(bytes)
+      done(bytes)
+    }
+    socket.on('readable', read).once('close', gone)
+  })
+}
+
+/** https://www.rfc-editor.org/rfc/rfc9113#section-3.4: no request of HTTP/1.1 begins like it. */
+function prefaceOfHttp2(first: Buffer): boolean {
+  return first.subarray(0, 3).toString('latin1') === 'PRI'
+}
+
+/** Parse for all connections; they listen nowhere themselves. */
+let servers: { readonly http1: Server; readonly http2: Http2Server } | undefined
+
+function parse({ socket, version }: Opened, connection: Connection): void {
+  servers ??= { http1: openHttp1(), http2: openHttp2() }
+  const { http1, http2 } = servers
+  if (version === 'HTTP/1.1') {
+    connections.set(socket, connection)
+    http1.emit('connection', socket)
+    return
+  }
+  // the session is made while the event is told
+  http2.once('session', (session) => connections.set(session, connection))
+  http2.emit('connection', socket)
+}
+
+/** What can't be answered ends, and says nothing. */
+async function answerBy(connection: Connection | undefined, incoming: Incoming): Promise<void> {
+  try {
+    if (connection) await exchange(incoming, connection)
+    else incoming.response.destroy()
+  } catch {
+    // a client that went away in the middle
+    incoming.response.destroy()
+  }
+}
+
+function openHttp1(): Server {
+  const server = createServer({
+    maxHeaderSize: maximumHead,
+    headersTimeout: headWithin,
+    requestTimeout: requestWithin,
+    keepAliveTimeout: keptOpen,
+    connectionsCheckingInterval: 5_000,
+    // said in our own words
+    requireHostHeader: false,
+    shouldUpgradeCallback: () => false,
+  })
+  server.maxHeadersCount = maximumHeaders
+  const handle = (expectsContinue: boolean) => (request: IncomingMessage, response: ServerResponse) => {
+    void answerBy(connections.get(request.socket), { request, response, expectsContinue, streams: false })
+  }
+  server.on('request', handle(false)).on('checkContinue', handle(true))
+  // an expectation that nobody knows
+  server.on('checkExpectation', handle(false))
+  server.on('connect', (_request, socket) => {
+    socket.end('HTTP/1.1 405 Method Not Allowed\r\nConnection: close\r\nContent-Length: 0\r\n\r\n')
+  })
+  // what the watch over slow clients waits for
+  server.emit('listening')
+  return server
+}
+
+function openHttp2(): Http2Server {
+  const server = createHttp2Server({
+    maxSessionMemory: 10,
+    settings: {
+      maxConcurrentStreams: maximumStreams,
+      maxHeaderListSize: maximumHead,
+      enableConnectProtocol: false,
+    },
+    // resets in a row are an attack (CVE-2023-44487)
+    streamResetBurst: 200,
+    streamResetRate: 20,
+  })
+  server.setTimeout(keptOpen * 10)
+  const handle =
+    (expectsContinue: boolean) => (request: Http2ServerRequest, response: Http2ServerResponse) => {
+      const { session, endAfterHeaders } = request.stream
+      const connection = session && connections.get(session)
+      void answerBy(connection, { request, response, expectsContinue, streams: !endAfterHeaders })
+    }
+  server.on('request', handle(false)).on('checkContinue', handle(true))
+  server.on('sessionError', () => {})
+  return server
+}

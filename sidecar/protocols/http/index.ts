@@ -1,0 +1,7 @@
+import { HttpMeaning } from './analysis/meaning.ts'
+import { httpProtocol } from './exchange/serve.ts'
+
+const meaning = new HttpMeaning([])
+
+/** Any HTTP API: requests by method and path. */
+export const http = httpProtocol({ meaningOf: () => meaning })
