@@ -1,4 +1,5 @@
 import type { ProtectedResource } from '@firebreak/crds'
+import { everyName } from './command.ts'
 import { compileName, coverage, type NamePattern } from './names.ts'
 
 /** Most distinct columns whose tags are remembered per resource. */
@@ -36,7 +37,9 @@ export class Classification {
   tagsBelow(path: readonly string[]): readonly string[] {
     return this.#entries
       .filter(({ pattern }) =>
-        pattern.segments.every((segment, index) => index >= path.length || segment(path[index] ?? '')),
+        pattern.segments.every(
+          (segment, index) => index >= path.length || path[index] === everyName || segment(path[index] ?? ''),
+        ),
       )
       .flatMap((entry) => entry.tags)
   }
@@ -45,6 +48,6 @@ export class Classification {
 const none: readonly string[] = []
 
 function covers(pattern: NamePattern, path: readonly string[], part: string): boolean {
-  const covered = coverage(pattern, '', path)
-  return covered === 'all' || (covered !== 'none' && covered(part))
+  const covered = coverage(pattern, '', path, true)
+  return covered === 'all' || (covered !== 'none' && (part === everyName || covered(part)))
 }

@@ -17,11 +17,18 @@ export const actionFamilies: Readonly<Record<ResourceType, string>> = {
   http: 'http',
 }
 
+/** In the path of what is touched: whatever is there. */
+export const everyName = '*'
+
 /** Something in a protected system that an action touches. */
 export interface ObjectName {
   /** What it is, in the protocol's closed vocabulary: `table`, `function`, `schema`, `setting`, `pods` … */
   readonly kind: string
-  /** Its full name from the outside in, unquoted: `['public', 'customers']`. Never empty; a name that could not be resolved makes the command opaque instead. */
+  /**
+   * Its full name from the outside in, unquoted: `['public', 'customers']`. Never empty; a name that could not be
+   * resolved makes the command opaque instead. A segment {@link everyName} stands for all there are: a rule about any
+   * of them is about the touch, and only one about all of them allows it.
+   */
   readonly path: readonly string[]
   /** The named parts of it that are touched (columns, fields), when the action is about parts. */
   readonly parts?: readonly string[]

@@ -1,4 +1,5 @@
 /** Patterns over dotted names, as rules and classifications write them. */
+import { everyName } from './command.ts'
 
 /** A name pattern ready to match. */
 export interface NamePattern {
@@ -75,12 +76,19 @@ function escapeRegExp(text: string): string {
 /** How much of an object a pattern covers: all of it, only parts of a certain name below it, or nothing. */
 export type Coverage = 'all' | 'none' | ((part: string) => boolean)
 
-export function coverage(pattern: NamePattern, kind: string, path: readonly string[]): Coverage {
+/** @param any whether a pattern for one of the names that a path stands for is about the path. */
+export function coverage(
+  pattern: NamePattern,
+  kind: string,
+  path: readonly string[],
+  any: boolean,
+): Coverage {
   if (pattern.kind !== undefined && pattern.kind !== kind) return 'none'
   const { segments } = pattern
   if (pattern.isPath && kind !== 'path') return 'none'
   for (let index = 0; index < segments.length && index < path.length; index++) {
-    if (!segments[index]?.(path[index] ?? '')) return 'none'
+    const name = path[index] ?? ''
+    if (!(any && name === everyName) && !segments[index]?.(name)) return 'none'
   }
   if (segments.length <= path.length) return 'all'
   return segments.length === path.length + 1 && !pattern.isPath ? (segments[path.length] ?? 'none') : 'none'

@@ -1,7 +1,7 @@
 /** One rule of a policy, compiled: what it matches. */
 import type { GuardrailPolicySpec } from '@firebreak/crds'
 import type { Classification } from './classification.ts'
-import { actionFamilies, type Command, type Source, type Touch } from './command.ts'
+import { actionFamilies, type Command, everyName, type Source, type Touch } from './command.ts'
 import { type Condition, type ConditionInput, compileCondition } from './condition.ts'
 import type { QualifiedName, RuleReference } from './decision.ts'
 import { describeTouch } from './describe.ts'
@@ -61,6 +61,13 @@ export function compileGrant(
   return compileRule(policy, { name: rule, effect: 'allow', match })
 }
 
+interface Matching {
+  /** Whether a pattern for a part is about the whole. */
+  readonly partStandsForWhole: boolean
+  /** Whether a pattern for one of the names that a path stands for is about the path. */
+  readonly any: boolean
+}
+
 /** How a touch is matched: all of it, some of its parts, or not at all. */
 type Match = 'all' | 'none' | readonly string[]
 
@@ -71,7 +78,10 @@ type Match = 'all' | 'none' | readonly string[]
  * too, and so do the tags of everything classified in it.
  */
 export function matchTouch(rule: CompiledRule, touch: Touch, classification: Classification): Match {
-  return match(rule, touch, classification, touch.object.parts === undefined)
+  return match(rule, touch, classification, {
+    partStandsForWhole: touch.object.parts === undefined,
+    any: true,
+  })
 }
 
 /**
@@ -79,21 +89,19 @@ export function matchTouch(rule: CompiledRule, touch: Touch, classification: Cla
  * cover the whole, only a look at the object that names none of its parts (`count(*)`).
  */
 export function coversTouch(rule: CompiledRule, touch: Touch, classification: Classification): Match {
-  return match(rule, touch, classification, touch.object.parts?.length === 0)
+  return match(rule, touch, classification, {
+    partStandsForWhole: touch.object.parts?.length === 0,
+    any: false,
+  })
 }
 
-function match(
-  rule: CompiledRule,
-  touch: Touch,
-  classification: Classification,
-  partStandsForWhole: boolean,
-): Match {
+function match(rule: CompiledRule, touch: Touch, classification: Classification, how: Matching): Match {
   if (rule.actions && !rule.actions.some((matches) => matches(touch.action) || touch.also?.some(matches)))
     return 'none'
   const { kind, path, parts } = touch.object
-  const byObject = rule.objects ? matchObjects(rule.objects, kind, path, parts, partStandsForWhole) : 'all'
+  const byObject = rule.objects ? matchObjects(rule.objects, kind, path, parts, how) : 'all'
   if (byObject === 'none' || !rule.tags) return byObject
-  if (partStandsForWhole) return carriesTag(rule, classification.tagsBelow(path)) ? 'all' : 'none'
+  if (how.partStandsForWhole) return carriesTag(rule, classification.tagsBelow(path)) ? 'all' : 'none'
   const candidates = byObject === 'all' ? (parts ?? []) : byObject
   return allOrNone(candidates.filter((part) => carriesTag(rule, classification.tagsOf(path, part))))
 }
@@ -103,15 +111,15 @@ function matchObjects(
   kind: string,
   path: readonly string[],
   parts: readonly string[] | undefined,
-  partStandsForWhole: boolean,
+  { partStandsForWhole, any }: Matching,
 ): Match {
   const matching = new Set<string>()
   for (const pattern of patterns) {
-    const covered = coverage(pattern, kind, path)
+    const covered = coverage(pattern, kind, path, any)
     if (covered === 'all') return 'all'
     if (covered === 'none') continue
     if (partStandsForWhole) return 'all'
-    for (const part of parts ?? []) if (covered(part)) matching.add(part)
+    for (const part of parts ?? []) if ((any && part === everyName) || covered(part)) matching.add(part)
   }
   return allOrNone([...matching])
 }
@@ -126,7 +134,8 @@ function carriesTag(rule: CompiledRule, tags: readonly string[]): boolean {
 
 /** Whether a mask rule is about a source of data. Actions don't narrow masks: a value is masked however it is read. */
 export function matchesSource(rule: CompiledRule, source: Source, classification: Classification): boolean {
-  if (rule.objects && matchObjects(rule.objects, 'table', source.path, [source.part], false) === 'none')
+  const how = { partStandsForWhole: false, any: true }
+  if (rule.objects && matchObjects(rule.objects, 'table', source.path, [source.part], how) === 'none')
     return false
   return !rule.tags || carriesTag(rule, classification.tagsOf(source.path, source.part))
 }
@@ -137,7 +146,8 @@ export function touchesRule(
   { object: { kind, path } }: Touch,
   classification: Classification,
 ): boolean {
-  if (rule.objects && matchObjects(rule.objects, kind, path, undefined, true) === 'none') return false
+  const how = { partStandsForWhole: true, any: true }
+  if (rule.objects && matchObjects(rule.objects, kind, path, undefined, how) === 'none') return false
   return !rule.tags || carriesTag(rule, classification.tagsBelow(path))
 }
 
