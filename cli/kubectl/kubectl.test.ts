@@ -15,7 +15,7 @@ import { KubectlPlugin, type Said } from '../../test/kubectl-plugin.ts'
 import type { SidecarProcess } from '../../test/sidecar-process.ts'
 
 describe('kubectl firebreak', function () {
-  this.timeout(120_000)
+  this.timeout(300_000)
   let plugin: KubectlPlugin
   let cluster: ApprovalCluster
   let sidecar: SidecarProcess
