@@ -5,6 +5,7 @@ import { parse } from 'yaml'
 import type { ControlPlane, User } from '../e2e/index.ts'
 import { kubeConfigOf, startApiServer } from '../test/api-server.ts'
 import { eventuallyWith } from '../test/eventually.ts'
+import { layout } from './injection/layout.ts'
 import { startOperator } from './operator.ts'
 
 const file = (path: string): string => fileURLToPath(new URL(path, import.meta.url))
@@ -136,9 +137,12 @@ describe('the operator on a real API server', function () {
       /support-bot/,
     )
     agent = await cluster.serviceAccount('agents', 'default')
-    for (const name of ['running', 'disposable'])
+    for (const name of ['running', 'starting', 'disposable'])
       await cluster.kubectl.run(['apply', '-f', '-'], { input: pod(name) })
-    const status = ['--subresource=status', '--type=merge', '-p', '{"status":{"phase":"Running"}}']
+    const rules = { name: layout.rulesContainer, image: 'x', imageID: 'x', ready: true, restartCount: 0 }
+    const initContainerStatuses = [{ ...rules, state: { terminated: { exitCode: 0 } } }]
+    const running = JSON.stringify({ status: { phase: 'Running', initContainerStatuses } })
+    const status = ['--subresource=status', '--type=merge', '-p', running]
     await cluster.kubectl.run(['patch', 'pod', 'running', '-n', 'agents', ...status])
     await cluster.kubectl.run(['apply', '-f', '-'], {
       input: pod('bystander', { metadata: { labels: { app: 'other' } } }),
@@ -159,7 +163,7 @@ describe('the operator on a real API server', function () {
       ])
     assert.equal(
       await containers('running'),
-      'firebreak-rules firebreak-enforcer firebreak-envoy support-bot',
+      'firebreak-enforcer firebreak-envoy firebreak-rules support-bot',
     )
     assert.equal(await containers('bystander'), ' ')
   })

@@ -107,7 +107,7 @@ describe('two replicas of the operator', function () {
   const onlyInjected = (answers: readonly string[]): void => {
     assert.ok(answers.length > 3, `${answers.length} answers`)
     assert.deepEqual(
-      answers.filter((answer) => !answer.startsWith('firebreak-rules firebreak-enforcer firebreak-envoy')),
+      answers.filter((answer) => !answer.startsWith('firebreak-enforcer firebreak-envoy firebreak-rules')),
       [],
     )
   }

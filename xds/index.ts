@@ -1,4 +1,5 @@
 export type { JsonObject } from '@bufbuild/protobuf'
+export { envoyBootstrap } from './envoy-bootstrap.ts'
 export { AggregatedDiscoveryService } from './generated/envoy/service/discovery/v3/ads_pb.js'
 export {
   type DeltaDiscoveryRequest,

@@ -8,6 +8,4 @@ export const places = {
   configurationSocket: 'configuration.sock',
   /** In the run directory: Envoy's administration, which no network reaches. */
   adminSocket: 'admin.sock',
-  /** In the run directory: what Envoy starts with. */
-  envoyConfiguration: 'envoy.json',
 } as const

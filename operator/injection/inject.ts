@@ -1,6 +1,7 @@
 /** Makes an ordinary pod a contained one. Pure: the same pod, context and UIDs give the same result. */
 import { createHash } from 'node:crypto'
 import type { AgentIdentity, ProtectedResource } from '@firebreak/crds'
+import { envoyBootstrap } from '@firebreak/xds'
 import type {
   V1Capabilities,
   V1Container,
@@ -87,21 +88,14 @@ interface ResourcePort {
   readonly port: number
 }
 
+/**
+ * In this order, since the kubelet looks once a second for what has become of a container before it starts the next one:
+ * the sidecars boot while it waits. They need no rules, which are about everybody else.
+ */
 function sidecars(ports: readonly ResourcePort[], context: InjectionContext, uids: Uids): V1Container[] {
   const users = [`--envoy-uid=${uids.envoy}`, `--enforcer-uid=${uids.enforcer}`]
   const run = { name: layout.runVolume, mountPath: layout.runDirectory }
   return [
-    {
-      name: layout.rulesContainer,
-      image: context.images.enforcer,
-      args: ['contain', ...users],
-      securityContext: {
-        ...hardened(0),
-        runAsNonRoot: false,
-        capabilities: { drop: ['ALL'], add: ['NET_ADMIN'] },
-      },
-      resources: limits('10m', '128Mi'),
-    },
     {
       name: layout.enforcerContainer,
       image: context.images.enforcer,
@@ -124,29 +118,35 @@ function sidecars(ports: readonly ResourcePort[], context: InjectionContext, uid
       ],
       securityContext: hardened(uids.enforcer),
       resources: limits('50m', '256Mi'),
-      // the next container starts when this succeeds: nothing of the agent runs before it is contained
-      startupProbe: { ...ready, periodSeconds: 1, failureThreshold: 120 },
       readinessProbe: { ...ready, periodSeconds: 5 },
     },
     {
       name: layout.envoyContainer,
       image: context.images.envoy,
       restartPolicy: 'Always',
-      args: [
-        '--config-path',
-        `${layout.runDirectory}/envoy.json`,
-        '--disable-hot-restart',
-        '--log-level',
-        'warning',
-      ],
+      // no file that anybody could write, or would have to write before
+      args: ['--config-yaml', envoyConfiguration, '--disable-hot-restart', '--log-level', 'warning'],
       volumeMounts: [run],
       securityContext: hardened(uids.envoy),
       resources: limits('50m', '256Mi'),
-      startupProbe: { ...captureReady, periodSeconds: 1, failureThreshold: 120 },
       readinessProbe: { ...captureReady, periodSeconds: 5 },
+    },
+    {
+      name: layout.rulesContainer,
+      image: context.images.enforcer,
+      // what comes after it starts when it has ended well: nothing of the agent runs before it is contained
+      args: ['contain', ...users, `--await=${layout.readinessPort}`],
+      securityContext: {
+        ...hardened(0),
+        runAsNonRoot: false,
+        capabilities: { drop: ['ALL'], add: ['NET_ADMIN'] },
+      },
+      resources: limits('10m', '128Mi'),
     },
   ]
 }
+
+const envoyConfiguration = JSON.stringify(envoyBootstrap(layout.runDirectory))
 
 const ready = { httpGet: { path: '/ready', port: layout.readinessPort } }
 const captureReady = { httpGet: { path: '/ready/capture', port: layout.readinessPort } }

@@ -4,6 +4,9 @@ import type { AgentIdentity, ProtectedResource } from '@firebreak/crds'
 import { loadManifests } from '@firebreak/crds'
 import type { V1Container, V1PodSpec } from '@kubernetes/client-node'
 import { parse } from 'yaml'
+import { labels } from '../containment/names.ts'
+import type { AdmissionRequest } from '../webhooks/admission.ts'
+import { validatePodUpdate } from '../webhooks/pods.ts'
 import { type AdmittedPod, inject, templateVersion } from './inject.ts'
 import { ephemeralObjections, objections, tampering } from './objections.ts'
 
@@ -30,14 +33,14 @@ function podWith(spec: Partial<V1PodSpec> = {}, container: Partial<V1Container> 
 const injected = (pod = podWith()): AdmittedPod => inject(pod, identity, resources, context, uids)
 
 describe('injection', () => {
-  it('puts the rules first, then the sidecars, before everything of the pod', () => {
+  it('puts the sidecars first, then the rules, before everything of the pod', () => {
     const { spec } = injected(podWith({ initContainers: [{ name: 'prepare', image: 'x' }] }))
     assert.deepEqual(
       spec.initContainers?.map(({ name, restartPolicy }) => [name, restartPolicy]),
       [
-        ['firebreak-rules', undefined],
         ['firebreak-enforcer', 'Always'],
         ['firebreak-envoy', 'Always'],
+        ['firebreak-rules', undefined],
         ['prepare', undefined],
       ],
     )
@@ -122,22 +125,35 @@ describe('a pod that would undo its containment', () => {
   const changes: readonly [string, (pod: AdmittedPod) => void][] = [
     [
       'another image of a sidecar',
-      ({ spec }) => Object.assign(spec.initContainers?.[1] ?? {}, { image: 'evil' }),
+      ({ spec }) => Object.assign(spec.initContainers?.[0] ?? {}, { image: 'evil' }),
     ],
     [
       'a command for a sidecar',
-      ({ spec }) => Object.assign(spec.initContainers?.[2] ?? {}, { command: ['sh'] }),
+      ({ spec }) => Object.assign(spec.initContainers?.[1] ?? {}, { command: ['sh'] }),
     ],
+    [
+      'another configuration for Envoy',
+      ({ spec }) => Object.assign(spec.initContainers?.[1]?.args ?? [], ['--config-yaml', '{}']),
+    ],
+    ['rules that let the agent start at once', ({ spec }) => void spec.initContainers?.[2]?.args?.pop()],
     [
       'a variable for Envoy',
       ({ spec }) =>
-        Object.assign(spec.initContainers?.[2] ?? {}, { env: [{ name: 'LD_PRELOAD', value: 'x' }] }),
+        Object.assign(spec.initContainers?.[1] ?? {}, { env: [{ name: 'LD_PRELOAD', value: 'x' }] }),
     ],
     ['another order', ({ spec }) => spec.initContainers?.reverse()],
-    ['no rules', ({ spec }) => spec.initContainers?.shift()],
+    ['no rules', ({ spec }) => void spec.initContainers?.pop()],
     [
-      'an init container before the rules',
+      'rules that are started over and over',
+      ({ spec }) => Object.assign(spec.initContainers?.[2] ?? {}, { restartPolicy: 'Always' }),
+    ],
+    [
+      'an init container before the sidecars',
       ({ spec }) => spec.initContainers?.unshift({ name: 'early', image: 'x' }),
+    ],
+    [
+      'an init container between the sidecars and the rules',
+      ({ spec }) => spec.initContainers?.splice(2, 0, { name: 'early', image: 'x' }),
     ],
     [
       'a second container of that name',
@@ -185,9 +201,38 @@ describe('a pod that would undo its containment', () => {
         ...(container.volumeMounts ?? []),
         { name: 'kube-api-access-x', mountPath: '/x' },
       ]
-      if (container.startupProbe) container.startupProbe.timeoutSeconds = 1
+      if (container.readinessProbe) container.readinessProbe.timeoutSeconds = 1
     }
     assert.deepEqual(tampering(pod, identity, resources, context), [])
+  })
+
+  it('takes ephemeral containers once it is contained', () => {
+    const securityContext = { allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } }
+    const metadata = { labels: { [labels.agent]: 'support-bot' } }
+    const adding = (initContainerStatuses: readonly object[]): boolean =>
+      validatePodUpdate({
+        uid: '1',
+        operation: 'UPDATE',
+        subResource: 'ephemeralcontainers',
+        userInfo: {},
+        oldObject: { metadata, spec: {} },
+        object: {
+          metadata,
+          spec: { ephemeralContainers: [{ name: 'debug', image: 'x', securityContext }] },
+          status: { initContainerStatuses },
+        },
+      } as unknown as AdmissionRequest).allowed
+    const rules = (state: object) => ({ name: 'firebreak-rules', state })
+    assert.equal(adding([rules({ terminated: { exitCode: 0 } })]), true)
+    for (const before of [
+      [],
+      [{ name: 'firebreak-enforcer', state: { running: {} } }],
+      [rules({ waiting: { reason: 'PodInitializing' } })],
+      [rules({ running: {} })],
+      [rules({ terminated: { exitCode: 1 } })],
+      [{ name: 'prepare', state: { terminated: { exitCode: 0 } } }],
+    ])
+      assert.equal(adding(before), false, JSON.stringify(before))
   })
 
   it('takes only harmless ephemeral containers', () => {

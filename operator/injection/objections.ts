@@ -1,7 +1,13 @@
 /** What in an agent's pod would undo its containment. */
 import { isDeepStrictEqual } from 'node:util'
 import type { AgentIdentity, ProtectedResource } from '@firebreak/crds'
-import type { V1Container, V1EphemeralContainer, V1SecurityContext, V1Volume } from '@kubernetes/client-node'
+import type {
+  V1Container,
+  V1EphemeralContainer,
+  V1PodStatus,
+  V1SecurityContext,
+  V1Volume,
+} from '@kubernetes/client-node'
 import { annotations, labels } from '../containment/names.ts'
 import { type AdmittedPod, droppedCapabilities, type InjectionContext, inject, type Uids } from './inject.ts'
 import { layout, uidRange } from './layout.ts'
@@ -64,6 +70,12 @@ export function objections({ spec, metadata }: AdmittedPod): string[] {
       for (const [field, why] of containerObjections(container)) object(`spec.${list}[${index}]${field}`, why)
     })
   return found
+}
+
+/** Whether nothing in the pod has a way out any more but the sidecars. @param status as the kubelet tells it. */
+export function hasRules(status: V1PodStatus | undefined): boolean {
+  const rules = status?.initContainerStatuses?.find(({ name }) => name === layout.rulesContainer)
+  return rules?.state?.terminated?.exitCode === 0
 }
 
 /** @returns why a container may not be added to an agent's pod while it runs. */

@@ -5,7 +5,7 @@ import type { V1Pod } from '@kubernetes/client-node'
 import { annotations, labels } from '../containment/names.ts'
 import { type AdmittedPod, type InjectionContext, inject } from '../injection/inject.ts'
 import { layout, uidRange } from '../injection/layout.ts'
-import { ephemeralObjections, objections, tampering } from '../injection/objections.ts'
+import { ephemeralObjections, hasRules, objections, tampering } from '../injection/objections.ts'
 import { selectedBy } from '../reconcile/selection.ts'
 import { inNamespace, type World } from '../watch/world.ts'
 import { type Admission, type AdmissionRequest, allowed, refused } from './admission.ts'
@@ -68,6 +68,11 @@ export function validatePodUpdate(request: AdmissionRequest): Admission {
     return allowed
   const known = new Set(before.spec?.ephemeralContainers?.map(({ name }) => name))
   const added = now.spec?.ephemeralContainers?.filter(({ name }) => !known.has(name)) ?? []
+  // the kubelet doesn't let them wait for anything
+  if (added.length > 0 && !hasRules(now.status))
+    return refused(
+      "this pod is not contained yet: its network rules are set before the agent's containers start",
+    )
   const problems = added.flatMap(ephemeralObjections)
   return problems.length > 0
     ? refused(`this container can't run in the pod of an agent: ${problems.join('; ')}`)

@@ -27,7 +27,6 @@ import type { RecordingPlace } from '../recording/place.ts'
 import { Runtime } from '../runtime.ts'
 import { inWords } from '../system-errors.ts'
 import { emptyConfiguration, type ReceivedConfiguration, readConfiguration } from './agent-configuration.ts'
-import { writeEnvoyConfiguration } from './envoy-configuration.ts'
 import { assignmentOf, type SentRecords, withSpool } from './records.ts'
 import { Relay } from './relay.ts'
 import { type Connection, type ControlAddress, keepStream, type Subscriber } from './stream.ts'
@@ -101,7 +100,6 @@ export class ControlledSidecar implements AsyncDisposable, Subscriber {
     const relay = await Relay.open(join(runDirectory, places.configurationSocket))
     const sidecar = new ControlledSidecar(options, runtime, relay, recordings)
     try {
-      await writeEnvoyConfiguration(runDirectory, `${pod.namespace}/${pod.name}/${pod.uid}`)
       sidecar.#pages = await PageServer.open(
         { port: readyPort },
         {

@@ -11,6 +11,7 @@ import type { AgentIdentity } from '@firebreak/crds'
 import {
   DeltaDiscoveryRequestSchema,
   DeltaSubscription,
+  envoyBootstrap,
   listener,
   places,
   type Resources,
@@ -19,7 +20,6 @@ import {
 import { envoyResources } from '../../operator/xds/envoy.ts'
 import { envoy as findEnvoy } from '../../tools/clients.ts'
 import { readProxyHeader } from '../containment/capture/proxy-protocol.ts'
-import { writeEnvoyConfiguration } from './envoy-configuration.ts'
 import { Relay } from './relay.ts'
 
 const guarded = ['10.77.0.1']
@@ -74,7 +74,7 @@ describe('Envoy behind the relay', function () {
     })
   const startEnvoy = async (): Promise<void> => {
     const program = await findEnvoy()
-    const words = ['--config-path', join(directory, places.envoyConfiguration), '--disable-hot-restart']
+    const words = ['--config-yaml', JSON.stringify(envoyBootstrap(directory)), '--disable-hot-restart']
     envoy = spawn(program, [...words, '--log-level', 'warning', '--concurrency', '1'])
     for (const stream of [envoy.stdout, envoy.stderr])
       stream?.setEncoding('utf8').on('data', (chunk: string) => {
@@ -94,7 +94,6 @@ describe('Envoy behind the relay', function () {
     directory = mkdtempSync(join(tmpdir(), 'firebreak-relay-'))
     stack.defer(() => rmSync(directory, { recursive: true, force: true }))
     relay = stack.use(await Relay.open(join(directory, places.configurationSocket)))
-    await writeEnvoyConfiguration(directory, 'agents/bot-1/uid')
     const enforcer: Server = createServer((client: Socket) => {
       client.once('data', (bytes: Buffer) => {
         const header = readProxyHeader(bytes)

@@ -74,6 +74,8 @@ describe('firebreak contain', function () {
     ['--envoy-uid=1001', '--enforcer-uid=1002; accept'],
     ['--envoy-uid=4294967295', '--enforcer-uid=1002'],
     ['--envoy-uid=1001', '--enforcer-uid=1002', 'more'],
+    ['--envoy-uid=1001', '--enforcer-uid=1002', '--await=0'],
+    ['--envoy-uid=1001', '--enforcer-uid=1002', '--await=65536'],
   ]
   for (const words of wrong)
     it(`refuses ${words.join(' ') || 'nothing'}`, async () => {
@@ -92,14 +94,14 @@ describe('firebreak contain', function () {
 describeInPods('firebreak contain in a network namespace', function () {
   this.timeout(60_000)
   let pod: PodNetwork
-  const contain = (user: 'rules' | 'agent root'): Promise<Ran> =>
-    pod.run(user, [
-      process.execPath,
-      cli,
-      'contain',
-      `--envoy-uid=${uids.envoy}`,
-      `--enforcer-uid=${uids.enforcer}`,
-    ])
+  const containing = [
+    process.execPath,
+    cli,
+    'contain',
+    `--envoy-uid=${uids.envoy}`,
+    `--enforcer-uid=${uids.enforcer}`,
+  ]
+  const contain = (user: 'rules' | 'agent root'): Promise<Ran> => pod.run(user, containing)
   const nft = async (...words: string[]): Promise<string> =>
     (await pod.run('rules', ['nft', ...words])).output
 
@@ -159,6 +161,34 @@ describeInPods('firebreak contain in a network namespace', function () {
         expected,
       )
     })
+
+  it('ends, where it is to wait, only once the enforcer says that all is in force', async () => {
+    const waiting = pod.run('rules', [...containing, '--await=15021'])
+    // says what is missing until it is told by a signal that nothing is
+    const program = `let status = 503
+process.on('SIGUSR2', () => { status = 200 })
+require('node:http').createServer(({ url }, response) => {
+  console.log('asked for ' + url)
+  response.writeHead(url === '/ready/capture' ? status : 404).end('no configuration is in force yet')
+}).listen(15021, () => console.log('listening'))`
+    await using enforcer = await pod.start('enforcer', [process.execPath, '-e', program], /listening/)
+    await enforcer.says(/asked for/)
+    const listed = await nft('-j', 'list', 'table', 'inet', 'firebreak')
+    assert.equal(differs(JSON.parse(listed), uids), undefined)
+    process.kill(enforcer.pid, 'SIGUSR2')
+    const { code, output } = await waiting
+    assert.equal(code, 0)
+    assert.match(
+      output,
+      /^contained: .*^waiting: no configuration is in force yet$.*^.*the agent may start$/ms,
+    )
+  })
+
+  it('has not succeeded when it is stopped while it waits', async () => {
+    const waiting = await pod.start('rules', [...containing, '--await=15021'], /enforcer doesn't answer yet/)
+    assert.equal(await waiting.end('SIGTERM'), 1)
+    assert.match(waiting.log, /stopped by SIGTERM/)
+  })
 
   it('lets the pod be called, and answer, by TCP and not by UDP', async () => {
     assert.equal((await contain('rules')).code, 0)

@@ -1,23 +1,31 @@
-/** What Envoy starts with: where it gets everything else. */
-import { writeFile } from 'node:fs/promises'
+/** What the Envoy of an agent's pod starts with: where it gets everything else. */
 import { join } from 'node:path'
-import { places } from '@firebreak/xds'
+import { places } from './places.ts'
 
 /** Of an agent that opens more at a time, the others wait. */
 const maximumConnections = 4_096
+/** How soon Envoy asks an enforcer again that wasn't there; by itself it would wait up to half a minute. */
+const askAgain = { base_interval: '0.1s', max_interval: '2s' }
 
 /** https://www.envoyproxy.io/docs/envoy/latest/api-v3/config/bootstrap/v3/bootstrap.proto */
-export function envoyConfiguration(runDirectory: string, nodeId: string): object {
+export function envoyBootstrap(runDirectory: string): object {
   const source = { resource_api_version: 'V3', ads: {} }
   const socket = (name: string) => ({ pipe: { path: join(runDirectory, name) } })
   return {
-    node: { id: nodeId, cluster: 'firebreak' },
+    node: { id: 'envoy', cluster: 'firebreak' },
     admin: { address: socket(places.adminSocket) },
     dynamic_resources: {
       ads_config: {
         api_type: 'DELTA_GRPC',
         transport_api_version: 'V3',
-        grpc_services: [{ envoy_grpc: { cluster_name: 'configuration' } }],
+        grpc_services: [
+          {
+            envoy_grpc: {
+              cluster_name: 'configuration',
+              retry_policy: { retry_back_off: askAgain },
+            },
+          },
+        ],
       },
       cds_config: source,
       lds_config: source,
@@ -54,9 +62,4 @@ export function envoyConfiguration(runDirectory: string, nodeId: string): object
       ],
     },
   }
-}
-
-export async function writeEnvoyConfiguration(runDirectory: string, nodeId: string): Promise<void> {
-  const place = join(runDirectory, places.envoyConfiguration)
-  await writeFile(place, JSON.stringify(envoyConfiguration(runDirectory, nodeId)), { mode: 0o644 })
 }
