@@ -3,6 +3,9 @@ import { readFileSync } from 'node:fs'
 import { type AuditTarget, defaultSpoolLimit } from '@firebreak/sidecar'
 import { UsageError } from './command.ts'
 import {
+  collectorAddress,
+  encrypted,
+  headersFrom,
   type TargetOptions as Options,
   refuseRest,
   splitTarget,
@@ -44,7 +47,7 @@ function parseTarget(target: string, options: Options): AuditTarget {
     case 'https':
       return {
         kind: 'http',
-        url: encrypted(target, target),
+        url: encrypted('--audit', target, target),
         secret: needed(secretFrom(options, 'secret-file'), target, 'secret-file'),
         format: formatOf(take(options, 'format') ?? 'lines'),
         ...remote(target, options),
@@ -53,7 +56,7 @@ function parseTarget(target: string, options: Options): AuditTarget {
     case 'otlp+https':
       return {
         kind: 'otlp',
-        url: logsAddress(encrypted(target.slice('otlp+'.length), target)),
+        url: collectorAddress('--audit', target, '/v1/logs'),
         headers: headersFrom(options),
         ...remote(target, options),
       }
@@ -115,45 +118,9 @@ function secretFrom(options: Options, option: string): string | undefined {
   return secret
 }
 
-function headersFrom(options: Options): Record<string, string> {
-  const file = take(options, 'headers-file')
-  if (file === undefined) return {}
-  const lines = readFileSync(file, 'utf8').split('\n')
-  return Object.fromEntries(
-    lines
-      .filter((line) => line.trim() !== '')
-      .map((line, index): [string, string] => {
-        const [, name, value] = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):\s*(.*\S)\s*$/.exec(line) ?? []
-        if (name === undefined || value === undefined)
-          throw new UsageError(`line ${index + 1} of ${file} is not "name: value"`)
-        return [name, value]
-      }),
-  )
-}
-
 function formatOf(text: string): 'lines' | 'ocsf' {
   if (text !== 'lines' && text !== 'ocsf') throw new UsageError(`format is lines or ocsf, not ${text}`)
   return text
-}
-
-/** @returns the URL, if it does not send commands in the clear. */
-function encrypted(url: string, asked: string): string {
-  if (!URL.canParse(url)) throw new UsageError(`--audit takes a URL, not ${asked}`)
-  const { protocol, hostname, username, password } = new URL(url)
-  if (username !== '' || password !== '')
-    throw new UsageError('--audit takes no user or password in a URL: others can read a command line')
-  if (protocol !== 'https:' && !['localhost', '127.0.0.1', '[::1]'].includes(hostname))
-    throw new UsageError(
-      `--audit takes an https URL, or a plain one of this host: ${asked} would send commands in the clear`,
-    )
-  return url
-}
-
-/** As OpenTelemetry's exporters: the path for logs where none is given. */
-function logsAddress(url: string): string {
-  const address = new URL(url)
-  if (address.pathname === '/') address.pathname = '/v1/logs'
-  return address.href
 }
 
 const byteUnits: Readonly<Record<string, number>> = { KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30 }

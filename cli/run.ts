@@ -7,6 +7,7 @@ import { type CliCommand, UsageError } from './command.ts'
 import { showProblem, styleError } from './output.ts'
 import { parseRecipients, parseRecordings, recordingsHelp } from './recording-target.ts'
 import { parseAddress, parseListen, readNotify, stopSignal } from './serving.ts'
+import { parseTraces, tracesHelp } from './trace-target.ts'
 
 export const run: CliCommand = {
   name: 'run',
@@ -26,6 +27,7 @@ export const run: CliCommand = {
     'notify-secret-file',
     'recordings',
     'recording-key',
+    'traces',
   ],
   help: `Guards the resources of a directory of manifests on loopback listeners, until it is stopped.
 
@@ -43,6 +45,7 @@ ${auditHelp}
                     and on the socket api.sock in the --state directory
   --metrics HOST:PORT
                     serve Prometheus' metrics at /metrics there (default: nowhere)
+${tracesHelp}
   --agent-user USER a user of the system that agents run as: what it decides counts for nothing; may be repeated
   --notify URL --notify-secret-file FILE
                     POST what happens to approval requests to URL, signed with the secret in FILE
@@ -71,6 +74,7 @@ Exit code 0: stopped by SIGTERM, SIGINT or SIGHUP. 1: the configuration is not v
         'notify-secret-file': { type: 'string' },
         recordings: { type: 'string' },
         'recording-key': { type: 'string', multiple: true },
+        traces: { type: 'string' },
       },
     })
     if (values.config === undefined) throw new UsageError('run needs --config DIR')
@@ -89,6 +93,7 @@ Exit code 0: stopped by SIGTERM, SIGINT or SIGHUP. 1: the configuration is not v
         notify: readNotify(values.notify, values['notify-secret-file']),
         recordings: values.recordings === undefined ? undefined : parseRecordings(values.recordings),
         recordingRecipients: await parseRecipients(values['recording-key']),
+        traces: parseTraces(values.traces),
         onEvent: report,
       })
       await stopSignal()
@@ -199,6 +204,14 @@ function report(event: StandaloneEvent): void {
       break
     case 'metrics':
       console.error(`metrics are at http://${event.address.host}:${event.address.port}/metrics`)
+      break
+    case 'tracesUndelivered':
+      console.error(
+        `${styleError('yellow', 'traces')}: ${event.collector} takes no spans (${event.reason}); those that there is no room for are dropped`,
+      )
+      break
+    case 'tracesDelivered':
+      console.error(`${styleError('green', 'traces')}: ${event.collector} takes spans again`)
       break
     case 'apiFailed':
       console.error(`${styleError('red', 'api')}: agents can't ask for anything: ${event.message}`)

@@ -1,4 +1,5 @@
 /** The words of options that name a place, and how to get there: `TARGET,OPTION=VALUE,…`. */
+import { readFileSync } from 'node:fs'
 import { UsageError } from './command.ts'
 
 export type TargetOptions = Map<string, string>
@@ -34,4 +35,45 @@ export function withoutPassword(option: string, url: string): string {
   if (username === '' || pathname.length < 2)
     throw new UsageError(`${option} takes postgresql://USER@HOST:PORT/DATABASE`)
   return url
+}
+
+/** @returns the URL, if it does not send commands in the clear. @param asked as it was written. */
+export function encrypted(option: string, url: string, asked: string): string {
+  if (!URL.canParse(url)) throw new UsageError(`${option} takes a URL, not ${asked}`)
+  const { protocol, hostname, username, password } = new URL(url)
+  if (username !== '' || password !== '')
+    throw new UsageError(`${option} takes no user or password in a URL: others can read a command line`)
+  if (protocol !== 'https:' && !['localhost', '127.0.0.1', '[::1]'].includes(hostname))
+    throw new UsageError(
+      `${option} takes an https URL, or a plain one of this host: ${asked} would send commands in the clear`,
+    )
+  return url
+}
+
+/**
+ * As OpenTelemetry's exporters: the path of what is sent where none is given.
+ *
+ * @param target begins with `otlp+`.
+ */
+export function collectorAddress(option: string, target: string, path: string): string {
+  const address = new URL(encrypted(option, target.slice('otlp+'.length), target))
+  if (address.pathname === '/') address.pathname = path
+  return address.href
+}
+
+/** The lines of `headers-file`. */
+export function headersFrom(options: TargetOptions): Record<string, string> {
+  const file = take(options, 'headers-file')
+  if (file === undefined) return {}
+  const lines = readFileSync(file, 'utf8').split('\n')
+  return Object.fromEntries(
+    lines
+      .filter((line) => line.trim() !== '')
+      .map((line, index): [string, string] => {
+        const [, name, value] = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):\s*(.*\S)\s*$/.exec(line) ?? []
+        if (name === undefined || value === undefined)
+          throw new UsageError(`line ${index + 1} of ${file} is not "name: value"`)
+        return [name, value]
+      }),
+  )
 }

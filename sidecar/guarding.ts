@@ -1,25 +1,30 @@
 /** What every way of running the enforcer does alike: from a directory of manifests, or as the operator's. */
-import type { ManifestProblem, ProtectedResource } from '@firebreak/crds'
+import { addressOf, type ManifestProblem, type ProtectedResource } from '@firebreak/crds'
 import type { ResourceType } from '@firebreak/policy'
 import { Audit } from './audit/audit.ts'
 import type { AuditEvents } from './audit/outputs.ts'
 import type { AuditTarget } from './audit/target.ts'
+import { nameOf } from './decide/live-session.ts'
 import { dropLeftAccounts } from './listen/left-accounts.ts'
 import { type Address, Listener } from './listen/listener.ts'
 import type { Page } from './listen/pages.ts'
 import type { SidecarMetrics } from './metrics/metrics.ts'
+import manifest from './package.json' with { type: 'json' }
 import { http } from './protocols/http/index.ts'
 import { commandLanguage } from './protocols/languages.ts'
 import { postgresql } from './protocols/postgresql/index.ts'
+import { sqlSpans } from './protocols/postgresql/spans.ts'
 import type { Runtime } from './runtime.ts'
 import type { Protocol } from './session.ts'
 import { inWords } from './system-errors.ts'
+import type { TraceLanguage } from './traces/language.ts'
+import type { TraceTarget } from './traces/target.ts'
 
 /** The protocols that are spoken, and the port that clients expect each on. */
 export const protocols: Partial<
-  Record<ResourceType, { readonly protocol: Protocol; readonly port: number }>
+  Record<ResourceType, { readonly protocol: Protocol; readonly port: number; readonly spans?: TraceLanguage }>
 > = {
-  postgresql: { protocol: postgresql, port: 5432 },
+  postgresql: { protocol: postgresql, port: 5432, spans: sqlSpans },
   http: { protocol: http, port: 8080 },
 }
 
@@ -66,8 +71,49 @@ export async function measure(runtime: Runtime): Promise<SidecarMetrics> {
     audit: { waiting: () => audit.waiting(), blocked: () => audit.blocks('block') },
   })
   runtime.metrics = metrics
-  audit.observer = metrics
+  audit.observers.push(metrics)
   return metrics
+}
+
+/** What becomes of the traces. */
+export type TraceEvent =
+  /** The collector takes no spans: those that there is no room for are dropped. */
+  | { readonly kind: 'tracesUndelivered'; readonly collector: string; readonly reason: string }
+  | { readonly kind: 'tracesDelivered'; readonly collector: string }
+
+/** Traces what is done from now on. @param about what the spans' resource has beside the program. */
+export async function trace(
+  runtime: Runtime,
+  { share, ...address }: TraceTarget,
+  about: Readonly<Record<string, string>>,
+  tell: (event: TraceEvent) => void,
+): Promise<void> {
+  // loaded only where it is wanted
+  const { SpanExporter } = await import('./traces/exporter.ts')
+  const { Traces } = await import('./traces/traces.ts')
+  const { audit } = runtime
+  const resource = {
+    'service.name': 'firebreak',
+    'service.version': manifest.version,
+    'service.instance.id': audit.source,
+    ...about,
+  }
+  const exporter = new SpanExporter(address, resource, {
+    undelivered: (collector, reason) => tell({ kind: 'tracesUndelivered', collector, reason }),
+    delivered: (collector) => tell({ kind: 'tracesDelivered', collector }),
+    counted: (outcome, spans) => runtime.metrics?.spans(outcome, spans),
+  })
+  const languages = Object.entries(protocols).flatMap(([type, { spans }]) => (spans ? [[type, spans]] : []))
+  runtime.traces = new Traces(exporter, share, {
+    placeOf: (name) => {
+      const { resources } = runtime.configuration.manifests
+      const resource = resources.find((candidate) => nameOf(candidate) === name)
+      return resource && { ...addressOf(resource), database: resource.spec.database }
+    },
+    languages: Object.fromEntries(languages),
+    textOf: (entry, policy) => audit.textWithoutConstants(entry, policy),
+  })
+  audit.observers.push(runtime.traces)
 }
 
 export async function metricsPage(metrics: SidecarMetrics): Promise<Page> {

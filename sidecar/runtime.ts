@@ -23,6 +23,7 @@ import type { Credential, Gateway, Result } from './session.ts'
 import { Restrictions } from './signals/restrictions.ts'
 import { Signals } from './signals/signals.ts'
 import { inWords } from './system-errors.ts'
+import type { Traces } from './traces/traces.ts'
 
 export class Runtime {
   /** In force; a change replaces it as a whole. */
@@ -35,6 +36,8 @@ export class Runtime {
 
   /** Absent where nobody reads them. */
   metrics: SidecarMetrics | undefined
+  /** Absent where nobody wants them. */
+  traces: Traces | undefined
   /** Certificate that listeners show to clients that ask for TLS. PEM. */
   readonly clientTls: Gateway['clientTls']
   readonly clock: Clock

@@ -112,7 +112,7 @@ export interface Outcome {
   /** From the arrival of its bytes to its decision, as far as nobody was asked; absent where that isn't known. */
   readonly addedMilliseconds?: number
   /** Of these, those until it was known what the command does; absent where that was known before. */
-  readonly analysisMilliseconds?: number
+  readonly analysisMilliseconds?: number | undefined
   /** Whether it went to the target; absent where it did not. */
   readonly sent?: boolean
   /** The target's or the gateway's error, by code and already free of masked values. */

@@ -24,6 +24,8 @@ import {
   openAudit,
   openListener,
   protocols,
+  type TraceEvent,
+  trace,
 } from './guarding.ts'
 import { identitiesFor, isLoopbackIdentity } from './listen/authenticate.ts'
 import type { Address, Listener } from './listen/listener.ts'
@@ -35,6 +37,7 @@ import { Runtime } from './runtime.ts'
 import type { Result } from './session.ts'
 import { BaselineFiles } from './signals/baseline-files.ts'
 import { inWords } from './system-errors.ts'
+import type { TraceTarget } from './traces/target.ts'
 
 export interface StandaloneOptions {
   readonly directory: string
@@ -60,6 +63,8 @@ export interface StandaloneOptions {
   readonly recordingRecipients?: readonly string[] | undefined
   /** Where Prometheus finds the metrics, at /metrics. Absent: nothing is counted. */
   readonly metrics?: Address | undefined
+  /** Where traces go. Absent: nothing is traced. */
+  readonly traces?: TraceTarget | undefined
   /** Absent: the machine's. */
   readonly clock?: Clock | undefined
   readonly onEvent: (event: StandaloneEvent) => void
@@ -87,6 +92,7 @@ export type StandaloneEvent =
   | { readonly kind: 'apiFailed'; readonly message: string }
   | AuditEvent
   | { readonly kind: 'metrics'; readonly address: Address }
+  | TraceEvent
   | RecordingPlaceEvent
   /** What was learned of identities can't be read or kept: what is usual for them is learned anew. */
   | { readonly kind: 'signalsFailed'; readonly message: string }
@@ -131,6 +137,7 @@ export class Standalone implements AsyncDisposable {
       classifiesNothing: (doubt) => options.onEvent({ kind: 'classifiesNothing', doubt }),
     })
     const metrics = options.metrics && (await measure(runtime))
+    if (options.traces) await trace(runtime, options.traces, {}, options.onEvent)
     const standalone = new Standalone(options, runtime)
     options.onEvent({ kind: 'applied', revision: configuration.snapshot.revision, problems })
     audit.notice('configuration.applied', { revision: configuration.snapshot.revision })
@@ -206,6 +213,7 @@ export class Standalone implements AsyncDisposable {
     await this.#runtime.approvals?.[Symbol.asyncDispose]()
     await this.#notifier?.[Symbol.asyncDispose]()
     await this.#runtime.recordings?.[Symbol.asyncDispose]()
+    await this.#runtime.traces?.[Symbol.asyncDispose]()
     const lines = await this.#runtime.audit.close()
     if (lines > 0) this.#options.onEvent({ kind: 'auditLost', lines })
   }

@@ -17,7 +17,7 @@ export class Collector implements AsyncDisposable {
   readonly #child: ChildProcess
   readonly #directory: string
 
-  /** @param to where it passes logs on to, with the path. */
+  /** @param to where it passes logs and traces on to, with the path. */
   static async start(to: string): Promise<Collector> {
     const program = await compileOnce({
       sources,
@@ -64,10 +64,15 @@ export class Collector implements AsyncDisposable {
 function configurationFor(port: number, to: string): unknown {
   return {
     receivers: { otlp: { protocols: { http: { endpoint: `127.0.0.1:${port}` } } } },
-    exporters: { otlp_http: { logs_endpoint: to, encoding: 'json', compression: 'none' } },
+    exporters: {
+      otlp_http: { logs_endpoint: to, traces_endpoint: to, encoding: 'json', compression: 'none' },
+    },
     service: {
       telemetry: { metrics: { level: 'none' } },
-      pipelines: { logs: { receivers: ['otlp'], exporters: ['otlp_http'] } },
+      pipelines: {
+        logs: { receivers: ['otlp'], exporters: ['otlp_http'] },
+        traces: { receivers: ['otlp'], exporters: ['otlp_http'] },
+      },
     },
   }
 }

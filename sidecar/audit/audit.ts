@@ -69,15 +69,17 @@ interface Beginning {
   readonly log: Logger
 }
 
-/** Is told what lines are about, to count it. */
+/** Is told what lines are about, to count or to trace it. */
 export interface AuditObserver {
-  command(subject: Subject, entry: CommandAudit): void
-  sessionStarted(subject: Subject): void
+  command(who: SessionIdentity, entry: CommandAudit, policy: SessionTerms['audit']): void
+  /** @param who the same object for all that is told of the session. */
+  sessionStarted(who: SessionIdentity): void
+  sessionEnded(who: SessionIdentity, ended: SessionEnd): void
   notice<Event extends keyof Notices>(event: Event, fields: Notices[Event]): void
 }
 
 export class Audit {
-  observer: AuditObserver | undefined
+  readonly observers: AuditObserver[] = []
   readonly #outputs: Output[]
   readonly #events: OutputEvents
   /** Sinks elsewhere that somebody names later, by their spools. */
@@ -155,7 +157,7 @@ export class Audit {
     const { chain, resource, role } = who.subject
     const ownText =
       entry.text === undefined ? undefined : this.#text(command, described, policy.text, entry.text)
-    this.observer?.command(who.subject, entry)
+    for (const observer of this.observers) observer.command(who, entry, policy)
     this.#droppable = policy.onFailure === 'drop'
     // undefined fields are not written; one literal is far cheaper than joining parts
     this.#beginning(entry, described, policy.text).info({
@@ -196,6 +198,16 @@ export class Audit {
       parameters: withConstants && parameters && parameters.length > 0 ? parameters : undefined,
       withConstants,
     }
+  }
+
+  /** A command's text without its constants, where its line shows a text at all. */
+  textWithoutConstants({ command }: CommandAudit, { text }: SessionTerms['audit']): string | undefined {
+    return text === 'digest' ? undefined : this.#normalized(command, this.#describe(command))
+  }
+
+  /** Of the run that writes this trail. */
+  get source(): string {
+    return this.#chain.source
   }
 
   /**
@@ -240,7 +252,9 @@ export class Audit {
     more: SessionStart | SessionEnd,
   ): void {
     const { chain, resource, role } = who.subject
-    if (event === 'session.start') this.observer?.sessionStarted(who.subject)
+    for (const observer of this.observers)
+      if ('proof' in more) observer.sessionStarted(who)
+      else observer.sessionEnded(who, more)
     this.#log.info({
       event,
       session: who.session,
@@ -255,7 +269,7 @@ export class Audit {
 
   /** Something that is about no session: a refused client, a changed configuration. */
   notice<Event extends keyof Notices>(event: Event, fields: Notices[Event]): void {
-    this.observer?.notice(event, fields)
+    for (const observer of this.observers) observer.notice(event, fields)
     this.#log.info({ event, ...fields })
   }
 

@@ -187,9 +187,11 @@ export class LiveSession implements GuardedSession {
     // who waits for people is not idle
     this.#held++
     const ended = this.#runtime.metrics?.holding(this.#subject)
+    const traced = this.#runtime.traces?.holding(held.reference)
     const outcome = await approvals.hold(this, held, await this.agentUser())
     this.#held--
     ended?.(outcome.kind)
+    traced?.(outcome)
     this.#idle.restart()
     return outcome
   }

@@ -4,7 +4,7 @@
  */
 import type { Subject } from '@firebreak/policy'
 import { collectDefaultMetrics, Gauge, Registry } from 'prom-client'
-import type { AuditObserver } from '../audit/audit.ts'
+import type { AuditObserver, SessionIdentity } from '../audit/audit.ts'
 import type { Notices } from '../audit/lines.ts'
 import manifest from '../package.json' with { type: 'json' }
 import type { CommandAudit, HoldOutcome } from '../session.ts'
@@ -98,6 +98,7 @@ export class SidecarMetrics implements AuditObserver {
   readonly #dropped = this.#counter('audit_dropped_lines_total', 'Audit lines that a sink never gets.', [
     'sink',
   ])
+  readonly #spans = this.#counter('trace_spans_total', 'Spans of traces by what became of them.', ['outcome'])
   readonly #byResource = new Map<string, ResourceTallies>()
 
   constructor(observed: Observed) {
@@ -125,8 +126,8 @@ export class SidecarMetrics implements AuditObserver {
     )
   }
 
-  command({ resource }: Subject, { decision, outcome }: CommandAudit): void {
-    const tallies = this.#of(resource)
+  command({ subject }: SessionIdentity, { decision, outcome }: CommandAudit): void {
+    const tallies = this.#of(subject.resource)
     tallies.decided[decision.effect].value++
     if (outcome.error) tallies.failed.value++
     tallies.rows.value += outcome.rows
@@ -136,9 +137,15 @@ export class SidecarMetrics implements AuditObserver {
     if (outcome.addedMilliseconds !== undefined) tallies.added.observe(outcome.addedMilliseconds / 1_000)
   }
 
-  sessionStarted({ resource }: Subject): void {
-    this.#of(resource)
-    this.#starts.of(resource).value++
+  sessionStarted({ subject }: SessionIdentity): void {
+    this.#of(subject.resource)
+    this.#starts.of(subject.resource).value++
+  }
+
+  sessionEnded(): void {}
+
+  spans(outcome: 'exported' | 'dropped', count: number): void {
+    this.#spans.of(outcome).value += count
   }
 
   notice<Event extends keyof Notices>(event: Event, fields: Notices[Event]): void {

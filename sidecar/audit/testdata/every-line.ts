@@ -65,6 +65,8 @@ export const everything: CommandAudit & { readonly outcome: Required<CommandAudi
     maskedFields: ['ssn'],
     milliseconds: 12.34567,
     addedMilliseconds: 0.1,
+    analysisMilliseconds: 0.05,
+    sent: true,
     error: { code: '42501', message: 'denied' },
   },
 }

@@ -200,7 +200,12 @@ describe('analysis of SQL', function () {
       formOf("SELECT a FROM t WHERE b = 12 AND c = 'x'"),
       formOf("SELECT a FROM t WHERE b = 3 AND c = 'yy; DROP'"),
     )
+    assert.equal(
+      formOf("DELETE FROM t WHERE b = 1 /*traceparent='00-a-b-01'*/"),
+      formOf('DELETE FROM t WHERE b = 2 /*$$ "c" \\ -- */ ;'),
+    )
     for (const [a, b] of [
+      ['SELECT a FROM t', 'SELECT a FROM t /* c */'],
       ['SELECT t1.a', 'SELECT t2.a'],
       ['SELECT 1e5', 'SELECT 2e5'],
       ['SELECT 9999999999', 'SELECT 1'],
@@ -217,6 +222,14 @@ describe('analysis of SQL', function () {
       'SELECT $$a$$',
       'SELECT 1 -- c',
       'SELECT /* c */ 1',
+      'SELECT 1 /* c */ WHERE false /* d */',
+      'SELECT 1 /* c */; DROP TABLE t',
+      'SELECT 1 /* c /* d */ */',
+      'SELECT 1 /* c /* d */',
+      'SELECT 1 /* c',
+      'SELECT 1 /*/',
+      'SELECT 1 /* c */ -- */',
+      'SELECT 1 \x03',
       "SELECT 'a''b'",
       "SELECT 'a'\n'b'",
       "SELECT n'a'",
@@ -240,6 +253,8 @@ describe('analysis of SQL', function () {
       "SELECT set_config('search_path', 'a', false)",
       'SELECT id FROM orders LIMIT 5',
       'SELECT id FROM orders LIMIT 50',
+      "DELETE FROM carts WHERE id = 1 /*traceparent='a'*/",
+      "DELETE FROM carts WHERE id = 2 /*traceparent='b'*/",
     ]
     for (const text of texts) {
       const remembered = analyser.analyse(Buffer.from(text), context, 'state').statements[0]

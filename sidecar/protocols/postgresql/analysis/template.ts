@@ -3,7 +3,8 @@
  *
  * Two texts of the same form differ only in values of integers and simple strings, so that PostgreSQL's lexer cuts them
  * into the same tokens and its parser makes the same tree of them. Whatever could upset that gives no form at all:
- * quoted names, dollar quotes, comments, backslashes, prefixed or continued strings.
+ * quoted names, dollar quotes, backslashes, prefixed or continued strings, and comments, but for one at the very end, in
+ * which clients write what is another in each text (commenter.ts).
  *
  * @returns undefined when the text has none.
  */
@@ -27,7 +28,8 @@ export function formOf(text: string): string | undefined {
       if (end === undefined) return undefined
       form += `${text.slice(copied, index)}\x02`
       copied = index = end
-    } else if (isUpsetting(code, text.charCodeAt(index + 1))) return undefined
+    } else if (isLastComment(text, index)) return `${form}${text.slice(copied, index)}\x03`
+    else if (isUpsetting(code, text.charCodeAt(index + 1))) return undefined
     else index++
   }
   return form + text.slice(copied)
@@ -61,6 +63,7 @@ function isUpsetting(code: number, next: number): boolean {
     case 0x5c: // \
     case 0x01:
     case 0x02:
+    case 0x03:
       return true
     case 0x2d: // --
       return next === 0x2d
@@ -69,6 +72,14 @@ function isUpsetting(code: number, next: number): boolean {
     default:
       return false
   }
+}
+
+/** Whether nothing but one comment, that holds no other, stands from here to the end of the last statement. */
+function isLastComment(text: string, start: number): boolean {
+  if (!text.startsWith('/*', start)) return false
+  const end = text.indexOf('*/', start + 2)
+  const inner = text.indexOf('/*', start + 2)
+  return end >= 0 && (inner < 0 || inner > end) && /^[\s;]*$/.test(text.slice(end + 2))
 }
 
 function endOfDigits(text: string, start: number): number {

@@ -42,6 +42,7 @@ export class Admission {
   analyse(text: Buffer): Analysed {
     const { analyser, state } = this.#session
     const analysed = analyser.analyse(text, state, state.key)
+    this.#session.analysedAt = performance.now()
     state.used()
     return analysed
   }
@@ -76,16 +77,7 @@ export class Admission {
   ): CommandRun {
     const { guarded, unfinished, holding } = this.#session
     const reference = holding.referenceOf(index)
-    return new CommandRun(
-      guarded,
-      unfinished,
-      analysis,
-      decision,
-      text,
-      parameters,
-      reference,
-      this.#session.receivedAt,
-    )
+    return new CommandRun(guarded, unfinished, analysis, decision, text, parameters, reference, this.#session)
   }
 
   /** @returns what to say when not all of the commands may run; each then has its audit line. */
@@ -102,7 +94,10 @@ export class Admission {
       for (const other of runs) other.finish({ code: '54000', message: limit.message })
       return { message: limitReached(limit, run.reference), reference: run.reference }
     }
-    for (const run of runs) this.limitTime(run)
+    for (const run of runs) {
+      run.sent = true
+      this.limitTime(run)
+    }
     return undefined
   }
 

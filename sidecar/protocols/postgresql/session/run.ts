@@ -15,6 +15,14 @@ export interface RunError {
   readonly message: string
 }
 
+/** By the monotonic clock. */
+export interface Arrival {
+  /** When the command's bytes came. */
+  readonly receivedAt: number
+  /** When it was known what it does; before that for a statement that was prepared earlier. */
+  readonly analysedAt: number
+}
+
 export class CommandRun {
   readonly analysis: StatementAnalysis
   readonly decision: Decision
@@ -35,6 +43,8 @@ export class CommandRun {
   timer: NodeJS.Timeout | undefined
   /** What it changes among statements and portals when it succeeds. */
   changes: readonly NameChange[] = none
+  /** It goes to the server. */
+  sent = false
   /** Its portal stopped at the number of rows that the client had asked for. */
   suspended = false
   readonly #session: GuardedSession
@@ -43,11 +53,12 @@ export class CommandRun {
   readonly #text: string | undefined
   readonly #startedAt = performance.now()
   readonly #receivedAt: number
+  readonly #analysedAt: number
   #masked: readonly string[] = []
 
   /**
    * @param text where the analysis stands for another text of the same form.
-   * @param receivedAt when its bytes came, by the monotonic clock.
+   * @param arrival absent: what it goes on with came before.
    */
   constructor(
     session: GuardedSession,
@@ -57,9 +68,10 @@ export class CommandRun {
     text: string | undefined,
     parameters?: CommandAudit['parameters'],
     reference = session.reference(),
-    receivedAt = performance.now(),
+    arrival?: Arrival,
   ) {
-    this.#receivedAt = receivedAt
+    this.#receivedAt = arrival?.receivedAt ?? this.#startedAt
+    this.#analysedAt = arrival?.analysedAt ?? 0
     this.#session = session
     this.analysis = analysis
     this.decision = decision
@@ -73,7 +85,7 @@ export class CommandRun {
 
   /** The same command when its portal is executed once more after it was over. */
   again(): CommandRun {
-    return new CommandRun(
+    const another = new CommandRun(
       this.#session,
       this.#unfinished,
       this.analysis,
@@ -81,6 +93,8 @@ export class CommandRun {
       this.#text,
       this.parameters,
     )
+    another.sent = true
+    return another
   }
 
   get finished(): boolean {
@@ -174,6 +188,9 @@ export class CommandRun {
         milliseconds: performance.now() - this.#startedAt,
         // what people took is in between
         ...(this.approval === undefined && { addedMilliseconds: this.#startedAt - this.#receivedAt }),
+        analysisMilliseconds:
+          this.#analysedAt > this.#receivedAt ? this.#analysedAt - this.#receivedAt : undefined,
+        sent: this.sent,
         ...(outcomeError && { error: outcomeError }),
       },
       ...(this.#text !== undefined && { text: this.#text }),

@@ -43,6 +43,8 @@ export class Session {
   readonly unfinished = new Set<CommandRun>()
   /** When the client last sent something, by the monotonic clock. */
   receivedAt = 0
+  /** When it was last known what a text does, by the same clock. */
+  analysedAt = 0
   /** The server takes CopyData from the client. */
   copyingIn = false
   /** The server ignores everything up to the next Sync. */
