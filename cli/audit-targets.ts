@@ -1,6 +1,7 @@
 /** The words of --audit: where the trail goes, and how. */
 import { readFileSync } from 'node:fs'
 import { type AuditTarget, defaultSpoolLimit } from '@firebreak/sidecar'
+import type { ReceiverTarget } from '@firebreak/sidecar/audit/target.ts'
 import { UsageError } from './command.ts'
 import {
   collectorAddress,
@@ -34,6 +35,21 @@ export function parseAuditTargets(items: readonly string[] | undefined): AuditTa
     const parsed = parseTarget(target, options)
     refuseRest('--audit', target, options)
     return parsed
+  })
+}
+
+/** Targets elsewhere, for somebody who has spools of its own. @throws as {@link parseAuditTargets}. */
+export function parseReceivers(items: readonly string[]): ReceiverTarget[] {
+  return items.map((item) => {
+    const { target, options } = splitTarget('--audit', item)
+    for (const name of ['spool', 'spool-size'])
+      if (options.has(name)) throw new UsageError(`--audit ${target} takes no option ${name}`)
+    const parsed = parseTarget(target, options.set('spool', ''))
+    if (parsed.kind === 'standardOutput' || parsed.kind === 'file')
+      throw new UsageError(`--audit takes https://, otlp+https:// or postgresql:// here, not ${target}`)
+    refuseRest('--audit', target, options)
+    const { spool: _, ...receiver } = parsed
+    return receiver
   })
 }
 

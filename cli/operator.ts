@@ -4,6 +4,7 @@ import { PageServer } from '@firebreak/sidecar/listen/pages.ts'
 import { KubeConfig } from '@kubernetes/client-node'
 import { pino } from 'pino'
 import { type CliCommand, UsageError } from './command.ts'
+import { parseRecords, recordsHelp, recordsOptions } from './operator-records.ts'
 import { readNotify, stopSignal } from './serving.ts'
 
 const levels = ['debug', 'info', 'warn', 'error']
@@ -25,6 +26,9 @@ export const operator: CliCommand = {
     'notify',
     'notify-secret-file',
     'log-level',
+    'authority-secret',
+    'spool',
+    ...Object.keys(recordsOptions),
   ],
   help: `Runs a replica of the operator: webhooks and configuration streams, and as the leader the reconcilers.
 
@@ -43,6 +47,10 @@ Usage: firebreak operator --service=NAME --certificate-secret=NAME --pod-labels=
   --health-port PORT         /healthz and /readyz (default 8081)
   --notify URL --notify-secret-file FILE
                              POST what happens to approval requests to URL, signed with the secret in FILE
+${recordsHelp}
+  --authority-secret NAME    where the key is kept that vouches for recordings; it is made where there is none
+                             (default firebreak-recording-authority)
+  --spool DIR                where the operator's own audit lines wait for these targets (default /var/spool/firebreak)
   --log-level LEVEL          ${levels.join(', ')} (default info)
 
 Environment: FIREBREAK_POD_NAME, FIREBREAK_POD_NAMESPACE, FIREBREAK_SERVICE_ACCOUNT. The cluster is the one that it runs
@@ -66,6 +74,9 @@ Exit code 0: stopped by SIGTERM, SIGINT or SIGHUP. 1: the API server can't be re
         notify: { type: 'string' },
         'notify-secret-file': { type: 'string' },
         'log-level': { type: 'string', default: 'info' },
+        'authority-secret': { type: 'string', default: 'firebreak-recording-authority' },
+        spool: { type: 'string', default: '/var/spool/firebreak' },
+        ...recordsOptions,
       },
     })
     const level = values['log-level']
@@ -73,6 +84,7 @@ Exit code 0: stopped by SIGTERM, SIGINT or SIGHUP. 1: the API server can't be re
     const namespace = variable('FIREBREAK_POD_NAMESPACE')
     const service = needed('service', values.service)
     const notify = readNotify(values.notify, values['notify-secret-file'])
+    const records = await parseRecords(values)
     const controlPort = port('control-port', values['control-port'])
     const log = pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime })
     const stopped = stopSignal()
@@ -114,6 +126,11 @@ Exit code 0: stopped by SIGTERM, SIGINT or SIGHUP. 1: the API server can't be re
       control: `${service}.${namespace}.svc:${controlPort}`,
       probe: probeResource,
       notify,
+      records: records && {
+        authoritySecret: values['authority-secret'],
+        spoolDirectory: values.spool,
+        read: records,
+      },
       log,
     })
     await using _metrics = await PageServer.open(

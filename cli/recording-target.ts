@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import type { RecordingTarget } from '@firebreak/sidecar'
 import { UsageError } from './command.ts'
-import { refuseRest, splitTarget, take, withoutPassword } from './target-options.ts'
+import { refuseRest, splitTarget, type TargetOptions, take, withoutPassword } from './target-options.ts'
 
 const option = '--recordings'
 
@@ -10,8 +10,9 @@ export const recordingsHelp = `  --recordings PLACE[,OPTION=VALUE]…
                     where recordings are:
       DIRECTORY     files
       s3://BUCKET[/PREFIX]
-                    objects: endpoint=URL and region=NAME where they aren't Amazon's. Credentials as for any AWS
-                    client: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, a web identity, an instance's role
+                    objects: endpoint=URL and region=NAME where they aren't Amazon's, ca-file=FILE (PEM). Credentials by
+                    access-key-file=FILE and secret-key-file=FILE, or as for any AWS client: AWS_ACCESS_KEY_ID and
+                    AWS_SECRET_ACCESS_KEY, a profile, a web identity, an instance's role
       postgresql://USER@HOST/DATABASE
                     tables: password-file=FILE, ca-file=FILE (PEM)`
 
@@ -24,15 +25,14 @@ export function parseRecordings(item: string): RecordingTarget {
       case undefined:
         return { kind: 'directory', path: target }
       case 's3':
-        return s3Target(target, take(options, 'endpoint'), take(options, 'region'))
+        return s3Target(target, options)
       case 'postgresql':
       case 'postgres': {
-        const [passwordFile, caFile] = [take(options, 'password-file'), take(options, 'ca-file')]
         return {
           kind: 'postgresql',
           url: withoutPassword(option, target),
-          password: passwordFile === undefined ? undefined : readFileSync(passwordFile, 'utf8').trim(),
-          ca: caFile === undefined ? undefined : readFileSync(caFile, 'utf8'),
+          password: secretFrom(options, 'password-file'),
+          ca: secretFrom(options, 'ca-file'),
         }
       }
       default:
@@ -43,13 +43,26 @@ export function parseRecordings(item: string): RecordingTarget {
   return parsed
 }
 
-function s3Target(target: string, endpoint: string | undefined, region: string | undefined): RecordingTarget {
+function s3Target(target: string, options: TargetOptions): RecordingTarget {
+  const [endpoint, region] = [take(options, 'endpoint'), take(options, 'region')]
   const [, bucket, path = ''] = /^s3:\/\/([a-z0-9][a-z0-9.-]+)(?:\/(.*))?$/.exec(target) ?? []
   if (bucket === undefined) throw new UsageError(`${option} takes s3://BUCKET/PREFIX, not ${target}`)
   if (endpoint !== undefined && !/^https?:/.test(URL.canParse(endpoint) ? endpoint : ''))
     throw new UsageError(`${option} takes endpoint=URL, not ${endpoint}`)
   const prefix = path === '' || path.endsWith('/') ? path : `${path}/`
-  return { kind: 's3', bucket, prefix, endpoint, region }
+  const accessKeyId = secretFrom(options, 'access-key-file')
+  const secretAccessKey = secretFrom(options, 'secret-key-file')
+  if ((accessKeyId === undefined) !== (secretAccessKey === undefined))
+    throw new UsageError(`${option} takes access-key-file and secret-key-file together`)
+  const credentials =
+    accessKeyId === undefined || secretAccessKey === undefined ? undefined : { accessKeyId, secretAccessKey }
+  return { kind: 's3', bucket, prefix, endpoint, region, credentials, ca: secretFrom(options, 'ca-file') }
+}
+
+/** What stands in the file that an option names. */
+function secretFrom(options: TargetOptions, name: string): string | undefined {
+  const file = take(options, name)
+  return file === undefined ? undefined : readFileSync(file, 'utf8').trim()
 }
 
 /** @returns the public keys. @throws UsageError when one is none. */

@@ -15,6 +15,10 @@ import { EventRecorder } from './reconcile/event-recorder.ts'
 import { leadWhenElected } from './reconcile/leadership.ts'
 import type { Probe } from './reconcile/protected-resource.ts'
 import { reconcileAll } from './reconcile/run.ts'
+import { recordingAuthority } from './records/authority.ts'
+import { publishRecordings } from './records/publish.ts'
+import { Records, type RecordTargets } from './records/records.ts'
+import { keepRetention } from './records/retention.ts'
 import { World } from './watch/world.ts'
 import type { Review } from './webhooks/admission.ts'
 import { validateAgent } from './webhooks/agents.ts'
@@ -52,7 +56,18 @@ export interface OperatorOptions {
   readonly probe: Probe
   /** A webhook that is told of approval requests, and the secret that it is signed with. */
   readonly notify?: { readonly url: string; readonly secret: string } | undefined
+  /** Where agents' records go. Absent: audit lines to their enforcers' standard output, recordings nowhere. */
+  readonly records?: RecordsOptions | undefined
   readonly log: OperatorLog
+}
+
+export interface RecordsOptions {
+  /** Name of the Secret with the key that vouches for recordings; it is made where there is none. */
+  readonly authoritySecret: string
+  /** Is called again and again: what is in the files behind it changes. */
+  readonly read: () => RecordTargets
+  /** Where audit lines of the operator's own wait for the sinks elsewhere. */
+  readonly spoolDirectory: string
 }
 
 export interface OperatorLog {
@@ -99,12 +114,13 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
     ),
   )
   const ledger = starting.use(new AcknowledgementLedger())
-  const compiler = new NamespaceCompiler()
+  const records = options.records && starting.use(await recordsOf(client, options.records, options))
+  const compiler = new NamespaceCompiler(records)
   world.policies.onChange((key, now) => {
     if (!now) compiler.forget(key)
   })
   const snapshots = starting.use(
-    new AgentSnapshots(world, compiler, (agent, error) =>
+    new AgentSnapshots(world, compiler, records, (agent, error) =>
       log.error({ agent, error: error.message }, 'its configuration could not be made'),
     ),
   )
@@ -166,6 +182,8 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
       const { mutating, validating } = webhookConfigurations(target, options.user)
       await client.apply(mutatingWebhooks, mutating)
       await client.apply(validatingWebhooks, validating)
+      if (records) await publishRecordings(client, options.place.namespace, records)
+      const retention = keepRecords(records, options, signal)
       await reconcileAll(
         {
           world,
@@ -176,6 +194,7 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
           sidecarVersion: templateVersion(context),
           probe: options.probe,
           recorder,
+          records,
           tellApproval: tellApproval(world, recorder, notifier),
           events: {
             failed: (controller, key, error) => {
@@ -188,6 +207,7 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
         },
         signal,
       )
+      await retention
     },
     stop.signal,
   )
@@ -212,6 +232,29 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
     metrics,
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   }
+}
+
+async function recordsOf(
+  client: KubernetesClient,
+  { authoritySecret: name, read }: RecordsOptions,
+  { place: { namespace }, log }: OperatorOptions,
+): Promise<Records> {
+  const authority = await recordingAuthority(client, { namespace, name })
+  return new Records(authority, read, (error) =>
+    log.error({ error: error.message }, 'where records go can not be read again; what was read before stays'),
+  )
+}
+
+async function keepRecords(
+  records: Records | undefined,
+  { records: options, log }: OperatorOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  if (!records || !options) return
+  const failed = (reason: string): void => log.error({ reason }, 'retention of recordings')
+  await keepRetention(records, { spoolDirectory: options.spoolDirectory, failed }, signal).catch(
+    (error: Error) => failed(error.message),
+  )
 }
 
 function streamEvents(metrics: Metrics, log: OperatorLog): ControlEvents {

@@ -78,9 +78,9 @@ function configurationFor(port: number, to: string): unknown {
 }
 
 /** Whether somebody listens there. */
-export function accepts(port: number): Promise<boolean> {
+export function accepts(port: number, host = '127.0.0.1'): Promise<boolean> {
   return new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1', () => {
+    const socket = connect(port, host, () => {
       socket.destroy()
       resolve(true)
     }).on('error', () => resolve(false))

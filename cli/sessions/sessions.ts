@@ -7,7 +7,7 @@ import { list } from './list.ts'
 import { search } from './search.ts'
 import { verify } from './verify.ts'
 
-const subcommands: Readonly<Record<string, CliCommand>> = {
+export const subcommands: Readonly<Record<string, CliCommand>> = {
   list,
   search,
   index,

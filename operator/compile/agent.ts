@@ -50,7 +50,7 @@ export function compileAgent(
     configuration: {
       namespace: identity.metadata.namespace,
       name: identity.metadata.name,
-      revision: revisionOf(objects),
+      revision: revisionOf(objects, namespace.records),
       objects,
     },
   }
@@ -132,7 +132,10 @@ function referredSecrets(
 }
 
 /** Twelve hex digits. Secrets go in by their version: a digest of what they hold could be guessed at. */
-function revisionOf({ identities, resources, policies, secrets }: Objects): string {
+function revisionOf(
+  { identities, resources, policies, secrets }: Objects,
+  records: string | undefined,
+): string {
   const specs = [...identities, ...resources, ...policies].map(({ kind, metadata: { name }, spec }) =>
     JSON.stringify([kind, name, spec]),
   )
@@ -140,7 +143,9 @@ function revisionOf({ identities, resources, policies, secrets }: Objects): stri
     JSON.stringify([kind, name, uid, resourceVersion]),
   )
   return createHash('sha256')
-    .update([...specs, ...versions].sort().join('\n'))
+    .update(
+      [...specs, ...versions, ...(records === undefined ? [] : [`records ${records}`])].sort().join('\n'),
+    )
     .digest('hex')
     .slice(0, 12)
 }

@@ -14,6 +14,8 @@ export interface CompiledNamespace {
   readonly problems: ReadonlyMap<string, readonly PolicyProblem[]>
   /** Broken policies without a good version: what they apply to must not be configured without them. */
   readonly missing: readonly GuardrailPolicy[]
+  /** The version of where records go; undefined where they go nowhere but to the standard output. */
+  readonly records: string | undefined
 }
 
 /**
@@ -24,9 +26,15 @@ export interface CompiledNamespace {
  * keep what they have, and new ones wait.
  */
 export class NamespaceCompiler {
+  readonly #records: { readonly version: string } | undefined
   readonly #lastGood = new Map<Key, GuardrailPolicy>()
   /** Of policies that haven't changed since: a namespace is compiled with every change of anything in it. */
   readonly #problems = new WeakMap<GuardrailPolicy, readonly PolicyProblem[]>()
+
+  /** @param records where those of all agents go. */
+  constructor(records?: { readonly version: string }) {
+    this.#records = records
+  }
 
   compile(objects: Objects): CompiledNamespace {
     const problems = new Map<string, readonly PolicyProblem[]>()
@@ -45,7 +53,7 @@ export class NamespaceCompiler {
       if (good) policies.push(good)
       else missing.push(policy)
     }
-    return { objects: { ...objects, policies }, problems, missing }
+    return { objects: { ...objects, policies }, problems, missing, records: this.#records?.version }
   }
 
   #problemsOf(policy: GuardrailPolicy): readonly PolicyProblem[] {

@@ -3,6 +3,7 @@ import { isIP } from 'node:net'
 import { type AgentIdentity, addressOf, type ProtectedResource } from '@firebreak/crds'
 import type { V1LabelSelector, V1NetworkPolicyEgressRule, V1NetworkPolicyPeer } from '@kubernetes/client-node'
 import { type NetworkPolicy, ownerOf } from '../kubernetes/objects.ts'
+import type { Destination } from '../records/records.ts'
 import { agentPodLabels, labels, managed, type OperatorPlace } from './names.ts'
 
 const anywhere: V1NetworkPolicyPeer[] = [{ ipBlock: { cidr: '0.0.0.0/0' } }, { ipBlock: { cidr: '::/0' } }]
@@ -10,17 +11,21 @@ const anywhere: V1NetworkPolicyPeer[] = [{ ipBlock: { cidr: '0.0.0.0/0' } }, { i
 /**
  * NetworkPolicies know addresses and pods, not names: a destination outside the cluster that is known by its name is
  * open on its port. The rules in the pod are narrower.
+ *
+ * @param records where the sidecars' recordings and audit lines go.
  */
 export function agentNetworkPolicies(
   identity: AgentIdentity,
   resources: readonly ProtectedResource[],
   operator: OperatorPlace,
+  records: readonly Destination[] = [],
 ): NetworkPolicy[] {
   const { name, namespace } = identity.metadata
   const egress = [
     clusterDns,
     to([podsIn(operator.namespace, operator.podSelector)], [operator.port]),
     ...resources.map(toResource),
+    ...records.map(toHost),
     ...(identity.spec.egress ?? []).map(({ cidr, port }) =>
       to(cidr === undefined ? anywhere : [{ ipBlock: { cidr } }], [port]),
     ),
@@ -65,7 +70,7 @@ const clusterDns: V1NetworkPolicyEgressRule = {
 }
 
 function toResource(resource: ProtectedResource): V1NetworkPolicyEgressRule {
-  const { host, port } = addressOf(resource)
+  const { port } = addressOf(resource)
   const { workload } = resource.spec
   if (workload) {
     const { podSelector, namespaceSelector, port: podPort = port } = workload
@@ -74,6 +79,10 @@ function toResource(resource: ProtectedResource): V1NetworkPolicyEgressRule {
       : podsIn(resource.metadata.namespace, podSelector)
     return to([peer], [podPort])
   }
+  return toHost(addressOf(resource))
+}
+
+function toHost({ host, port }: Destination): V1NetworkPolicyEgressRule {
   const family = isIP(host)
   return to(family === 0 ? anywhere : [{ ipBlock: { cidr: `${host}/${family === 4 ? 32 : 128}` } }], [port])
 }

@@ -8,6 +8,8 @@ import { agentNetworkPolicies } from '../containment/agent-network-policy.ts'
 import { annotations, labels, type OperatorPlace } from '../containment/names.ts'
 import type { KubernetesClient } from '../kubernetes/client.ts'
 import { agentIdentities, type pods } from '../kubernetes/objects.ts'
+import type { Records } from '../records/records.ts'
+import { keyOf } from '../watch/informer.ts'
 import { inNamespace, type Key, keysIn, type World } from '../watch/world.ts'
 import { conditionsFor, type Finding } from './conditions.ts'
 import { type Controller, type Watch, watching, watchingSpec } from './controller.ts'
@@ -35,6 +37,7 @@ export function agentIdentityController(
   operator: OperatorPlace,
   client: KubernetesClient,
   recorder: Recorder,
+  records?: Records,
 ): Controller {
   const allOf = (namespace: string | undefined): Key[] => keysIn(world.identities, namespace)
   return {
@@ -56,6 +59,7 @@ export function agentIdentityController(
         return agent === undefined ? [] : [`${namespace}/${agent}`]
       }),
       acknowledgements.changes,
+      ...(records ? [watchingRecords(records, world)] : []),
     ],
     async reconcile(key) {
       const identity = world.identities.get(key)
@@ -67,10 +71,15 @@ export function agentIdentityController(
       const used = resources.filter(({ metadata }) =>
         identity.spec.access?.some(({ resource }) => resource === metadata.name),
       )
-      await applyNetworkPolicies(client, world, agentNetworkPolicies(identity, used, operator), {
-        labels: { [labels.agent]: identity.metadata.name },
-        namespace,
-      })
+      await applyNetworkPolicies(
+        client,
+        world,
+        agentNetworkPolicies(identity, used, operator, records?.destinations),
+        {
+          labels: { [labels.agent]: identity.metadata.name },
+          namespace,
+        },
+      )
       const compiled = compileAgent(identity, compiledNamespace, rolesGrantedTo(key, world))
       const revision = compiled.kind === 'compiled' ? compiled.configuration.revision : undefined
       const own = inNamespace(world.pods, namespace).filter(
@@ -110,6 +119,17 @@ export function agentIdentityController(
       await writeStatus(client, recorder, agentIdentities, identity, status)
       return undefined
     },
+  }
+}
+
+/** Credentials are changed: everybody's revision is another one then. */
+function watchingRecords(records: Records, { identities }: World): Watch {
+  return {
+    synced: identities.synced,
+    onKeys: (listener) =>
+      records.onChange(() => {
+        for (const identity of identities.list()) listener(keyOf(identity))
+      }),
   }
 }
 

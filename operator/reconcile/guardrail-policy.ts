@@ -9,11 +9,13 @@ import { type Controller, watchingSpec } from './controller.ts'
 import type { Recorder } from './event-recorder.ts'
 import { writeStatus } from './status.ts'
 
+/** @param recordsSessions whether there is a place for recordings. */
 export function guardrailPolicyController(
   world: World,
   compiler: NamespaceCompiler,
   client: KubernetesClient,
   recorder: Recorder,
+  recordsSessions: boolean,
 ): Controller {
   return {
     name: 'GuardrailPolicy',
@@ -57,7 +59,7 @@ export function guardrailPolicyController(
             (appliesTo.groups?.some((group) => identity.spec.groups?.includes(group)) ?? true),
         ).length,
         conditions: conditionsFor(
-          [valid, targets(policy, objects)],
+          [valid, targets(policy, objects), ...recording(policy, recordsSessions)],
           generation,
           policy.status?.conditions,
           new Date().toISOString(),
@@ -84,6 +86,23 @@ function targets({ spec: { appliesTo } }: GuardrailPolicy, { identities, resourc
         reason: 'NotFound',
         message: `waits for ${missing.join(', ')}: there is none in this namespace`,
       }
+}
+
+/** Of a policy that wants sessions recorded: whether they can be. */
+function recording({ spec: { recording: wanted } }: GuardrailPolicy, recordsSessions: boolean): Finding[] {
+  if (wanted === undefined || wanted.mode === 'off') return []
+  const type = 'RecordingPossible'
+  if (recordsSessions)
+    return [{ type, status: 'True', reason: 'Place', message: 'there is a place for recordings' }]
+  const consequence = wanted.onFailure === 'continue' ? 'go on without a recording' : 'are refused'
+  return [
+    {
+      type,
+      status: 'False',
+      reason: 'NoPlace',
+      message: `the operator has no place for recordings (recordings.place of its chart), so sessions that it applies to ${consequence}`,
+    },
+  ]
 }
 
 function absent(

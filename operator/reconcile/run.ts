@@ -2,6 +2,7 @@
 import type { NamespaceCompiler } from '../compile/namespace.ts'
 import type { OperatorPlace } from '../containment/names.ts'
 import type { KubernetesClient } from '../kubernetes/client.ts'
+import type { Records } from '../records/records.ts'
 import type { World } from '../watch/world.ts'
 import { type Acknowledgements, agentIdentityController } from './agent-identity.ts'
 import { agentNamespaceController } from './agent-namespace.ts'
@@ -23,20 +24,41 @@ export interface Reconciling {
   readonly probe: Probe
   readonly recorder: Recorder
   readonly tellApproval: TellApproval
+  /** Where those of all agents go. */
+  readonly records?: Records | undefined
   readonly events: ControllerEvents
 }
 
 /** Reconciles until the signal ends it, and what has begun is finished. */
 export async function reconcileAll(reconciling: Reconciling, signal: AbortSignal): Promise<void> {
-  const { world, compiler, client, operator, acknowledgements, sidecarVersion, probe, recorder, events } =
-    reconciling
+  const {
+    world,
+    compiler,
+    client,
+    operator,
+    acknowledgements,
+    sidecarVersion,
+    probe,
+    recorder,
+    events,
+    records,
+  } = reconciling
   await using stack = new AsyncDisposableStack()
   const controllers = [
     agentNamespaceController(world, client),
-    guardrailPolicyController(world, compiler, client, recorder),
+    guardrailPolicyController(world, compiler, client, recorder, records?.targets.recordings !== undefined),
     protectedResourceController(world, probe, operator, client, recorder),
     approvalRequestController(world, client, reconciling.tellApproval),
-    agentIdentityController(world, compiler, acknowledgements, sidecarVersion, operator, client, recorder),
+    agentIdentityController(
+      world,
+      compiler,
+      acknowledgements,
+      sidecarVersion,
+      operator,
+      client,
+      recorder,
+      records,
+    ),
   ]
   tellOfInjections(world, recorder, signal)
   for (const controller of controllers) stack.use(await runController(controller, events))

@@ -17,6 +17,8 @@ export interface ReplicaSettings {
   /** Its own port, and that of the Service by which the API server reaches it; by itself, when absent. */
   readonly webhooks?: { readonly port: number; readonly servicePort: number }
   readonly notify?: OperatorOptions['notify']
+  /** A file with {@link RecordTargets} as JSON, which is read again and again. */
+  readonly records?: string
 }
 
 export class ReplicaProcess extends Program {

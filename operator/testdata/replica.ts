@@ -1,7 +1,9 @@
 /** The program of {@link ReplicaProcess}. */
+import { readFileSync } from 'node:fs'
 import { KubeConfig } from '@kubernetes/client-node'
-import { startOperator } from '../operator.ts'
+import { type RecordsOptions, startOperator } from '../operator.ts'
 import { probeResource } from '../reconcile/probe.ts'
+import type { RecordTargets } from '../records/records.ts'
 import type { ReplicaSettings } from './replica-process.ts'
 
 const settings = JSON.parse(process.argv[2] ?? '') as ReplicaSettings
@@ -27,8 +29,20 @@ const operator = await startOperator({
   control: 'firebreak-operator.firebreak-system.svc:18000',
   probe: probeResource,
   notify: settings.notify,
+  records: recordsFrom(settings.records),
   log: { error: write, info: write },
 })
+
+function recordsFrom(file: string | undefined): RecordsOptions | undefined {
+  return file === undefined
+    ? undefined
+    : {
+        authoritySecret: 'firebreak-recording-authority',
+        spoolDirectory: `${file}.spool`,
+        read: () => JSON.parse(readFileSync(file, 'utf8')) as RecordTargets,
+      }
+}
+
 const { controlPort, controlCa } = operator
 process.send?.({ controlPort, controlCa })
 process.once('SIGTERM', () => {

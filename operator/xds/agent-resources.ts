@@ -1,5 +1,6 @@
 /** One agent's configuration as resources of the stream. */
 import type { Secret } from '@firebreak/crds'
+import type { SentRecords } from '@firebreak/sidecar/control/records.ts'
 import { byName, type Resources, typeUrls, type VersionedResource } from '@firebreak/xds'
 import type { AgentConfiguration } from '../compile/agent.ts'
 import { layout } from '../injection/layout.ts'
@@ -12,17 +13,20 @@ export interface SentConfiguration {
   readonly revision: string
   /** Each as it could stand in a directory of manifests. */
   readonly manifests: readonly object[]
+  /** Absent: nothing goes anywhere but to the enforcer's standard output. */
+  readonly records?: SentRecords | undefined
 }
 
 /** Everything that an agent's sidecar gets, by type. @param guardedAddresses see {@link envoyResources}. */
 export function agentResources(
   configuration: AgentConfiguration,
   guardedAddresses: readonly string[] | undefined,
+  records: SentRecords | undefined,
 ): ReadonlyMap<string, Resources> {
   const { identities } = configuration.objects
   const identity = identities.find(({ metadata }) => metadata.name === configuration.name)
   return new Map([
-    [typeUrls.agentConfiguration, byName([sent(configuration)])],
+    [typeUrls.agentConfiguration, byName([sent(configuration, records)])],
     ...(identity ? envoyResources(identity, guardedAddresses, layout.runDirectory) : []),
   ])
 }
@@ -32,7 +36,7 @@ export const nothing: ReadonlyMap<string, Resources> = new Map(
   Object.values(typeUrls).map((typeUrl) => [typeUrl, byName([])]),
 )
 
-function sent(configuration: AgentConfiguration): VersionedResource {
+function sent(configuration: AgentConfiguration, records: SentRecords | undefined): VersionedResource {
   const { namespace, name, revision, objects } = configuration
   const body: SentConfiguration = {
     namespace,
@@ -46,6 +50,7 @@ function sent(configuration: AgentConfiguration): VersionedResource {
       ...objects.policies.map(manifest),
       ...objects.secrets.map(secretManifest),
     ],
+    records,
   }
   return {
     name: `${namespace}/${name}`,

@@ -6,6 +6,7 @@ import { rolesGrantedTo } from '../approvals/granted-roles.ts'
 import { compileAgent } from '../compile/agent.ts'
 import type { NamespaceCompiler } from '../compile/namespace.ts'
 import type { KubernetesObject } from '../kubernetes/objects.ts'
+import type { Records } from '../records/records.ts'
 import { differInStatusOnly, type Key, type Listener } from '../watch/informer.ts'
 import type { World } from '../watch/world.ts'
 import { agentResources, nothing } from './agent-resources.ts'
@@ -26,6 +27,7 @@ interface Followed {
 export class AgentSnapshots implements Disposable {
   readonly #world: World
   readonly #compiler: NamespaceCompiler
+  readonly #records: Records | undefined
   readonly #failed: (agent: Key, error: Error) => void
   readonly #followed = new Map<Key, Followed>()
   readonly #timers = new Map<string, NodeJS.Timeout>()
@@ -33,14 +35,27 @@ export class AgentSnapshots implements Disposable {
     for (const agent of this.#followed.keys()) this.#changed(namespaceOf(agent))
   })
 
-  constructor(world: World, compiler: NamespaceCompiler, failed: (agent: Key, error: Error) => void) {
+  /** @param records where those of all agents go. */
+  constructor(
+    world: World,
+    compiler: NamespaceCompiler,
+    records: Records | undefined,
+    failed: (agent: Key, error: Error) => void,
+  ) {
     this.#world = world
+    this.#records = records
     this.#compiler = compiler
     this.#failed = failed
     const changed: Listener<KubernetesObject> = (key, now, before) => {
       if (!now || !before || !differInStatusOnly(before, now)) this.#changed(namespaceOf(key))
     }
     world.identities.onChange(changed)
+    world.identities.onChange((key, now) => {
+      if (!now) records?.forget(key)
+    })
+    records?.onChange(() => {
+      for (const agent of this.#followed.keys()) this.#changed(namespaceOf(agent))
+    })
     world.resources.onChange(changed)
     world.policies.onChange(changed)
     world.secrets.onChange(changed)
@@ -97,7 +112,9 @@ export class AgentSnapshots implements Disposable {
   #make(namespace: string, agents: readonly [Key, Followed][]): void {
     const objects = this.#world.objectsOf(namespace)
     const compiled = this.#compiler.compile(objects)
-    const hosts = objects.identities.some(hasOpenRange) ? objects.resources.map(hostOf) : []
+    const hosts = objects.identities.some(hasOpenRange)
+      ? [...objects.resources.map(hostOf), ...(this.#records?.destinations ?? []).map(({ host }) => host)]
+      : []
     const found = this.#hosts.of(hosts.filter((host) => isIP(host) === 0))
     const addresses = found && [...hosts.filter((host) => isIP(host) !== 0), ...found]
     for (const [agent, followed] of agents) {
@@ -114,7 +131,7 @@ export class AgentSnapshots implements Disposable {
           const guarded = hasOpenRange(identity) ? addresses : []
           const madeOf = [configuration.revision, ...(guarded ?? ['unknown'])].join(' ')
           if (followed.madeOf === madeOf) continue
-          followed.resources = agentResources(configuration, guarded)
+          followed.resources = agentResources(configuration, guarded, this.#records?.for(agent))
           followed.madeOf = madeOf
         }
       } catch (error) {

@@ -31,6 +31,23 @@ export function isSamePlace(one: RecordingTarget, other: RecordingTarget): boole
   return isDeepStrictEqual(placeOf(one), placeOf(other))
 }
 
+/** As `--recordings` takes it, without what it is opened with. */
+export function placeInWords(target: RecordingTarget): string {
+  switch (target.kind) {
+    case 'directory':
+      return target.path
+    case 's3': {
+      const { bucket, prefix, endpoint, region } = target
+      const options = Object.entries({ endpoint, region }).filter(([, value]) => value !== undefined)
+      return [`s3://${bucket}/${prefix}`, ...options.map(([name, value]) => `${name}=${value}`)].join()
+    }
+    case 'postgresql': {
+      const { host, pathname } = new URL(target.url)
+      return `postgresql://${host}${pathname}`
+    }
+  }
+}
+
 function placeOf(target: RecordingTarget): unknown {
   switch (target.kind) {
     case 'directory':

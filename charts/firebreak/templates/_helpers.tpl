@@ -22,6 +22,34 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- $image.repository }}:{{ default (index . 1) $image.tag }}{{ with $image.digest }}@{{ . }}{{ end }}
 {{- end }}
 
+{{/* Whether records of agents go anywhere. */}}
+{{- define "firebreak.records" -}}
+{{- if or .Values.recordings.place .Values.audit.sinks }}true{{ end }}
+{{- end }}
+
+{{/* Options of a place of recordings. Takes a list: the values, the directory of its Secret, and the name of the key with the authority. */}}
+{{- define "firebreak.recordingPlace" -}}
+{{- $values := index . 0 -}}
+{{- $directory := index . 1 -}}
+{{- $parts := list -}}
+{{- if hasPrefix "s3://" $values.place -}}
+{{- with $values.endpoint }}{{ $parts = append $parts (printf "endpoint=%s" .) }}{{ end -}}
+{{- with $values.region }}{{ $parts = append $parts (printf "region=%s" .) }}{{ end -}}
+{{- $parts = concat $parts (list (printf "access-key-file=%s/access-key" $directory) (printf "secret-key-file=%s/secret-key" $directory)) -}}
+{{- else -}}
+{{- $parts = append $parts (printf "password-file=%s/password" $directory) -}}
+{{- end -}}
+{{- with index . 2 }}{{ $parts = append $parts (printf "ca-file=%s/%s" $directory .) }}{{ end -}}
+{{- join "," $parts -}}
+{{- end }}
+
+{{/* The port that a place of recordings is reached on. */}}
+{{- define "firebreak.recordingPort" -}}
+{{- $url := urlParse (ternary (default "https://amazon" .endpoint) .place (hasPrefix "s3://" .place)) -}}
+{{- $default := ternary "80" (ternary "443" "5432" (eq $url.scheme "https")) (eq $url.scheme "http") -}}
+{{- with regexFind ":[0-9]+$" $url.host }}{{ trimPrefix ":" . }}{{ else }}{{ $default }}{{ end -}}
+{{- end }}
+
 {{- define "firebreak.containerSecurity" -}}
 allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true

@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict'
 import type { KeyObject } from 'node:crypto'
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
+import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import pg from 'pg'
 import { ObjectStore } from '../../../tools/object-store.ts'
 import { type Postgres, startPostgres } from '../../../tools/postgres.ts'
 import { RecordingReader } from '../reader.ts'
-import type { RecordingStore } from '../store.ts'
+import type { RecordingSinks, RecordingStore } from '../store.ts'
 import type { RecordingTarget } from '../target.ts'
 import {
   appendCommands,
@@ -17,7 +18,9 @@ import {
   startWriter,
 } from '../testdata/recordings.ts'
 import { verifyRecording } from '../verify.ts'
-import { openStore } from './open-store.ts'
+import { openSinks, openStore } from './open-store.ts'
+import { blockKey } from './s3.ts'
+import { S3Bucket } from './s3-bucket.ts'
 
 /** A place of each kind, made for the tests. */
 interface Place extends AsyncDisposable {
@@ -179,5 +182,88 @@ describe('a place for recordings', () => {
       openStore({ kind: 'postgresql', url: 'postgresql://u@127.0.0.1:9/d' }),
       /^Error: postgresql:\/\/127\.0\.0\.1:9\/d: .*ECONNREFUSED/,
     )
+  })
+})
+
+describe('recordings of one who may only write', function () {
+  this.timeout(600_000)
+  let reader: ReaderKey
+  let signer: KeyObject
+  const stack = new AsyncDisposableStack()
+
+  before(async () => {
+    reader = await newReaderKey()
+    signer = newSigner()
+  })
+  after(() => stack.disposeAsync())
+
+  async function record(sinks: RecordingSinks): Promise<string> {
+    const id = '01ABCDEFGH0123456789WRITER'
+    const writer = await startWriter({ sink: await sinks.create(id), reader, signer, recording: id })
+    await appendCommands(writer, 3)
+    await writer.end()
+    return id
+  }
+
+  it('are whole in an object store, with the right to put objects', async () => {
+    const objects = stack.use(await ObjectStore.start())
+    const { bucket, endpoint, region, writer: credentials } = objects
+    const place = { kind: 's3', bucket, endpoint, region, prefix: 'agents/' } as const
+    await using sinks = await openSinks({ ...place, credentials })
+    const id = await record(sinks)
+    const { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey } = objects.credentials
+    await using store = await openStore({ ...place, credentials: { accessKeyId, secretAccessKey } })
+    await using source = await store.open(id)
+    assert.ok(source)
+    assert.equal((await verifyRecording(source, id)).state, 'whole')
+    await assert.rejects(openStore({ ...place, credentials }), /AccessDenied/, 'listing takes another right')
+    for (const taken of ['get', 'remove'] as const) {
+      const bucketOfWriter = new S3Bucket({ ...place, credentials })
+      const attempt =
+        taken === 'get' ? bucketOfWriter.get(blockKey(id, 0), 0, 1) : bucketOfWriter.remove(blockKey(id, 0))
+      await assert.rejects(attempt, /AccessDenied/)
+    }
+  })
+
+  it('are whole in a database, with the rights that the documentation grants', async () => {
+    const postgres = stack.use(await startPostgres())
+    const { user, host, port, password } = postgres
+    const url = (name: string): string => `postgresql://${name}@${host}:${port}/postgres`
+    await using store = await openStore({ kind: 'postgresql', url: url(user), password })
+    const documented = readFileSync(new URL('../../../docs/recording.md', import.meta.url), 'utf8')
+    const [, grants = ''] = /```sql\n(CREATE ROLE[^`]+)```/.exec(documented) ?? []
+    const client = new pg.Client({ host, port, user, password, database: 'postgres' })
+    await client.connect()
+    await client.query(grants)
+    await client.query("ALTER ROLE firebreak_recorder PASSWORD 'recorder-password'")
+    const recorder = {
+      kind: 'postgresql',
+      url: url('firebreak_recorder'),
+      password: 'recorder-password',
+    } as const
+    await using sinks = await openSinks(recorder)
+    const id = await record(sinks)
+    await using source = await store.open(id)
+    assert.ok(source)
+    assert.equal((await verifyRecording(source, id)).state, 'whole')
+    await store.hold(id, 'case 42')
+    await client.end()
+    const others = new pg.Client({
+      host,
+      port,
+      user: 'firebreak_recorder',
+      password: 'recorder-password',
+      database: 'postgres',
+    })
+    await others.connect()
+    for (const statement of [
+      'SELECT block FROM firebreak_recording_blocks',
+      'DELETE FROM firebreak_recordings',
+      'UPDATE firebreak_recordings SET hold = NULL',
+      "UPDATE firebreak_recording_blocks SET block = ''",
+      'TRUNCATE firebreak_recordings CASCADE',
+    ])
+      await assert.rejects(others.query(statement), /permission denied/, statement)
+    await others.end()
   })
 })

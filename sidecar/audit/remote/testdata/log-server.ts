@@ -1,10 +1,16 @@
 /** An HTTP service that takes lines, and does what it is told instead. */
 import { once } from 'node:events'
-import { createServer, type IncomingHttpHeaders, type Server } from 'node:http'
+import { createServer, type IncomingHttpHeaders, type RequestListener, type Server } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 
 /** A status code; `stall` never answers; `cut` takes the lines and closes the connection without an answer. */
 export type Answer = number | 'stall' | 'cut'
+
+export interface LogServerPlace {
+  readonly host: string
+  readonly tls?: { readonly certificate: string; readonly key: string }
+}
 
 export class LogServer implements AsyncDisposable {
   readonly requests: { readonly headers: IncomingHttpHeaders; readonly body: string }[] = []
@@ -16,29 +22,35 @@ export class LogServer implements AsyncDisposable {
   /** Of a 2xx. */
   answerBody = ''
   readonly #server: Server
+  readonly #base: string
 
-  static async start(): Promise<LogServer> {
-    const server = new LogServer()
-    server.#server.listen(0, '127.0.0.1')
+  /** @param place an address of this machine, and with a certificate (PEM) HTTPS. Absent: HTTP on loopback. */
+  static async start(place: LogServerPlace = { host: '127.0.0.1' }): Promise<LogServer> {
+    const server = new LogServer(place)
+    server.#server.listen(0, place.host)
     await once(server.#server, 'listening')
     return server
   }
 
-  private constructor() {
-    this.#server = createServer(async (request, response) => {
+  private constructor({ host, tls }: LogServerPlace) {
+    this.#base = `${tls ? 'https' : 'http'}://${host}`
+    const answer: RequestListener = async (request, response) => {
       let body = ''
       for await (const chunk of request) body += chunk
-      const answer = this.answers.shift() ?? this.answer
-      if (answer === 'stall') return
+      const next = this.answers.shift() ?? this.answer
+      if (next === 'stall') return
       this.requests.push({ headers: request.headers, body })
-      if (answer === 'cut' || answer < 300) this.lines.push(...body.split('\n').slice(0, -1))
-      if (answer === 'cut') request.socket.destroy()
-      else response.writeHead(answer, { 'content-type': 'application/json' }).end(this.answerBody)
-    })
+      if (next === 'cut' || next < 300) this.lines.push(...body.split('\n').slice(0, -1))
+      if (next === 'cut') request.socket.destroy()
+      else response.writeHead(next, { 'content-type': 'application/json' }).end(this.answerBody)
+    }
+    this.#server = tls
+      ? createTlsServer({ cert: tls.certificate, key: tls.key }, answer)
+      : createServer(answer)
   }
 
   get url(): string {
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}/logs`
+    return `${this.#base}:${(this.#server.address() as AddressInfo).port}/logs`
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
