@@ -1,6 +1,6 @@
 /**
- * The programs of a node that aren't part of Kubernetes: containerd, runc, the CNI plugins, nft. The machine's own when
- * it has them; otherwise from its distribution's packages, unpacked into the cache and not installed.
+ * The programs of a node that aren't part of Kubernetes: containerd, runc, the CNI plugins, nft, and those that make images.
+ * The machine's own when it has them; otherwise from its distribution's packages, unpacked into the cache and not installed.
  */
 import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
@@ -24,6 +24,7 @@ const packages: Readonly<Record<string, string>> = {
   runc: 'runc',
   nft: 'nftables',
   debootstrap: 'debootstrap',
+  buildah: 'buildah',
 }
 const cniPackage = 'containernetworking-plugins'
 const cniDirectories = ['/opt/cni/bin', '/usr/lib/cni', '/usr/libexec/cni']
