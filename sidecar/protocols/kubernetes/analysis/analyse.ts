@@ -1,0 +1,227 @@
+/** A request to a Kubernetes API → what it does. Pure; what the API server could read in another way is refused. */
+import type { Command, Fact, IndirectUse, Touch } from '@firebreak/policy'
+import type { Result } from '../../../session.ts'
+import { textOf } from '../../http/analysis/meaning.ts'
+import type { HttpRequest, RequestHead } from '../../http/request.ts'
+import { at, type Document, elementsOf, textAt } from '../documents/document.ts'
+import type { KubernetesAction } from './actions.ts'
+import { type Body, maximumBody, readBody } from './body.ts'
+import {
+  consequencesOfContent,
+  consequencesOfDeletion,
+  consequencesOfKind,
+  replicasIn,
+  touchesOfPods,
+} from './consequences.ts'
+import type { KubernetesFacts } from './facts.ts'
+import { headersProblem } from './headers.ts'
+import { indirectUsesOf } from './indirect-uses.ts'
+import { isSet, readDryRun } from './parameters.ts'
+import { type Change, changeOf } from './patch.ts'
+import { podNeedsOf } from './pods.ts'
+import { malformed, type Refused } from './refusal.ts'
+import { type OtherRequest, type ResourceRequest, readRequestInfo, type Verb } from './request-info.ts'
+import { type Kind, kindOf } from './resources.ts'
+import { subresourceTouches } from './subresources.ts'
+import { noNamespace, type ObjectPath, pathOf, touch } from './touches.ts'
+
+export interface Analysed {
+  readonly command: Command
+  /** Where the objects of the response are, to be masked; absent where it has none of the API's. */
+  readonly objects?: ResponseObjects
+}
+
+export interface ResponseObjects {
+  readonly path: ObjectPath
+  readonly isBuiltin: boolean
+  readonly watches: boolean
+  /** A stream of another kind than objects, such as logs. */
+  readonly isText: boolean
+}
+
+const verbActions: Readonly<Record<Verb, KubernetesAction>> = {
+  get: 'k8s:get',
+  list: 'k8s:list',
+  watch: 'k8s:watch',
+  create: 'k8s:create',
+  update: 'k8s:update',
+  patch: 'k8s:patch',
+  delete: 'k8s:delete',
+  deletecollection: 'k8s:deletecollection',
+}
+
+const reads: ReadonlySet<Verb> = new Set(['get', 'list', 'watch'])
+
+/** How much of a body has to be seen to know what a request does. */
+export function bodyNeeded({ method }: RequestHead): number {
+  return method === 'GET' || method === 'HEAD' ? 0 : maximumBody
+}
+
+export function analyse(request: HttpRequest): Result<Analysed, Refused> {
+  const info = readRequestInfo(request)
+  if (!info.ok) return info
+  const problem = headersProblem(request, info.value.kind === 'resource' ? info.value.subresource : '')
+  if (problem) return problem
+  if (info.value.kind === 'other') return { ok: true, value: { command: ofOther(request, info.value) } }
+  const body = readBody(request)
+  if (!body.ok) return body
+  return analyseResource(request, info.value, body.value)
+}
+
+function analyseResource(request: HttpRequest, info: ResourceRequest, body: Body): Result<Analysed, Refused> {
+  const change = reads.has(info.verb) ? noChange : changeOf(body)
+  if (!change.ok) return change
+  const deletes = info.verb === 'delete' || info.verb === 'deletecollection'
+  const dryRun = deletes ? dryRunOfDeletion(info, body) : readDryRun(info.parameters.get('dryRun'))
+  if (!dryRun.ok) return dryRun
+  const kind = kindOf(info.group, info.resource)
+  const { set } = change.value
+  const path = pathOf(info, kind, info.name === '' ? nameIn(set) : info.name)
+  const touches = isOwnReview(info)
+    ? [touch('k8s:discover', path, 'baseline')]
+    : touchesOf(info, kind, path, body, change.value, dryRun.value)
+  const command: Command = {
+    resourceType: 'kubernetes',
+    text: textOf(request),
+    touches,
+    opaque: change.value.opaque,
+    fields: [],
+    indirectUses: indirectUses(info, path, body, change.value),
+    facts: { k8s: factsOf(info, body, change.value, dryRun.value) },
+  }
+  const objects: ResponseObjects = {
+    path,
+    isBuiltin: kind.isBuiltin,
+    watches: info.verb === 'watch',
+    isText: streams.has(info.subresource),
+  }
+  return { ok: true, value: { command, objects } }
+}
+
+const noChange: Result<Change, Refused> = { ok: true, value: { set: [], compared: [], opaque: [] } }
+
+/** What comes back of these are no objects. */
+const streams = new Set(['log', 'exec', 'attach', 'portforward', 'proxy'])
+
+function touchesOf(
+  info: ResourceRequest,
+  kind: Kind,
+  path: ObjectPath,
+  body: Body,
+  { set }: Change,
+  dryRun: boolean,
+): readonly Touch[] {
+  const action = verbActions[info.verb]
+  // an eviction is tried only where its body says so as well
+  if (dryRun && (info.subresource === '' || info.subresource === 'scale' || info.subresource === 'status'))
+    return [touch('k8s:dryRun', path), touch('k8s:get', path, 'implied')]
+  const touches: Touch[] = []
+  if (info.subresource !== '') touches.push(...subresourceTouches(info, kind.label, path, action))
+  else touches.push(touch(action, path), ...makes(info, kind, path, body))
+  if (reads.has(info.verb)) return touches
+  // the answer is the object as it is now
+  if (info.verb !== 'create')
+    touches.push(touch(info.verb === 'deletecollection' ? 'k8s:list' : 'k8s:get', path, 'implied'))
+  touches.push(...consequencesOfKind(info, kind, path))
+  if (info.verb === 'delete' || info.verb === 'deletecollection')
+    return [...touches, ...consequencesOfDeletion(info, path)]
+  touches.push(...consequencesOfContent(info, set, path))
+  if (kind.mayHoldPods) touches.push(...touchesOfPods(podNeedsOf(set), path))
+  return touches
+}
+
+/** Whether there is such an object already only the API server knows. */
+function makes(info: ResourceRequest, kind: Kind, path: ObjectPath, body: Body): readonly Touch[] {
+  const applies = (body.kind === 'patch' || body.kind === 'opaque') && body.patch === 'apply'
+  if (info.verb === 'patch' && applies) return [touch('k8s:create', path)]
+  return info.verb === 'update' && kind.madeByUpdate ? [touch('k8s:create', path)] : []
+}
+
+/** What is in the body holds, also where the query says that nothing is to be changed. */
+function dryRunOfDeletion(info: ResourceRequest, body: Body): Result<boolean, Refused> {
+  if (body.kind === 'none') return readDryRun(info.parameters.get('dryRun'))
+  if (body.kind !== 'object') return { ok: true, value: false }
+  const values = elementsOf(at(body.value, 'dryRun')).map(String)
+  if (info.parameters.has('dryRun') && values.length === 0)
+    return malformed('the query says dryRun, and the body, which is what counts, does not')
+  return readDryRun(values)
+}
+
+function nameIn(set: readonly Document[]): string {
+  return set.map((document) => textAt(document, 'metadata', 'name')).find((name) => name !== undefined) ?? ''
+}
+
+const ownReviews = new Set(['selfsubjectaccessreviews', 'selfsubjectrulesreviews', 'selfsubjectreviews'])
+
+/** What one may do oneself is asked by making an object that is kept nowhere. */
+function isOwnReview({ group, resource, verb }: ResourceRequest): boolean {
+  return (
+    (group === 'authorization.k8s.io' || group === 'authentication.k8s.io') &&
+    ownReviews.has(resource) &&
+    verb === 'create'
+  )
+}
+
+function indirectUses(
+  info: ResourceRequest,
+  path: ObjectPath,
+  body: Body,
+  { compared }: Change,
+): readonly IndirectUse[] {
+  const replaced = info.verb === 'update' && body.kind === 'object' ? body.value : undefined
+  return indirectUsesOf(info.parameters, path, compared, replaced)
+}
+
+function factsOf(info: ResourceRequest, body: Body, { set }: Change, dryRun: boolean): Record<string, Fact> {
+  const [container] = info.parameters.get('container') ?? []
+  const command = info.parameters.get('command')
+  const replicas = replicasIn(set)
+  const patch = body.kind === 'patch' ? body.patch : undefined
+  const facts: KubernetesFacts = {
+    verb: info.verb,
+    group: info.group,
+    version: info.version,
+    resource: info.resource,
+    subresource: info.subresource,
+    namespace: info.namespace,
+    name: info.name === '' ? nameIn(set) : info.name,
+    dryRun,
+    force: isSet(info.parameters, 'force'),
+    selectors: ['labelSelector', 'fieldSelector'].flatMap((name) => info.parameters.get(name) ?? []),
+    images: [...podNeedsOf(set).images],
+    orphans: orphans(info, body),
+    ...(patch !== undefined && { patch }),
+    ...(replicas !== undefined && { replicas }),
+    ...(command !== undefined && { command }),
+    ...(container !== undefined && { container }),
+  }
+  return { ...facts }
+}
+
+function orphans({ parameters }: ResourceRequest, body: Body): boolean {
+  const options = body.kind === 'object' ? body.value : undefined
+  const [asked] = parameters.get('propagationPolicy') ?? []
+  return (
+    (textAt(options, 'propagationPolicy') ?? asked) === 'Orphan' ||
+    at(options, 'orphanDependents') === true ||
+    isSet(parameters, 'orphanDependents')
+  )
+}
+
+/** Discovery, schemas, health. */
+const discoverable = new Set(['api', 'apis', 'version', 'openapi', 'healthz', 'livez', 'readyz', ''])
+
+function ofOther(request: HttpRequest, { segments, method }: OtherRequest): Command {
+  const [first = ''] = segments
+  const isDiscovery = discoverable.has(first) && (method === 'GET' || method === 'HEAD')
+  const path = [noNamespace, 'path', `/${segments.join('/')}`]
+  return {
+    resourceType: 'kubernetes',
+    text: textOf(request),
+    touches: [isDiscovery ? touch('k8s:discover', path, 'baseline') : touch('k8s:nonResource', path)],
+    opaque: [],
+    fields: [],
+    indirectUses: [],
+    facts: { k8s: { verb: method.toLowerCase(), dryRun: false, resource: '', name: '' } },
+  }
+}

@@ -1,0 +1,84 @@
+/** What a request sends: an object, a patch, options; or something that isn't looked into. */
+import type { Result } from '../../../session.ts'
+import type { HttpRequest } from '../../http/request.ts'
+import type { Document } from '../documents/document.ts'
+import { decodeUtf8, parseJson, plainValue } from '../documents/json.ts'
+import { parseYaml } from '../documents/yaml.ts'
+import { malformed, type Refused, unsupported } from './refusal.ts'
+
+export type PatchKind = 'json' | 'merge' | 'strategic' | 'apply'
+
+export type Body =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'object'; readonly value: Document }
+  | { readonly kind: 'patch'; readonly patch: PatchKind; readonly value: Document }
+  /** In words: `protobuf`. */
+  | { readonly kind: 'opaque'; readonly form: string; readonly patch?: PatchKind }
+
+const patchKinds = new Map<string, PatchKind>([
+  ['application/json-patch+json', 'json'],
+  ['application/merge-patch+json', 'merge'],
+  ['application/strategic-merge-patch+json', 'strategic'],
+  ['application/apply-patch+yaml', 'apply'],
+])
+
+/** More than the API server takes of one. */
+export const maximumBody = 3 * 1024 * 1024
+
+export function readBody({ method, headers, body }: HttpRequest): Result<Body, Refused> {
+  const header = (name: string): string | undefined => headers.find(([candidate]) => candidate === name)?.[1]
+  if (!body || body.length === 0) return { ok: true, value: { kind: 'none' } }
+  if ((header('content-encoding') ?? 'identity').trim().toLowerCase() !== 'identity')
+    return unsupported('the API takes no compressed bodies')
+  // without one it is JSON to the API server
+  const type = mediaType(header('content-type'))
+  if (method === 'PATCH') return readPatch(type, body)
+  switch (type) {
+    case '':
+    case 'application/json':
+      return readText(body, fromJson, (value) => ({ kind: 'object', value }))
+    case 'application/yaml':
+      return readText(body, parseYaml, (value) => ({ kind: 'object', value }))
+    case 'application/vnd.kubernetes.protobuf':
+      return { ok: true, value: { kind: 'opaque', form: 'protobuf' } }
+    case 'application/cbor':
+      return { ok: true, value: { kind: 'opaque', form: 'CBOR' } }
+    default:
+      return unsupported('the API takes application/json and application/yaml')
+  }
+}
+
+function readPatch(type: string, body: Buffer): Result<Body, Refused> {
+  if (type === 'application/apply-patch+cbor')
+    return { ok: true, value: { kind: 'opaque', form: 'CBOR', patch: 'apply' } }
+  const patch = patchKinds.get(type)
+  if (patch === undefined) return unsupported(`the kinds of patches are ${[...patchKinds.keys()].join(', ')}`)
+  // clients send JSON also where YAML is meant: it is YAML
+  const parse = patch === 'apply' ? fromJsonOrYaml : fromJson
+  return readText(body, parse, (value) => ({ kind: 'patch', patch, value }))
+}
+
+function readText(
+  bytes: Buffer,
+  parse: (text: string) => Result<Document, string>,
+  toBody: (value: Document) => Body,
+): Result<Body, Refused> {
+  const text = decodeUtf8(bytes)
+  if (text === undefined) return malformed('the body is not valid UTF-8')
+  const parsed = parse(text)
+  return parsed.ok ? { ok: true, value: toBody(parsed.value) } : malformed(`the body: ${parsed.error}`)
+}
+
+function fromJson(text: string): Result<Document, string> {
+  const parsed = parseJson(text)
+  return parsed.ok ? { ok: true, value: plainValue(parsed.value) } : parsed
+}
+
+function fromJsonOrYaml(text: string): Result<Document, string> {
+  return /^\s*\{/.test(text) ? fromJson(text) : parseYaml(text)
+}
+
+/** Parameters of a media type change nothing here: the charset is UTF-8 whatever they say. */
+function mediaType(contentType = ''): string {
+  return (contentType.split(';', 1)[0] ?? '').trim().toLowerCase()
+}
