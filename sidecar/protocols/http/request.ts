@@ -71,6 +71,7 @@ export interface RequestAnalysis {
  */
 export type MaskOf = (path: readonly string[]) => FieldMask | undefined
 
+/** The same object for all bodies that it holds for: what is found out for one is remembered with it. */
 export interface BodyTerms {
   readonly maskOf: MaskOf
   /** Whether {@link maskOf} may have a mask for anything: if so, what has no fields to go by is refused. */

@@ -50,9 +50,7 @@ export class CsvMask implements TextMask {
       start = at + 1
     }
     const problem = this.#hold(chunk, start, chunk.length)
-    return problem === undefined
-      ? { ok: true, value: this.#output.take(chunk.length) }
-      : { ok: false, error: problem }
+    return problem === undefined ? { ok: true, value: this.#output.take() } : { ok: false, error: problem }
   }
 
   end(): Result<Buffer, string> {

@@ -154,9 +154,9 @@ class MaskedBody implements BodyMask {
   push(chunk: Buffer): Result<readonly Buffer[], string> {
     if (!this.#utf8.accepts(chunk)) return refused('the body is no UTF-8')
     if (!this.#beginning) return listOf(this.#mask.push(chunk))
-    const beginning = Buffer.concat([this.#beginning, chunk])
+    const beginning = this.#beginning.length === 0 ? chunk : Buffer.concat([this.#beginning, chunk])
     if (beginning.length < byteOrderMark.length && byteOrderMark.indexOf(beginning) === 0) {
-      this.#beginning = beginning
+      this.#beginning = Buffer.from(beginning)
       return { ok: true, value: [] }
     }
     return this.#begin(beginning)

@@ -1,13 +1,19 @@
+const none = Buffer.alloc(0)
+
 /** A buffer that grows while masked text is written into it, handed out once per chunk. */
 export class Output {
-  #bytes = Buffer.allocUnsafe(256)
+  #bytes: Buffer = none
   #length = 0
 
   copy(source: Buffer, start: number, end: number): void {
     const length = end - start
     if (length <= 0) return
     this.#reserve(length)
-    source.copy(this.#bytes, this.#length, start, end)
+    const bytes = this.#bytes
+    // a call into the runtime costs more than a short loop
+    if (length < 48)
+      for (let index = 0; index < length; index++) bytes[this.#length + index] = source[start + index] ?? 0
+    else source.copy(bytes, this.#length, start, end)
     this.#length += length
   }
 
@@ -15,17 +21,22 @@ export class Output {
     this.copy(bytes, 0, bytes.length)
   }
 
-  /** @param expected so many bytes are likely to come next. @returns what has been written, which is the caller's from now on. */
-  take(expected = 256): Buffer {
+  /** @param bytes that are likely to come next, all in all. */
+  expect(bytes: number): void {
+    if (this.#length === 0 && this.#bytes.length < bytes) this.#bytes = Buffer.allocUnsafe(bytes)
+  }
+
+  /** @returns what has been written, which is the caller's from now on. */
+  take(): Buffer {
     const taken = this.#bytes.subarray(0, this.#length)
-    this.#bytes = Buffer.allocUnsafe(expected)
+    this.#bytes = none
     this.#length = 0
     return taken
   }
 
   #reserve(bytes: number): void {
     if (this.#length + bytes <= this.#bytes.length) return
-    const larger = Buffer.allocUnsafe(Math.max(this.#bytes.length * 2, this.#length + bytes))
+    const larger = Buffer.allocUnsafe(Math.max(256, this.#bytes.length * 2, this.#length + bytes))
     this.#bytes.copy(larger, 0, 0, this.#length)
     this.#bytes = larger
   }

@@ -5,7 +5,6 @@
 import { maskDetected } from '@firebreak/policy'
 import type { Result } from '../../../session.ts'
 import type { BodyTerms } from '../request.ts'
-import { JsonFields } from './json/fields.ts'
 import { JsonMask } from './json/mask.ts'
 import { Output } from './output.ts'
 import { type MaskedLabels, maximumValueBytes, type TextMask } from './text-mask.ts'
@@ -23,7 +22,6 @@ const carriageReturn = 0x0d
 export class EventMask implements TextMask {
   readonly #terms: BodyTerms
   readonly #labels: MaskedLabels
-  readonly #fields: JsonFields
   readonly #output = new Output()
   readonly #line = new Output()
   #event: EventLine[] = []
@@ -33,7 +31,6 @@ export class EventMask implements TextMask {
   constructor(terms: BodyTerms, labels: MaskedLabels) {
     this.#terms = terms
     this.#labels = labels
-    this.#fields = new JsonFields(terms)
   }
 
   push(chunk: Buffer): Result<Buffer, string> {
@@ -101,7 +98,7 @@ export class EventMask implements TextMask {
   /** @returns undefined for what masks can't go by. */
   #maskData(data: string): string | undefined {
     const bytes = Buffer.from(data)
-    const json = new JsonMask(this.#terms, this.#labels, true, this.#fields)
+    const json = new JsonMask(this.#terms, this.#labels, true)
     const parts = [json.push(bytes), json.end()]
     const masked = parts.flatMap((part) => (part.ok ? [part.value] : []))
     if (masked.length === parts.length) return Buffer.concat(masked).toString()

@@ -13,8 +13,13 @@ export interface JsonField {
 }
 
 interface Branch extends JsonField {
-  /** By the name as it is written, escapes and all. */
+  /** The name as it is written, escapes and all, without quotes. */
+  readonly written: Buffer
   readonly children: Map<string, Branch>
+  /** The child that was asked for last. */
+  last: Branch | undefined
+  /** What was asked for after this one the last time: objects in lists mostly are alike. */
+  next: Branch | undefined
 }
 
 /** Names may be data; so many are remembered, and any others looked up whenever they come. */
@@ -27,30 +32,61 @@ export class JsonFields {
 
   constructor(terms: BodyTerms) {
     this.#terms = terms
-    this.root = this.#branch([], '', undefined)
+    this.root = this.#branch([], '', undefined, Buffer.alloc(0))
   }
 
   /** @param bytes hold the name from `start` to `end`, with its quotes. */
   child(parent: JsonField, bytes: Buffer, start: number, end: number): JsonField {
-    const { children } = parent as Branch
+    const branch = parent as Branch
+    const likely = branch.last?.next
+    if (likely && isWritten(likely.written, bytes, start + 1, end - 1)) {
+      branch.last = likely
+      return likely
+    }
+    const child = this.#lookUp(branch, bytes, start, end)
+    if (branch.last) branch.last.next = child
+    branch.last = child
+    return child
+  }
+
+  #lookUp(parent: Branch, bytes: Buffer, start: number, end: number): Branch {
     const written = bytes.toString('latin1', start + 1, end - 1)
-    const known = children.get(written)
+    const known = parent.children.get(written)
     if (known) return known
     const name = readString(bytes, start, end)
     const shown = maskDetected(name, this.#terms.detectors)
     const label = parent.label === '' ? shown : `${parent.label}.${shown}`
     const nameMask = shown === name ? undefined : Buffer.from(JSON.stringify(shown))
-    const child = this.#branch([...parent.path, name], label, nameMask)
+    const child = this.#branch([...parent.path, name], label, nameMask, Buffer.from(written, 'latin1'))
     if (this.#remembered < rememberedFields) {
       this.#remembered++
-      children.set(written, child)
+      parent.children.set(written, child)
     }
     return child
   }
 
-  #branch(path: readonly string[], label: string, nameMask: Buffer | undefined): Branch {
-    return { path, mask: this.#terms.maskOf(path), label, nameMask, children: new Map() }
+  #branch(path: readonly string[], label: string, nameMask: Buffer | undefined, written: Buffer): Branch {
+    const mask = this.#terms.maskOf(path)
+    return { path, mask, label, nameMask, written, children: new Map(), last: undefined, next: undefined }
   }
+}
+
+function isWritten(written: Buffer, bytes: Buffer, start: number, end: number): boolean {
+  const { length } = written
+  if (end - start !== length) return false
+  for (let index = 0; index < length; index++) if (bytes[start + index] !== written[index]) return false
+  return true
+}
+
+const known = new WeakMap<BodyTerms, JsonFields>()
+
+/** @returns the fields of all documents under the same terms. */
+export function fieldsUnder(terms: BodyTerms): JsonFields {
+  const existing = known.get(terms)
+  if (existing) return existing
+  const fields = new JsonFields(terms)
+  known.set(terms, fields)
+  return fields
 }
 
 /** What a string token means; it has been read as one before. */

@@ -4,7 +4,7 @@ import type { Result } from '../../../../session.ts'
 import type { BodyTerms } from '../../request.ts'
 import { Output } from '../output.ts'
 import { type MaskedLabels, maximumValueBytes, type TextMask } from '../text-mask.ts'
-import { type JsonField, JsonFields, readString } from './fields.ts'
+import { fieldsUnder, type JsonField, type JsonFields, readString } from './fields.ts'
 import { JsonReader, type JsonSink } from './reader.ts'
 import {
   beginsLikeJson,
@@ -29,7 +29,8 @@ export class JsonMask implements TextMask {
   readonly #masking: Masking
 
   /** @param sequence whether there may be one document after the other, as in NDJSON. */
-  constructor(terms: BodyTerms, labels: MaskedLabels, sequence: boolean, fields = new JsonFields(terms)) {
+  constructor(terms: BodyTerms, labels: MaskedLabels, sequence: boolean) {
+    const fields = fieldsUnder(terms)
     this.#masking = new Masking(terms, labels, fields, fields.root, 0)
     this.#reader = new JsonReader(this.#masking, { sequence, maximumStringBytes: maximumValueBytes })
   }
@@ -81,12 +82,14 @@ class Masking implements JsonSink {
   begin(chunk: Buffer): void {
     this.#chunk = chunk
     this.#done = 0
+    // a masked value is seldom much longer than the plain one
+    this.#output.expect(chunk.length + (chunk.length >> 3))
   }
 
   /** @param end so much of the chunk belongs to what has been seen as a whole. */
   take(end: number): Buffer {
     if (this.#droppedAt === undefined && !this.#dropsString) this.#output.copy(this.#chunk, this.#done, end)
-    return this.#output.take(this.#chunk.length + (this.#chunk.length >> 3))
+    return this.#output.take()
   }
 
   open(isObject: boolean, at: number): void {

@@ -216,10 +216,12 @@ export class JsonReader {
   /** @returns where the string ends, behind its quote; -1 where it goes on in the next chunk; or what is wrong. */
   #stringEnd(chunk: Buffer, from: number): number | string {
     let at = from
+    const { length } = chunk
     let state = this.#stringState
-    for (; at < chunk.length; at++) {
+    for (; at < length; at++) {
       const byte = chunk[at] ?? 0
       if (state === plain) {
+        if (byte > 0x22 && byte !== 0x5c) continue
         if (byte === 0x22) {
           this.#stringState = plain
           return at + 1
