@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
-import { loadManifests } from '@firebreak/crds'
-import { compilePolicy, type PolicySnapshot, type Subject } from '@firebreak/policy'
-import { readHead } from '@firebreak/sidecar/protocols/http/head/head.ts'
+import type { PolicySnapshot, Subject } from '@firebreak/policy'
 import { analyse } from '@firebreak/sidecar/protocols/kubernetes/analysis/analyse.ts'
+import { compileManifests, requestOf } from '@firebreak/sidecar/protocols/kubernetes/testing.ts'
 import { parse, stringify } from 'yaml'
 import { attacksDirectory } from '../test/shop.ts'
 
@@ -35,14 +34,12 @@ const subject: Subject = {
 
 /** @returns why it is refused, by itself or by the policy; undefined where it would be sent. */
 function refusalOf(attack: Case, policy: PolicySnapshot): string | undefined {
-  const [method = '', url = ''] = attack.request.split(/ (.*)/)
   const body = bodyOf(attack)
   const type = body === undefined ? '' : (attack.type ?? 'application/json')
-  const headers = { host: 'api', ...(type !== '' && { 'content-type': type }), ...attack.headers }
-  const rawHeaders = Object.entries(headers).flat()
-  const head = readHead({ method, url, httpVersion: '1.1', rawHeaders })
-  if (!head.ok) return head.error.message
-  const analysed = analyse({ ...head.value, ...(body !== undefined && { body: Buffer.from(body) }) })
+  const headers = { ...(type !== '' && { 'content-type': type }), ...attack.headers }
+  const request = requestOf(attack.request, headers, body)
+  if (typeof request === 'string') return request
+  const analysed = analyse(request)
   if (!analysed.ok) return analysed.error.message
   const decision = policy.decide(subject, analysed.value.command)
   return decision.effect === 'allow' ? undefined : decision.reason
@@ -53,18 +50,9 @@ function bodyOf({ json, yaml, text }: Case): string | undefined {
   return yaml === undefined ? text : stringify(yaml)
 }
 
-function compile(): PolicySnapshot {
-  const path = new URL('kubernetes-policy/policy.yaml', attacksDirectory)
-  const text = readFileSync(path, 'utf8').replace('ADDRESS', 'api.example:6443')
-  const { manifests, problems } = loadManifests([{ path: 'policy.yaml', text }])
-  assert.deepEqual(problems, [])
-  const compiled = compilePolicy(manifests)
-  assert.ok(compiled.ok)
-  return compiled.snapshot
-}
-
 describe('attacks on the Kubernetes API', () => {
-  const policy = compile()
+  const manifests = readFileSync(new URL('kubernetes-policy/policy.yaml', attacksDirectory), 'utf8')
+  const policy = compileManifests(manifests.replace('ADDRESS', 'api.example:6443'))
 
   it('has at least sixty disguises and thirty look-alikes', () => {
     assert.ok(attacks.length >= 60)

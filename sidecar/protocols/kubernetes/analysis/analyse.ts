@@ -27,7 +27,7 @@ import { noNamespace, type ObjectPath, pathOf, touch } from './touches.ts'
 
 export interface Analysed {
   readonly command: Command
-  /** Where the objects of the response are, to be masked; absent where it has none of the API's. */
+  /** Where the objects of the response are, to be masked; absent where there is nothing of anybody's in it. */
   readonly objects?: ResponseObjects
 }
 
@@ -35,6 +35,8 @@ export interface ResponseObjects {
   readonly path: ObjectPath
   readonly isBuiltin: boolean
   readonly watches: boolean
+  /** The answer may be a list of objects. */
+  readonly ofSeveral: boolean
   /** A stream of another kind than objects, such as logs. */
   readonly isText: boolean
 }
@@ -62,7 +64,7 @@ export function analyse(request: HttpRequest): Result<Analysed, Refused> {
   if (!info.ok) return info
   const problem = headersProblem(request, info.value.kind === 'resource' ? info.value.subresource : '')
   if (problem) return problem
-  if (info.value.kind === 'other') return { ok: true, value: { command: ofOther(request, info.value) } }
+  if (info.value.kind === 'other') return { ok: true, value: ofOther(request, info.value) }
   const body = readBody(request)
   if (!body.ok) return body
   return analyseResource(request, info.value, body.value)
@@ -93,6 +95,7 @@ function analyseResource(request: HttpRequest, info: ResourceRequest, body: Body
     path,
     isBuiltin: kind.isBuiltin,
     watches: info.verb === 'watch',
+    ofSeveral: info.verb === 'list' || info.verb === 'deletecollection',
     isText: streams.has(info.subresource),
   }
   return { ok: true, value: { command, objects } }
@@ -211,11 +214,11 @@ function orphans({ parameters }: ResourceRequest, body: Body): boolean {
 /** Discovery, schemas, health. */
 const discoverable = new Set(['api', 'apis', 'version', 'openapi', 'healthz', 'livez', 'readyz', ''])
 
-function ofOther(request: HttpRequest, { segments, method }: OtherRequest): Command {
+function ofOther(request: HttpRequest, { segments, method }: OtherRequest): Analysed {
   const [first = ''] = segments
   const isDiscovery = discoverable.has(first) && (method === 'GET' || method === 'HEAD')
-  const path = [noNamespace, 'path', `/${segments.join('/')}`]
-  return {
+  const path: ObjectPath = [noNamespace, 'path', `/${segments.join('/')}`]
+  const command: Command = {
     resourceType: 'kubernetes',
     text: textOf(request),
     touches: [isDiscovery ? touch('k8s:discover', path, 'baseline') : touch('k8s:nonResource', path)],
@@ -224,4 +227,6 @@ function ofOther(request: HttpRequest, { segments, method }: OtherRequest): Comm
     indirectUses: [],
     facts: { k8s: { verb: method.toLowerCase(), dryRun: false, resource: '', name: '' } },
   }
+  const objects = { path, isBuiltin: true, watches: false, ofSeveral: false, isText: true }
+  return { command, ...(!isDiscovery && { objects }) }
 }

@@ -1,8 +1,9 @@
 /** What a request sends: an object, a patch, options; or something that isn't looked into. */
+import { isUtf8 } from 'node:buffer'
 import type { Result } from '../../../session.ts'
 import type { HttpRequest } from '../../http/request.ts'
 import type { Document } from '../documents/document.ts'
-import { decodeUtf8, parseJson, plainValue } from '../documents/json.ts'
+import { parseJson, plainValue } from '../documents/json.ts'
 import { parseYaml } from '../documents/yaml.ts'
 import { malformed, type Refused, unsupported } from './refusal.ts'
 
@@ -38,7 +39,7 @@ export function readBody({ method, headers, body }: HttpRequest): Result<Body, R
     case 'application/json':
       return readText(body, fromJson, (value) => ({ kind: 'object', value }))
     case 'application/yaml':
-      return readText(body, parseYaml, (value) => ({ kind: 'object', value }))
+      return readText(body, fromYaml, (value) => ({ kind: 'object', value }))
     case 'application/vnd.kubernetes.protobuf':
       return { ok: true, value: { kind: 'opaque', form: 'protobuf' } }
     case 'application/cbor':
@@ -60,22 +61,24 @@ function readPatch(type: string, body: Buffer): Result<Body, Refused> {
 
 function readText(
   bytes: Buffer,
-  parse: (text: string) => Result<Document, string>,
+  parse: (bytes: Buffer) => Result<Document, string>,
   toBody: (value: Document) => Body,
 ): Result<Body, Refused> {
-  const text = decodeUtf8(bytes)
-  if (text === undefined) return malformed('the body is not valid UTF-8')
-  const parsed = parse(text)
+  const parsed = parse(bytes)
   return parsed.ok ? { ok: true, value: toBody(parsed.value) } : malformed(`the body: ${parsed.error}`)
 }
 
-function fromJson(text: string): Result<Document, string> {
-  const parsed = parseJson(text)
+function fromJson(bytes: Buffer): Result<Document, string> {
+  const parsed = parseJson(bytes)
   return parsed.ok ? { ok: true, value: plainValue(parsed.value) } : parsed
 }
 
-function fromJsonOrYaml(text: string): Result<Document, string> {
-  return /^\s*\{/.test(text) ? fromJson(text) : parseYaml(text)
+function fromYaml(bytes: Buffer): Result<Document, string> {
+  return isUtf8(bytes) ? parseYaml(bytes.toString('utf8')) : { ok: false, error: 'it is not valid UTF-8' }
+}
+
+function fromJsonOrYaml(bytes: Buffer): Result<Document, string> {
+  return /^\s*\{/.test(bytes.toString('latin1', 0, 64)) ? fromJson(bytes) : fromYaml(bytes)
 }
 
 /** Parameters of a media type change nothing here: the charset is UTF-8 whatever they say. */
