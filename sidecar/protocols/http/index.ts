@@ -1,7 +1,8 @@
 import { HttpMeaning } from './analysis/meaning.ts'
+import { openBodyMask } from './bodies/open.ts'
 import { httpProtocol } from './exchange/serve.ts'
 
 const meaning = new HttpMeaning([])
 
 /** Any HTTP API: requests by method and path. */
-export const http = httpProtocol({ meaningOf: () => meaning })
+export const http = httpProtocol({ meaningOf: () => meaning, openBodyMask })

@@ -28,7 +28,7 @@ export interface Connection {
   readonly sessions: ConnectionSessions
   /** Whether a token may be sent on it: nobody in between can read it. */
   readonly confidential: boolean
-  readonly openBodyMask: OpenBodyMask | undefined
+  readonly openBodyMask: OpenBodyMask
 }
 
 export function hasBody({

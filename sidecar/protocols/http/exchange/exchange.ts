@@ -17,6 +17,7 @@ import { identify } from './identification.ts'
 import { pass } from './passage.ts'
 import { limitReached, notApproved, type Problem, refusedCommand, refusedSession } from './problems.ts'
 import { CommandRun } from './run.ts'
+import type { Tunnel } from './tunnel.ts'
 import { upstreamOf } from './upstream.ts'
 
 export interface Incoming {
@@ -26,6 +27,8 @@ export interface Incoming {
   readonly expectsContinue: boolean
   /** HTTP/2: a body follows, of whatever length. */
   readonly streams: boolean
+  /** The client wants to leave HTTP. */
+  readonly tunnel?: Tunnel
 }
 
 /** Answers one request. Rejections are bugs. */
@@ -155,13 +158,19 @@ class Exchange {
 
   #decide(): CommandRun {
     const session = this.#session
-    const command = this.#connection.meaning.commandOf(this.#request, false)
+    const command = this.#understand()
     return new CommandRun(session, command, session.decide(command), this.#receivedAt)
+  }
+
+  #understand(): Command {
+    return this.#connection.meaning.commandOf(this.#request, this.#incoming.tunnel !== undefined)
   }
 
   /** @returns why it may not run; undefined where it may, now. */
   async #refusal(run: CommandRun): Promise<Problem | undefined> {
     if (run.decision.effect === 'deny') return refusedCommand(run.decision, run.reference)
+    const { masks, detectors } = this.#session.terms
+    if (this.#incoming.tunnel && (masks || detectors.length > 0)) return unmaskable(run.reference)
     if (run.decision.effect === 'hold') {
       const refused = await this.#hold(run)
       if (refused) return refused
@@ -176,7 +185,7 @@ class Exchange {
     const outcome = await this.#ask(run)
     run.approval = outcome.kind === 'approved' ? outcome.request : (outcome.request ?? run.approval)
     if (outcome.kind === 'refused') return notApproved(run.decision, outcome, run.reference)
-    const command = this.#connection.meaning.commandOf(this.#request, false)
+    const command = this.#understand()
     run.decision = this.#session.decide(command)
     if (run.decision.effect === 'deny') return refusedCommand(run.decision, run.reference)
     if (outcome.permits([command])) return undefined
@@ -212,7 +221,7 @@ class Exchange {
   }
 
   async #pass(run: CommandRun): Promise<void> {
-    const { request, response, expectsContinue } = this.#incoming
+    const { request, response, expectsContinue, tunnel } = this.#incoming
     const { gateway, openBodyMask } = this.#connection
     const credential = await this.#session.credential()
     if (!credential.ok) {
@@ -226,6 +235,7 @@ class Exchange {
       request: this.#request,
       body: streams ? request : undefined,
       response,
+      tunnel,
       upstream: upstreamOf(gateway, this.#session.subject.role, credential.value),
       authentication: gateway.target.http?.authentication ?? { as: 'none' },
       credential: credential.value,
@@ -251,4 +261,10 @@ class Exchange {
 function tooLarge(reference: string, limit: number): Problem {
   const detail = `what can be decided on or shown to people has at most ${limit} bytes, and this has more`
   return { kind: 'too-large', status: 413, detail, reference }
+}
+
+function unmaskable(reference: string): Problem {
+  const detail =
+    'what passes over another protocol than HTTP is not looked into, and something in it may have to be masked'
+  return { kind: 'withheld', status: 403, detail, reference }
 }

@@ -1,14 +1,19 @@
 /** A request that may run: it goes to the target, and what comes back goes to the client as it comes. */
-import type { FieldMask } from '@firebreak/policy'
+
+import type { Duplex } from 'node:stream'
 import type { Dispatcher } from 'undici'
 import type { Credential, HttpAuthentication } from '../../../session.ts'
 import { forwardedHeaders, returnedHeaders } from '../head/forwarded.ts'
-import type { BodyMask, HeaderFields, HttpRequest, MaskOf, OpenBodyMask, ResponseHead } from '../request.ts'
+import type { BodyMask, HeaderFields, HttpRequest, OpenBodyMask, ResponseHead } from '../request.ts'
 import { answer, type ClientRequest, type ClientResponse, forNode, shownHead } from './client.ts'
+import { Ended, overLimit, sessionOver, tooSlow, withheld } from './ended.ts'
 import { withCredential } from './injection.ts'
-import { limitReached, type Problem } from './problems.ts'
+import { masksOf, mayHaveBody, partial, saysNothing } from './inspection.ts'
+import { Masking } from './masking.ts'
+import type { Problem } from './problems.ts'
 import type { CommandRun } from './run.ts'
-import { NotConnected, type Upstream } from './upstream.ts'
+import { type Tunnel, throughTunnel } from './tunnel.ts'
+import { NotConnected, readRaw, type Upstream } from './upstream.ts'
 
 export interface Passing {
   readonly run: CommandRun
@@ -17,23 +22,12 @@ export interface Passing {
   /** Where the rest of the body comes from; absent where there is none, or it was read. */
   readonly body: ClientRequest | undefined
   readonly response: ClientResponse
+  /** Set where the client wants to leave HTTP. */
+  readonly tunnel: Tunnel | undefined
   readonly upstream: Upstream
   readonly authentication: HttpAuthentication
   readonly credential: Credential
-  /** Absent where responses can't be looked into: those that a mask may be about are withheld. */
-  readonly openBodyMask: OpenBodyMask | undefined
-}
-
-/** Why the gateway itself ends a request that runs. */
-class Ended extends Error {
-  override readonly name = 'Ended'
-  /** Undefined where nobody is there to hear it. */
-  readonly problem: Problem | undefined
-
-  constructor(problem: Problem | undefined, message = problem?.detail ?? 'the client went away') {
-    super(message)
-    this.problem = problem
-  }
+  readonly openBodyMask: OpenBodyMask
 }
 
 /** @returns when the answer is with the client, or nobody waits for it any more; the command has its audit line then. Never rejects. */
@@ -66,6 +60,8 @@ class Passage implements Dispatcher.DispatchHandler {
   #controller: Dispatcher.DispatchController | undefined
   #ended: Ended | undefined
   #mask: BodyMask | undefined
+  #masking: Masking | undefined
+  #over = false
   #failed: { readonly code: string; readonly message: string } | undefined
 
   constructor(passing: Passing) {
@@ -73,7 +69,7 @@ class Passage implements Dispatcher.DispatchHandler {
   }
 
   run(): Promise<void> {
-    const { request, response, upstream, authentication, credential } = this.#passing
+    const { request, response, upstream, authentication, credential, tunnel } = this.#passing
     const { query, headers } = withCredential(
       { query: request.query, headers: this.#requestHeaders() },
       authentication,
@@ -89,6 +85,7 @@ class Passage implements Dispatcher.DispatchHandler {
           body: body ?? null,
           // what a server leaves unread of a body that it did not expect would be its next request
           reset: body !== undefined && bodiless.has(request.method),
+          ...(tunnel && { upgrade: tunnel.protocol }),
         } as Dispatcher.DispatchOptions,
         this,
       )
@@ -110,12 +107,38 @@ class Passage implements Dispatcher.DispatchHandler {
     if (this.#ended) controller.abort(this.#ended)
   }
 
+  /** The target agrees: from here on nobody looks at what passes. */
+  onRequestUpgrade(
+    controller: Dispatcher.DispatchController,
+    status: number,
+    _headers: unknown,
+    target: Duplex,
+  ): void {
+    const { run, response, tunnel, upstream } = this.#passing
+    if (!tunnel) {
+      target.destroy()
+      this.#fail(new Error('nobody has asked for another protocol'))
+      return
+    }
+    const headers = returnedHeaders(readRaw(controller.rawHeaders), upstream.origin, '/')
+    this.#controller = { ...controller, abort: (reason) => target.destroy(reason) }
+    void throughTunnel(tunnel, target, status, headers, run, (limit) => this.end(overLimit(run, limit))).then(
+      () => {
+        response.destroy()
+        this.#finish(
+          this.#ended && { code: this.#ended.problem?.kind ?? 'gone', message: this.#ended.message },
+        )
+        this.#done.resolve()
+      },
+    )
+  }
+
   onResponseStart(controller: Dispatcher.DispatchController, status: number): void {
     // what is only provisional is the gateway's own business
     if (status < 200) return
     const { run, request, response, upstream } = this.#passing
     const received = { status, headers: readRaw(controller.rawHeaders) }
-    const head = this.#inspect({
+    const head = this.#inspect(controller, {
       status,
       headers: returnedHeaders(received.headers, upstream.origin, request.path.text),
     })
@@ -127,39 +150,49 @@ class Passage implements Dispatcher.DispatchHandler {
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
-    if (!this.#mask) {
-      this.#give(controller, chunk)
-      return
+    if (!this.#masking) this.#give(controller, chunk)
+    else if (!this.#masking.push(chunk)) {
+      controller.pause()
+      this.#masking.drained(() => controller.resume())
     }
-    const masked = this.#mask.push(chunk)
-    if (masked.ok) for (const piece of masked.value) this.#give(controller, piece)
-    else this.end(withheld(this.#passing.run, masked.error))
   }
 
   onResponseEnd(controller: Dispatcher.DispatchController): void {
-    const { response } = this.#passing
-    const rest = this.#mask?.end()
-    if (rest && !rest.ok) {
-      this.#fail(withheld(this.#passing.run, rest.error))
-      return
-    }
-    for (const piece of rest?.value ?? []) this.#give(controller, piece)
+    if (this.#masking) this.#masking.end()
+    else this.#complete(readRaw(controller.rawTrailers))
+  }
+
+  onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
+    this.#fail(this.#ended ?? error)
+  }
+
+  #complete(trailers: HeaderFields): void {
+    const { response, upstream } = this.#passing
     if (this.#ended) {
       this.#fail(this.#ended)
       return
     }
-    const trailers = this.#mask
-      ? []
-      : returnedHeaders(readRaw(controller.rawTrailers), this.#passing.upstream.origin, '/')
-    if (trailers.length > 0) response.addTrailers(forNode(trailers))
+    const returned = returnedHeaders(trailers, upstream.origin, '/')
+    if (returned.length > 0) response.addTrailers(forNode(returned))
     // the line is written before the client can know that the command is over
     this.#finish(this.#failed)
     response.end()
     this.#done.resolve()
   }
 
-  onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
-    this.#fail(this.#ended ?? error)
+  /** Trailers don't pass: they come when nothing can be taken back any more. */
+  #maskWith(controller: Dispatcher.DispatchController, mask: BodyMask): Masking {
+    const { run } = this.#passing
+    return new Masking(mask, {
+      give: (bytes) => this.#give(controller, bytes),
+      done: () => this.#complete([]),
+      refused: (problem) => {
+        const ended = withheld(run, problem)
+        this.end(ended)
+        // it may have come to its end already
+        this.#fail(ended)
+      },
+    })
   }
 
   #give(controller: Dispatcher.DispatchController, bytes: Buffer): void {
@@ -167,7 +200,7 @@ class Passage implements Dispatcher.DispatchHandler {
     run.bytes += bytes.length
     const limit = run.session.meter(0, bytes.length)
     if (limit) {
-      this.end(new Ended(limitReached(limit, run.reference)))
+      this.end(overLimit(run, limit))
       return
     }
     run.shows(bytes)
@@ -180,42 +213,22 @@ class Passage implements Dispatcher.DispatchHandler {
   }
 
   /** What goes out of a head, where its body may pass; otherwise the request ends. */
-  #inspect(head: ResponseHead): ResponseHead | undefined {
+  #inspect(controller: Dispatcher.DispatchController, head: ResponseHead): ResponseHead | undefined {
     const { run, request, openBodyMask } = this.#passing
     const { masks, detectors } = run.session.terms
     if (!masks && detectors.length === 0) return head
     const seen = { ...head, headers: head.headers.filter(([name]) => saysNothing.test(name)) }
     if (!mayHaveBody(request.method, head)) return seen
     const { maskKey } = run.session
-    const terms = { maskOf: this.#maskOf(), masksFields: masks, detectors, maskKey }
-    const opened = openBodyMask?.(request, seen, terms)
-    // it was asked to come as it is
-    if (opened?.ok && opened.value.codings.length === 0) {
+    const terms = { maskOf: masksOf(run), masksFields: masks, detectors, maskKey }
+    const opened = openBodyMask(request, seen, terms)
+    if (opened.ok) {
       this.#mask = opened.value
+      this.#masking = this.#maskWith(controller, opened.value)
       return opened.value.head
     }
-    const why = opened?.ok ? 'it is compressed' : opened?.error
-    this.end(withheld(run, why ?? 'responses over HTTP are not looked into yet'))
+    this.end(withheld(run, opened.error))
     return undefined
-  }
-
-  /** The policy is asked about each field as about a command that returns just that. */
-  #maskOf(): MaskOf {
-    const { session, command } = this.#passing.run
-    const known = new Map<string, FieldMask | undefined>()
-    return (path) => {
-      const key = path.join('\0')
-      if (known.has(key)) return known.get(key)
-      const source = { path: ['$', ...path.slice(0, -1)], part: path.at(-1) ?? '' }
-      const label = ['$', ...path].join('.')
-      const decision = session.decide({
-        ...command,
-        fields: [{ label, sources: [source], derivation: 'copy' }],
-      })
-      const mask = decision.effect === 'deny' ? denied : decision.masks[0]
-      if (known.size < rememberedFields) known.set(key, mask)
-      return mask
-    }
   }
 
   #requestHeaders(): HeaderFields {
@@ -238,8 +251,11 @@ class Passage implements Dispatcher.DispatchHandler {
     return chunks && recorder ? recorded(chunks, (chunk) => recorder.input(chunk)) : chunks
   }
 
+  /** Only the first call counts. */
   #fail(error: unknown): void {
     const { run, response } = this.#passing
+    if (this.#over) return
+    this.#over = true
     const { problem, code, message } = this.#problemOf(error)
     if (problem && !response.headersSent && !response.destroyed) {
       const bytes = answer(response, problem)
@@ -278,23 +294,8 @@ class Passage implements Dispatcher.DispatchHandler {
   }
 }
 
-const rememberedFields = 10_000
-const denied: FieldMask = { strategy: { kind: 'redact' }, rule: { policy: 'firebreak/none', rule: 'none' } }
-
 /** Bodies of these are not expected by every server. */
 const bodiless = new Set(['GET', 'HEAD', 'OPTIONS', 'DELETE'])
-
-/** What makes an answer one of a part, or of nothing: neither could be masked as the whole is. */
-const partial = new Set(['range', 'if-range', 'if-none-match', 'if-modified-since', 'accept-encoding'])
-
-/** Headers that are about the answer, not about what is in it. */
-const saysNothing =
-  /^(content-(type|length|encoding|language|disposition)|date|server|vary|age|allow|retry-after|cache-control|expires|pragma|last-modified|etag|accept-ranges|www-authenticate|location|link|access-control-.*|(x-)?ratelimit-.*|x-request-id|x-correlation-id|grpc-.*|mcp-.*)$/
-
-function mayHaveBody(method: string, { status, headers }: ResponseHead): boolean {
-  if (method === 'HEAD' || status === 204 || status === 304) return false
-  return !headers.some(([name, value]) => name === 'content-length' && value === '0')
-}
 
 async function* recorded(
   chunks: AsyncIterable<Buffer>,
@@ -304,32 +305,4 @@ async function* recorded(
     record(chunk)
     yield chunk
   }
-}
-
-/** As undici has them: names and values in turn, in bytes. */
-function readRaw(raw: Dispatcher.DispatchController['rawHeaders']): HeaderFields {
-  if (!Array.isArray(raw)) return []
-  const headers: [string, string][] = []
-  for (let at = 0; at + 1 < raw.length; at += 2)
-    headers.push([asText(raw[at]).toLowerCase(), asText(raw[at + 1])])
-  return headers
-}
-
-function asText(value: Buffer | string | undefined): string {
-  return typeof value === 'string' ? value : (value?.toString('latin1') ?? '')
-}
-
-function sessionOver({ session, reference }: CommandRun): Ended {
-  const { message } = session.signal.reason as { message: string }
-  return new Ended({ kind: 'unauthenticated', status: 401, detail: message, reference })
-}
-
-function tooSlow({ reference }: CommandRun, seconds: number): Ended {
-  const detail = `ran longer than the ${seconds} s that policy allows`
-  return new Ended({ kind: 'too-slow', status: 504, detail, reference })
-}
-
-function withheld({ reference }: CommandRun, problem: string): Ended {
-  const detail = `the response was withheld because it could not be masked with certainty: ${problem}`
-  return new Ended({ kind: 'withheld', status: 502, detail, reference })
 }

@@ -1,5 +1,5 @@
 /** A client connection from its first byte to its last: plain or encrypted, HTTP/1.1 or HTTP/2. */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { createServer, IncomingMessage, type Server, ServerResponse } from 'node:http'
 import {
   createServer as createHttp2Server,
   type Http2Server,
@@ -7,6 +7,7 @@ import {
   type Http2ServerResponse,
 } from 'node:http2'
 import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { TLSSocket } from 'node:tls'
 import { isLoopback } from '../../../listen/loopback.ts'
 import type { Gateway, Protocol } from '../../../session.ts'
@@ -19,7 +20,7 @@ import { ConnectionSessions } from './sessions.ts'
 /** How a kind of API is understood, apart from the exchange. */
 export interface Understood {
   readonly meaningOf: (gateway: Gateway) => Meaning
-  readonly openBodyMask?: OpenBodyMask
+  readonly openBodyMask: OpenBodyMask
 }
 
 /** For the first bytes, and for a head once it has begun. In milliseconds. */
@@ -144,8 +145,15 @@ async function answerBy(connection: Connection | undefined, incoming: Incoming):
   }
 }
 
+/** What has come to a server has both. */
+class Parsed extends IncomingMessage {
+  override method = ''
+  override url = ''
+}
+
 function openHttp1(): Server {
-  const server = createServer({
+  const server = createServer<typeof Parsed>({
+    IncomingMessage: Parsed,
     maxHeaderSize: maximumHead,
     headersTimeout: headWithin,
     requestTimeout: requestWithin,
@@ -153,15 +161,31 @@ function openHttp1(): Server {
     connectionsCheckingInterval: 5_000,
     // said in our own words
     requireHostHeader: false,
-    shouldUpgradeCallback: () => false,
+    // others are answered as if they had not asked, which the standard allows
+    shouldUpgradeCallback: asksForWebSocket,
   })
   server.maxHeadersCount = maximumHeaders
-  const handle = (expectsContinue: boolean) => (request: IncomingMessage, response: ServerResponse) => {
+  const handle = (expectsContinue: boolean) => (request: Parsed, response: ServerResponse) => {
     void answerBy(connections.get(request.socket), { request, response, expectsContinue, streams: false })
   }
   server.on('request', handle(false)).on('checkContinue', handle(true))
   // an expectation that nobody knows
   server.on('checkExpectation', handle(false))
+  server.on('upgrade', (request: Parsed, client: Duplex, first: Buffer) => {
+    const response = new ServerResponse(request)
+    response.shouldKeepAlive = false
+    response.assignSocket(request.socket)
+    response.on('finish', () => client.end())
+    client.on('error', () => {})
+    const tunnel = { protocol: 'websocket', client, first } as const
+    void answerBy(connections.get(request.socket), {
+      request,
+      response,
+      expectsContinue: false,
+      streams: false,
+      tunnel,
+    })
+  })
   server.on('connect', (_request, socket) => {
     socket.end('HTTP/1.1 405 Method Not Allowed\r\nConnection: close\r\nContent-Length: 0\r\n\r\n')
   })
@@ -192,4 +216,9 @@ function openHttp2(): Http2Server {
   server.on('request', handle(false)).on('checkContinue', handle(true))
   server.on('sessionError', () => {})
   return server
+}
+
+/** https://www.rfc-editor.org/rfc/rfc6455#section-4.1 */
+function asksForWebSocket({ method, headers }: IncomingMessage): boolean {
+  return method === 'GET' && headers.upgrade?.toLowerCase() === 'websocket'
 }

@@ -1,8 +1,9 @@
 /** Connections to targets: a pool for each role, so that nobody's requests go out on another role's connection. */
 import type { Socket } from 'node:net'
-import { Pool } from 'undici'
+import { type Dispatcher, Pool } from 'undici'
 import { openTcp, startTls, type Unreachable, unreachable } from '../../../outbound/connect.ts'
 import type { Credential, Gateway, Target } from '../../../session.ts'
+import type { HeaderFields } from '../request.ts'
 
 const connectTimeout = 15_000
 /** To one target at once for one role; more requests wait. */
@@ -75,4 +76,17 @@ async function connect(target: Target, clientCertificate: Credential['clientCert
   const socket = await openTcp(target, signal)
   if (tls.mode === 'disable') return socket
   return await startTls(socket, { host, tls }, { alpn: 'http/1.1', clientCertificate }, signal)
+}
+
+/** As undici has them: names and values in turn, in bytes. */
+export function readRaw(raw: Dispatcher.DispatchController['rawHeaders']): HeaderFields {
+  if (!Array.isArray(raw)) return []
+  const headers: [string, string][] = []
+  for (let at = 0; at + 1 < raw.length; at += 2)
+    headers.push([asText(raw[at]).toLowerCase(), asText(raw[at + 1])])
+  return headers
+}
+
+function asText(value: Buffer | string | undefined): string {
+  return typeof value === 'string' ? value : (value?.toString('latin1') ?? '')
 }

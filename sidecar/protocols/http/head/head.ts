@@ -58,8 +58,9 @@ const maximumTarget = 8 * 1024
 
 export function readHead(parsed: ParsedHead): Result<RequestHead, MalformedRequest> {
   const { httpVersion, rawHeaders } = parsed
-  if (httpVersion !== '1.1' && httpVersion !== '1.0' && httpVersion !== '2.0')
-    return malformed(`HTTP ${httpVersion} is not spoken here`)
+  const known =
+    httpVersion === '1.1' || httpVersion === '1.0' || (httpVersion === '2.0' && hasPseudoHeaders(rawHeaders))
+  if (!known) return malformed(`HTTP ${httpVersion} is not spoken here`)
   const headers = readHeaders(rawHeaders)
   if (!headers.ok) return headers
   const problem = headerProblem(headers.value, httpVersion)
@@ -68,6 +69,11 @@ export function readHead(parsed: ParsedHead): Result<RequestHead, MalformedReque
   return line.ok
     ? { ok: true, value: { ...line.value, headers: headers.value } }
     : { ok: false, error: { ...line.error, headers: headers.value } }
+}
+
+/** No request of another version can have them. */
+function hasPseudoHeaders(rawHeaders: readonly string[]): boolean {
+  return rawHeaders.includes(':path')
 }
 
 /** The request line, or what HTTP/2 has instead. */

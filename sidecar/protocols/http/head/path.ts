@@ -80,6 +80,8 @@ type Leniency = (segments: readonly string[]) => readonly string[]
 
 /** Each is applied to what those before it made, or not: what is taken apart first is looked at in pieces later. */
 const leniencies: readonly Leniency[] = [
+  withoutAuthority,
+  withoutHost,
   // letters in other shapes, some of which are slashes
   (segments) => segments.map((segment) => segment.normalize('NFKC')),
   (segments) => segments.flatMap((segment) => segment.split(/[/\\]/)),
@@ -89,6 +91,19 @@ const leniencies: readonly Leniency[] = [
   withoutEmpty,
   (segments) => segments.map((segment) => segment.toLowerCase()),
 ]
+
+/** What begins with two slashes is a host and its path to a parser of URLs that is given a reference. */
+function withoutAuthority(segments: readonly string[]): readonly string[] {
+  if (segments[0] !== '' || segments.length < 2) return segments
+  return segments.length === 2 ? [''] : segments.slice(2)
+}
+
+/** To those of browsers and Node however many slashes come before the host. https://url.spec.whatwg.org/#special-authority-ignore-slashes-state */
+function withoutHost(segments: readonly string[]): readonly string[] {
+  const host = segments.findIndex((segment) => segment !== '')
+  if (segments[0] !== '' || host < 0) return segments
+  return host === segments.length - 1 ? [''] : segments.slice(host + 1)
+}
 
 function withoutParameters(segment: string): string {
   const semicolon = segment.indexOf(';')

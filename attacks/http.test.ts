@@ -1,0 +1,176 @@
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { connect } from 'node:net'
+import type { Address } from '@firebreak/sidecar'
+import { parse } from 'yaml'
+import { HttpShop, type Reached } from '../test/http-shop.ts'
+import { attacksDirectory, Guard } from '../test/shop.ts'
+
+interface Case {
+  readonly name: string
+  readonly head?: readonly string[]
+  readonly body?: string
+  readonly raw?: string
+  /** Length of one more header. */
+  readonly padding?: number
+  /** Length of a path instead. */
+  readonly path?: number
+  /** How many segments one has instead. */
+  readonly segments?: number
+  readonly status?: number
+  readonly passes?: boolean
+  readonly url?: string
+}
+
+const { attacks, benign } = parse(readFileSync(new URL('http.yaml', attacksDirectory), 'utf8')) as {
+  attacks: Case[]
+  benign: Case[]
+}
+
+function bytesOf({ head, body = '', raw, padding = 0, path, segments }: Case): Buffer {
+  if (raw !== undefined) return Buffer.from(raw, 'latin1')
+  const odd = path === undefined ? `/users${'/x'.repeat(segments ?? 0)}` : `/users/${'x'.repeat(path)}`
+  const lines = head ?? [`GET ${odd} HTTP/1.1`, 'Host: shop']
+  const more = padding > 0 ? [`X-Padding: ${'x'.repeat(padding)}`] : []
+  return Buffer.from(`${[...lines, ...more].join('\r\n')}\r\n\r\n${body}`, 'latin1')
+}
+
+/** @returns all that is answered until nothing more comes; the last of several answers closes the connection. */
+async function send({ host, port }: Address, bytes: Buffer, method: string): Promise<string> {
+  const socket = connect({ host, port, allowHalfOpen: true })
+  let received = ''
+  try {
+    return await new Promise<string>((resolve, reject) => {
+      socket.setTimeout(10_000, () => reject(new Error(`nobody answers, after ${received}`)))
+      socket.on('data', (chunk: Buffer) => {
+        received += chunk.toString('latin1')
+        if (isWhole(received, method)) resolve(received)
+      })
+      socket.on('end', () => resolve(received)).on('error', () => resolve(received))
+      socket.write(bytes)
+    })
+  } finally {
+    socket.destroy()
+  }
+}
+
+/** Whether a final answer is there to its end. */
+function isWhole(received: string, method: string): boolean {
+  const final = received.replace(/^HTTP\/1\.1 100 .*?\r\n\r\n/s, '')
+  const end = final.indexOf('\r\n\r\n')
+  if (end < 0) return false
+  const [head, body] = [final.slice(0, end), final.slice(end + 4)]
+  if (method === 'HEAD') return true
+  const length = /\r\ncontent-length: ([0-9]+)/i.exec(head)?.[1]
+  if (length !== undefined) return body.length >= Number(length)
+  return /\r\ntransfer-encoding: chunked/i.test(head) && body.endsWith('0\r\n\r\n')
+}
+
+function statusOf(received: string): number {
+  const final = received.replace(/^HTTP\/1\.1 100 .*?\r\n\r\n/s, '')
+  return Number(/^HTTP\/1\.1 ([0-9]{3})/.exec(final)?.[1])
+}
+
+/** As the most lenient of servers reads it. */
+function readLeniently(url: string): string {
+  let path = (url.split(/[?#]/)[0] ?? '').replace(/^[a-z]+:\/\/[^/]*/, '')
+  for (let times = 0; times < 6; times++) path = unescape(path)
+  path = path
+    .normalize('NFKC')
+    .toLowerCase()
+    .replaceAll('\\', '/')
+    .replaceAll(/;[^/]*/g, '')
+    .replaceAll(/\0.*/gs, '')
+  return new URL(`http://host/${path.replace(/^\/+/, '')}`).pathname.replaceAll(/\/+/g, '/')
+}
+
+/** What of a request must never reach a target. */
+function wrongWith({ method, url, headers }: Reached): string | undefined {
+  if (/^\/admin(?![a-z])/.test(readLeniently(url))) return `it is about /admin: ${url}`
+  if (url.startsWith('/smuggled')) return 'it was smuggled in'
+  const all = headers.join('\n')
+  if (
+    /delete/i.test(method) ||
+    /((^|\n)x[-_](http[-_])?method([-_]override)?\n|_method=)delete/i.test(`${all}\n${url}`)
+  )
+    return 'it deletes'
+  if (/agents-own/.test(all)) return 'it has the credential of the agent'
+  if (/evil\.example/.test(all)) return 'it is about another host'
+  if (/x-smuggled|original.url|rewrite.url/i.test(all)) return 'it has a header of another request'
+  const own = headers.filter((_, index) => index % 2 === 0).filter((name) => /^authorization$/i.test(name))
+  if (own.length !== 1 || !all.includes('Bearer the-secret')) return 'it has not the credential of the role'
+  return undefined
+}
+
+describe('attacks on HTTP', function () {
+  this.timeout(60_000)
+  let shop: HttpShop
+  let guard: Guard
+
+  before(async () => {
+    shop = await HttpShop.start()
+    const text = readFileSync(new URL('http-policy/firebreak.yaml', attacksDirectory), 'utf8')
+    guard = await Guard.start({ 'firebreak.yaml': text.replace('ADDRESS', shop.address) }, 'the-secret')
+  })
+
+  after(async () => {
+    await guard[Symbol.asyncDispose]()
+    await shop[Symbol.asyncDispose]()
+  })
+
+  beforeEach(() => {
+    shop.reached.length = 0
+  })
+
+  it('has at least a hundred disguises and sixty look-alikes', () => {
+    assert.ok(attacks.length >= 100, `${attacks.length}`)
+    assert.ok(benign.length >= 60, `${benign.length}`)
+  })
+
+  describe('does nothing when attacked by', () => {
+    for (const attack of attacks)
+      it(attack.name, async () => {
+        const received = await send(guard.address, bytesOf(attack), '')
+        const status = statusOf(received)
+        for (const request of shop.reached) assert.equal(wrongWith(request), undefined)
+        if (attack.passes) {
+          assert.equal(status, 200, received)
+          assert.equal(shop.reached.length, 1)
+          return
+        }
+        assert.deepEqual(shop.reached, [])
+        // a head that can't be read at all is answered by the parser, or not at all
+        const expected = attack.status === undefined ? [400, 403] : [attack.status]
+        assert.ok(expected.includes(status), received)
+        assert.doesNotMatch(received, /the-secret/)
+      })
+  })
+
+  describe('lets pass', () => {
+    for (const request of benign)
+      it(request.name, async () => {
+        const [method = '', url = ''] = (request.head?.[0] ?? 'GET /users').split(' ')
+        const received = await send(guard.address, bytesOf(request), method)
+        assert.equal(statusOf(received), 200, received)
+        assert.deepEqual(
+          shop.reached.map((reached) => [reached.method, reached.url]),
+          [[method, request.url ?? url]],
+        )
+        assert.equal(wrongWith(shop.reached[0] as Reached), undefined)
+      })
+  })
+
+  it('audits each of them exactly once that comes from somebody', async () => {
+    const before = (await guard.audited()).length
+    await send(guard.address, Buffer.from('GET /x/../admin HTTP/1.1\r\nHost: shop\r\n\r\n'), 'GET')
+    await send(guard.address, Buffer.from('GET /users HTTP/1.1\r\nHost: shop\r\n\r\n'), 'GET')
+    const lines = (await guard.audited()).slice(before)
+    assert.deepEqual(
+      lines.map(({ text, decision }) => [text, decision]),
+      [
+        ['GET /x/../admin', 'deny'],
+        ['GET /users', 'allow'],
+      ],
+    )
+  })
+})

@@ -1,0 +1,35 @@
+/** Why the gateway itself ends a request that runs. */
+
+import type { LimitReached } from '../../../session.ts'
+import { limitReached, type Problem } from './problems.ts'
+import type { CommandRun } from './run.ts'
+
+export class Ended extends Error {
+  override readonly name = 'Ended'
+  /** Undefined where nobody is there to hear it. */
+  readonly problem: Problem | undefined
+
+  constructor(problem: Problem | undefined, message = problem?.detail ?? 'the client went away') {
+    super(message)
+    this.problem = problem
+  }
+}
+
+export function sessionOver({ session, reference }: CommandRun): Ended {
+  const { message } = session.signal.reason as { message: string }
+  return new Ended({ kind: 'unauthenticated', status: 401, detail: message, reference })
+}
+
+export function tooSlow({ reference }: CommandRun, seconds: number): Ended {
+  const detail = `ran longer than the ${seconds} s that policy allows`
+  return new Ended({ kind: 'too-slow', status: 504, detail, reference })
+}
+
+export function withheld({ reference }: CommandRun, problem: string): Ended {
+  const detail = `the response was withheld because it could not be masked with certainty: ${problem}`
+  return new Ended({ kind: 'withheld', status: 502, detail, reference })
+}
+
+export function overLimit({ reference }: CommandRun, limit: LimitReached): Ended {
+  return new Ended(limitReached(limit, reference))
+}
