@@ -48,11 +48,14 @@ export async function parseRecords(values: RecordsValues): Promise<(() => Record
   if (recordings === undefined && audit.length === 0) return undefined
   if (audit.length > mostSinks) throw new UsageError(`--audit can be given ${mostSinks} times`)
   const recipients = await parseRecipients(keys)
-  return () => ({
+  const read = (): RecordTargets => ({
     ...(recordings !== undefined && { recordings: { target: sidecarsTarget(recordings), recipients } }),
     ...(retention !== undefined && { retention: parseRecordings(retention) }),
     audit: parseReceivers(audit).map(outsideOfPods),
   })
+  // what can't be meant is said before anything is started
+  read()
+  return read
 }
 
 function sidecarsTarget(item: string): NonNullable<RecordTargets['recordings']>['target'] {
@@ -75,6 +78,6 @@ function outsideOfPods(target: ReceiverTarget): ReceiverTarget {
 /** There the agent would be asked, which shares it with its sidecars. */
 function refuseLoopback(option: string, url: string): void {
   const { hostname } = new URL(url)
-  if (hostname === 'localhost' || hostname === '[::1]' || /^127\./.test(hostname))
+  if (['localhost', '[::1]', '0.0.0.0', '[::]'].includes(hostname) || /^127\./.test(hostname))
     throw new UsageError(`${option} takes an address that a pod reaches, not ${hostname}`)
 }

@@ -193,6 +193,15 @@ describe('records of pods', function () {
     )
   })
 
+  it("are let through by the generated NetworkPolicies, at the store's and the sink's address alone", async () => {
+    const rules = await cluster.kubectl.run([
+      ...['get', 'networkpolicy', 'firebreak-agent-support-bot', '-n', 'agents'],
+      ...['-o', 'jsonpath={range .spec.egress[*]}{.to[*].ipBlock.cidr} {.ports[*].port}{"\\n"}{end}'],
+    ])
+    for (const url of [objects.endpoint, sink.url])
+      assert.ok(rules.split('\n').includes(`127.0.0.1/32 ${new URL(url).port}`), rules)
+  })
+
   it('are found, read and verified by whom they are for, with what the cluster says of the place', async () => {
     const listed = firebreak('sessions', 'list', '--key', join(directory, 'reader.txt'), '--text', '42')
     assert.equal(listed.status, 0, listed.out)

@@ -36,10 +36,22 @@ export function decodeHeader(body: Buffer): RecordingHeader | string {
   try {
     const header = JSON.parse(body.toString('utf8')) as RecordingHeader
     publicKeyOf(header.signer)
-    return header
+    return hasKnownForm(header) ? header : notAHeader
   } catch {
-    return 'the header is not what it should be'
+    return notAHeader
   }
+}
+
+const notAHeader = 'the header is not what it should be'
+
+/** As far as somebody decides by it before its content is believed. */
+function hasKnownForm({ chain, voucher }: RecordingHeader): boolean {
+  const areTexts = (values: readonly unknown[]): boolean => values.every((value) => typeof value === 'string')
+  return (
+    Array.isArray(chain) &&
+    areTexts(chain) &&
+    (voucher === undefined || areTexts([voucher.agent, voucher.authority, voucher.signature]))
+  )
 }
 
 /** @param signer 32 bytes in base64url. @throws Error when it is none. */

@@ -11,6 +11,10 @@ import {
 } from '../store.ts'
 
 const suffix = '.fbrec'
+/** Of a recording without a first block yet. It gets one within seconds, or is given up. */
+const draftSuffix = '.new'
+/** In milliseconds: nobody writes to a draft that is so old. */
+const draftIsLeftAfter = 3_600_000
 /** Files beside a recording that say what is to become of it, and why. */
 const marks = { hold: '.hold', deletion: '.delete' } as const
 
@@ -27,6 +31,7 @@ export class DirectoryStore implements RecordingStore {
       throw new Error(`${directory}: other users may look into it; chmod 700 ${directory}`)
     if (process.getuid !== undefined && process.getuid() !== 0 && uid !== process.getuid())
       throw new Error(`${directory}: it belongs to another user`)
+    await removeLeftDrafts(directory)
     return new DirectoryStore(directory)
   }
 
@@ -38,7 +43,7 @@ export class DirectoryStore implements RecordingStore {
 
   async create(id: string): Promise<RecordingSink> {
     const path = this.#path(id)
-    const draft = this.#path(id, '.new')
+    const draft = this.#path(id, draftSuffix)
     const file = await open(draft, 'wx', 0o600).catch(failed(draft))
     return new FileSink(file, path, async () => {
       // it appears with its header, and in the place of no other
@@ -196,6 +201,16 @@ class FileSource implements RecordingSource {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#file.close()
+  }
+}
+
+/** Drafts of processes that were killed: nothing is in them. */
+async function removeLeftDrafts(directory: string): Promise<void> {
+  for (const name of await readdir(directory).catch(failed(directory))) {
+    if (!name.endsWith(draftSuffix) || !isRecordingName(name.slice(0, -draftSuffix.length))) continue
+    const path = join(directory, name)
+    const made = await stat(path).catch(() => undefined)
+    if (made && Date.now() - made.mtimeMs > draftIsLeftAfter) await rm(path, { force: true })
   }
 }
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import type { KeyObject } from 'node:crypto'
-import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pg from 'pg'
@@ -182,6 +182,31 @@ describe('a place for recordings', () => {
       openStore({ kind: 'postgresql', url: 'postgresql://u@127.0.0.1:9/d' }),
       /^Error: postgresql:\/\/127\.0\.0\.1:9\/d: .*ECONNREFUSED/,
     )
+  })
+})
+
+describe('a directory of recordings', () => {
+  it('loses what killed processes left of recordings that never began, and nothing else', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'firebreak-store-'))
+    const left = (name: string, age: number): string => {
+      const path = join(directory, name)
+      writeFileSync(path, '')
+      const time = Date.now() / 1000 - age
+      utimesSync(path, time, time)
+      return name
+    }
+    try {
+      left(`${recordingName}.new`, 7_200)
+      const kept = [
+        left('01ABCDEFGH0123456789YOUNGX.new', 60),
+        left('notes.new', 7_200),
+        left('01ABCDEFGH0123456789WHOLEX.fbrec', 7_200),
+      ]
+      await using _store = await openStore({ kind: 'directory', path: directory })
+      assert.deepEqual(readdirSync(directory).sort(), kept.sort())
+    } finally {
+      rmSync(directory, { recursive: true })
+    }
   })
 })
 

@@ -1,0 +1,95 @@
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { newReaderKey } from '../sidecar/recording/testdata/recordings.ts'
+import { parseRecords } from './operator-records.ts'
+
+describe("the operator's options about records", () => {
+  const directory = mkdtempSync(join(tmpdir(), 'firebreak-operator-records-'))
+  const file = (name: string): string => join(directory, name)
+  let recipient = ''
+  before(async () => {
+    recipient = (await newReaderKey()).recipient
+    for (const name of ['id', 'key', 'password']) writeFileSync(file(name), `the ${name} of a test\n`)
+  })
+  after(() => rmSync(directory, { recursive: true }))
+
+  const s3 = (more = ''): string =>
+    `s3://audit/x,access-key-file=${file('id')},secret-key-file=${file('key')}${more}`
+
+  it('are read again with what their files hold then', async () => {
+    const read = await parseRecords({
+      recordings: s3(',endpoint=https://objects.example'),
+      'recording-key': [recipient],
+      audit: [`postgresql://a@db.example/audit,password-file=${file('password')}`],
+    })
+    assert.ok(read)
+    const secret = (): unknown => {
+      const { target } = read().recordings ?? {}
+      return target?.kind === 's3' && target.credentials?.secretAccessKey
+    }
+    assert.equal(secret(), 'the key of a test')
+    writeFileSync(file('key'), 'another key')
+    assert.equal(secret(), 'another key')
+    const [sink] = read().audit
+    assert.equal(sink?.kind === 'postgresql' && sink.password, 'the password of a test')
+    assert.ok(sink && !('spool' in sink))
+  })
+
+  it('are none where nothing is named', async () => {
+    assert.equal(await parseRecords({}), undefined)
+  })
+
+  const refused: Readonly<Record<string, [() => Parameters<typeof parseRecords>[0], RegExp]>> = {
+    'a directory': [() => ({ recordings: '/var/recordings' }), /takes s3:\/\/ or postgresql:\/\/ here/],
+    "the credentials of the environment, which is the agent's too": [
+      () => ({ recordings: 's3://audit' }),
+      /needs access-key-file=FILE and secret-key-file=FILE/,
+    ],
+    'half a credential': [
+      () => ({ recordings: `s3://audit,access-key-file=${file('id')}` }),
+      /access-key-file and secret-key-file together/,
+    ],
+    'an address that is the pod itself': [
+      () => ({ recordings: s3(',endpoint=http://127.0.0.1:9000') }),
+      /an address that a pod reaches/,
+    ],
+    'a sink that is the pod itself': [
+      () => ({ recordings: s3(), audit: ['otlp+http://localhost:4318'] }),
+      /an address that a pod reaches/,
+    ],
+    'a sink in the clear': [
+      () => ({ recordings: s3(), audit: ['otlp+http://c.example:4318'] }),
+      /in the clear/,
+    ],
+    'a file as a sink': [
+      () => ({ recordings: s3(), audit: ['/var/log/audit'] }),
+      /here, not \/var\/log\/audit/,
+    ],
+    'a spool of its own': [
+      () => ({ recordings: s3(), audit: ['otlp+https://c.example,spool=/x'] }),
+      /takes no option spool/,
+    ],
+    'five sinks': [
+      () => ({ recordings: s3(), audit: Array.from({ length: 5 }, (_, n) => `otlp+https://c${n}.example`) }),
+      /4 times/,
+    ],
+    'a file that is not there': [
+      () => ({ recordings: `postgresql://a@db/x,password-file=${file('nowhere')}` }),
+      /nowhere/,
+    ],
+  }
+  for (const [name, [values, says]] of Object.entries(refused))
+    it(`refuse ${name}`, async () => {
+      await assert.rejects(parseRecords({ 'recording-key': [recipient], ...values() }), says)
+    })
+
+  it('refuse recordings that nobody could read', async () => {
+    await assert.rejects(parseRecords({ recordings: s3() }), /go together/)
+    await assert.rejects(
+      parseRecords({ recordings: s3(), 'recording-key': ['AGE-SECRET-KEY-1X'] }),
+      /public key/,
+    )
+  })
+})
