@@ -1,7 +1,10 @@
 import { writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import type { ManifestProblem } from '@firebreak/crds'
-import { loadConfiguration } from '@firebreak/sidecar'
+import {
+  type LoadedConfiguration,
+  loadConfiguration,
+} from '@firebreak/sidecar/configuration/configuration.ts'
 import { type CliCommand, UsageError } from './command.ts'
 import { showProblem, style } from './output.ts'
 import { type JunitCase, junit } from './reports/junit.ts'
@@ -12,11 +15,14 @@ import { version } from './version.ts'
 export const check: CliCommand = {
   name: 'check',
   summary: 'validate a directory of manifests',
-  options: ['json', 'sarif', 'junit'],
+  options: ['json', 'sarif', 'junit', 'cluster', 'context'],
   help: `Validates a directory of manifests: schema, references between them, CEL conditions.
 
-Usage: firebreak check DIR [--json] [--sarif FILE] [--junit FILE]
+Usage: firebreak check DIR [--cluster [--context NAME]] [--json] [--sarif FILE] [--junit FILE]
 
+  --cluster      against the cluster of the kubeconfig as well: what its version of Firebreak doesn't know is an error, and what
+                 is in the same namespaces there may be referred to. It only reads
+  --context NAME of the kubeconfig (default: its current one)
   --sarif FILE   write a SARIF log as well, which code hosts show beside the line
   --junit FILE   write a JUnit report as well, which CI systems show; a warning is a skipped test
 
@@ -27,11 +33,20 @@ Exit code 0: valid (there may be warnings). 1: not valid.`,
     const { values, positionals } = parseArgs({
       args: [...words],
       allowPositionals: true,
-      options: { json: { type: 'boolean' }, sarif: { type: 'string' }, junit: { type: 'string' } },
+      options: {
+        json: { type: 'boolean' },
+        sarif: { type: 'string' },
+        junit: { type: 'string' },
+        cluster: { type: 'boolean' },
+        context: { type: 'string' },
+      },
     })
     const [directory, ...more] = positionals
     if (directory === undefined || more.length > 0) throw new UsageError('check takes one directory')
-    const { configuration, problems } = loadConfiguration(directory)
+    if (values.context !== undefined && !values.cluster) throw new UsageError('--context goes with --cluster')
+    const { configuration, problems } = values.cluster
+      ? await inCluster(directory, values)
+      : loadConfiguration(directory)
     const seen = problems.map((problem) => problemSeenFromHere(directory, problem))
     if (values.sarif !== undefined)
       writeFileSync(values.sarif, `${JSON.stringify(sarif(version, seen), undefined, 2)}\n`)
@@ -56,6 +71,18 @@ Exit code 0: valid (there may be warnings). 1: not valid.`,
     }
     return configuration ? 0 : 1
   },
+}
+
+/** Its client is loaded for whom it is asked of only. */
+async function inCluster(
+  directory: string,
+  options: { readonly context?: string | undefined },
+): Promise<LoadedConfiguration> {
+  const [{ inPlace }, { checkAgainst }] = await Promise.all([
+    import('./kubectl/place.ts'),
+    import('./check-cluster.ts'),
+  ])
+  return await inPlace(options, ({ client }) => checkAgainst(client, directory))
 }
 
 function casesOf(directory: string, problems: readonly ManifestProblem[]): JunitCase[] {

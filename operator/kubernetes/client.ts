@@ -89,6 +89,16 @@ export class KubernetesClient implements AsyncDisposable {
     }
   }
 
+  /** What the API server says of a version of an API: its OpenAPI document. @returns undefined when it doesn't serve it. */
+  async openApi(apiVersion: string): Promise<unknown> {
+    try {
+      return await this.#json({ method: 'GET', path: `/openapi/v3/apis/${apiVersion}` })
+    } catch (error) {
+      if (error instanceof ApiError && error.status === 404) return undefined
+      throw error
+    }
+  }
+
   /** All objects, read page by page at one moment. */
   async list<T extends KubernetesObject>(
     resource: Resource<T>,

@@ -61,7 +61,7 @@ export function compileConfiguration(files: readonly ManifestFile[], directory: 
 const isError = ({ severity }: ManifestProblem): boolean => severity === 'error'
 
 /** @returns what is in the files, or why one of them or the directory can't be read. */
-function manifestFiles(directory: string): { path: string; text: string }[] | ManifestProblem {
+export function manifestFiles(directory: string): { path: string; text: string }[] | ManifestProblem {
   let at = directory
   try {
     const names = readdirSync(directory, { withFileTypes: true })
