@@ -1,7 +1,8 @@
 import { parseArgs } from 'node:util'
 import { type Operator, probeResource, startOperator } from '@firebreak/operator'
+import type { ApiServerAccess } from '@firebreak/operator/kubernetes/client.ts'
+import { ownCluster } from '@firebreak/operator/kubernetes/own-cluster.ts'
 import { PageServer } from '@firebreak/sidecar/listen/pages.ts'
-import { KubeConfig } from '@kubernetes/client-node'
 import { pino } from 'pino'
 import { type CliCommand, UsageError } from './command.ts'
 import { parseRecords, recordsHelp, recordsOptions } from './operator-records.ts'
@@ -97,10 +98,8 @@ Exit code 0: stopped by SIGTERM, SIGINT or SIGHUP. 1: the API server can't be re
           running ? { status: 200, body: 'ok\n' } : { status: 503, body: 'it is starting\n' },
       },
     )
-    const kubeConfig = new KubeConfig()
-    kubeConfig.loadFromDefault()
     await using started = await startOperator({
-      kubeConfig,
+      kubeConfig: ownCluster() ?? (await apiServerOfUser()),
       replica: variable('FIREBREAK_POD_NAME'),
       user: `system:serviceaccount:${namespace}:${variable('FIREBREAK_SERVICE_ACCOUNT')}`,
       place: {
@@ -146,6 +145,14 @@ Exit code 0: stopped by SIGTERM, SIGINT or SIGHUP. 1: the API server can't be re
     log.info({}, 'this replica stops')
     return 0
   },
+}
+
+/** Outside of a cluster: the one of whoever runs it. */
+async function apiServerOfUser(): Promise<ApiServerAccess> {
+  const { KubeConfig } = await import('@kubernetes/client-node')
+  const config = new KubeConfig()
+  config.loadFromDefault()
+  return config
 }
 
 function needed(option: string, value: string | undefined): string {

@@ -1,6 +1,5 @@
 /** One replica of the operator: it answers the API server and the sidecars, and as the leader it reconciles. */
 import { Notifier } from '@firebreak/sidecar/approvals/notifier.ts'
-import type { KubeConfig } from '@kubernetes/client-node'
 import { stampDecision, validateApproval } from './approvals/decisions.ts'
 import { ApprovalRequests } from './approvals/requests.ts'
 import { tellApproval } from './approvals/tell.ts'
@@ -8,7 +7,7 @@ import { keepServingCertificate, type ServingPlace } from './certificates/servin
 import { NamespaceCompiler } from './compile/namespace.ts'
 import type { OperatorPlace } from './containment/names.ts'
 import { type InjectionContext, templateVersion } from './injection/inject.ts'
-import { KubernetesClient } from './kubernetes/client.ts'
+import { type ApiServerAccess, KubernetesClient } from './kubernetes/client.ts'
 import { mutatingWebhooks, subjectAccessReviews, validatingWebhooks } from './kubernetes/objects.ts'
 import { Metrics } from './metrics.ts'
 import { EventRecorder } from './reconcile/event-recorder.ts'
@@ -34,7 +33,7 @@ import { AgentSnapshots } from './xds/snapshots.ts'
 const renewEvery = 3_600_000
 
 export interface OperatorOptions {
-  readonly kubeConfig: KubeConfig
+  readonly kubeConfig: ApiServerAccess
   /** Of this replica; the pod's name. */
   readonly replica: string
   readonly place: OperatorPlace

@@ -37,13 +37,16 @@ export interface Selection {
   readonly fieldSelector?: string
 }
 
+/** Where the API server is, and how one is known to it: a KubeConfig, as far as it is asked for that. */
+export type ApiServerAccess = Pick<KubeConfig, 'getCurrentCluster' | 'getCurrentUser' | 'applyToHTTPSOptions'>
+
 export class KubernetesClient implements AsyncDisposable {
-  readonly #config: KubeConfig
+  readonly #config: ApiServerAccess
   readonly #server: string
   readonly #agent: Agent
 
   /** @throws Error when the configuration names no cluster. */
-  constructor(config: KubeConfig) {
+  constructor(config: ApiServerAccess) {
     const cluster = config.getCurrentCluster()
     const user = config.getCurrentUser()
     if (!cluster) throw new Error('the kubeconfig has no current cluster')
@@ -102,23 +105,37 @@ export class KubernetesClient implements AsyncDisposable {
   /** All objects, read page by page at one moment. */
   async list<T extends KubernetesObject>(
     resource: Resource<T>,
-    { namespace, ...selectors }: Selection = {},
+    selection: Selection = {},
     signal?: AbortSignal,
   ): Promise<{ items: T[]; resourceVersion: string }> {
     const items: T[] = []
+    let resourceVersion = ''
+    for await (const page of this.pages(resource, selection, signal)) {
+      items.push(...page.items)
+      resourceVersion = page.resourceVersion
+    }
+    return { items, resourceVersion }
+  }
+
+  /** All objects at one moment, for who doesn't keep them whole. */
+  async *pages<T extends KubernetesObject>(
+    resource: Resource<T>,
+    { namespace, ...selectors }: Selection = {},
+    signal?: AbortSignal,
+  ): AsyncGenerator<{ readonly items: readonly T[]; readonly resourceVersion: string }> {
     let from: string | undefined
-    for (;;) {
+    do {
       const page = (await this.#json({
         method: 'GET',
         path: resource.path(namespace),
         query: { ...selectors, limit: pageSize, continue: from },
         signal,
       })) as ListOf<T>
-      // items of a list don't say what they are
-      for (const item of page.items) items.push(typed(resource, item))
       from = page.metadata.continue
-      if (!from) return { items, resourceVersion: page.metadata.resourceVersion }
-    }
+      // items of a list don't say what they are
+      const items = page.items.map((item) => typed(resource, item))
+      yield { items, resourceVersion: page.metadata.resourceVersion }
+    } while (from)
   }
 
   /**

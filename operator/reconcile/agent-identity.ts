@@ -7,9 +7,10 @@ import type { NamespaceCompiler } from '../compile/namespace.ts'
 import { agentNetworkPolicies } from '../containment/agent-network-policy.ts'
 import { annotations, labels, type OperatorPlace } from '../containment/names.ts'
 import type { KubernetesClient } from '../kubernetes/client.ts'
-import { agentIdentities, type pods } from '../kubernetes/objects.ts'
+import { agentIdentities } from '../kubernetes/objects.ts'
 import type { Records } from '../records/records.ts'
 import { keyOf } from '../watch/informer.ts'
+import type { KnownPod } from '../watch/known-pod.ts'
 import { inNamespace, type Key, keysIn, type World } from '../watch/world.ts'
 import { conditionsFor, type Finding } from './conditions.ts'
 import { type Controller, type Watch, watching, watchingSpec } from './controller.ts'
@@ -17,8 +18,6 @@ import type { Recorder } from './event-recorder.ts'
 import { applyNetworkPolicies } from './network-policies.ts'
 import { selectedBy } from './selection.ts'
 import { writeStatus } from './status.ts'
-
-type Pod = (typeof pods)['object']
 
 /** What sidecars have said about the configuration that they got. */
 export interface Acknowledgements {
@@ -133,7 +132,7 @@ function watchingRecords(records: Records, { identities }: World): Watch {
   }
 }
 
-function isRunning({ status, metadata }: Pod): boolean {
+function isRunning({ status, metadata }: KnownPod): boolean {
   return status?.phase !== 'Succeeded' && status?.phase !== 'Failed' && !metadata.deletionTimestamp
 }
 
@@ -174,8 +173,8 @@ function accessible({ spec: { access = [] } }: AgentIdentity, resources: readonl
 }
 
 function containment(
-  own: readonly Pod[],
-  contained: readonly Pod[],
+  own: readonly KnownPod[],
+  contained: readonly KnownPod[],
   { metadata: { name } }: AgentIdentity,
   acknowledgements: Acknowledgements,
 ): Finding {
@@ -215,7 +214,7 @@ function containment(
 }
 
 /** Pods keep the sidecars that they were made with: when they are made anew is for people to say. */
-function currentness(own: readonly Pod[], outdated: readonly Pod[]): Finding {
+function currentness(own: readonly KnownPod[], outdated: readonly KnownPod[]): Finding {
   const type = 'SidecarsCurrent'
   return outdated.length === 0
     ? { type, status: 'True', reason: 'Current', message: 'no pod has older sidecars than a new one gets' }
@@ -227,7 +226,7 @@ function currentness(own: readonly Pod[], outdated: readonly Pod[]): Finding {
       }
 }
 
-function namesOf(some: readonly Pod[]): string {
+function namesOf(some: readonly KnownPod[]): string {
   const shown = some.slice(0, 3).map(({ metadata }) => metadata.name)
   return some.length > 3 ? `${shown.join(', ')}, …` : shown.join(', ')
 }

@@ -8,7 +8,7 @@ import type { OperatorOptions } from '../operator.ts'
 const asShipped = ['--max-semi-space-size=2', '--liftoff-only']
 
 export interface ReplicaSettings {
-  /** Path of the kubeconfig of a user who may do everything. */
+  /** Path of the kubeconfig of a user who may do everything, by a certificate. */
   readonly kubeconfig: string
   readonly user: string
   readonly replica: string

@@ -1,18 +1,17 @@
 /** The program of {@link ReplicaProcess}. */
 import { readFileSync } from 'node:fs'
-import { KubeConfig } from '@kubernetes/client-node'
+import { parse } from 'yaml'
+import type { ApiServerAccess } from '../kubernetes/client.ts'
 import { type RecordsOptions, startOperator } from '../operator.ts'
 import { probeResource } from '../reconcile/probe.ts'
 import type { RecordTargets } from '../records/records.ts'
 import type { ReplicaSettings } from './replica-process.ts'
 
 const settings = JSON.parse(process.argv[2] ?? '') as ReplicaSettings
-const kubeConfig = new KubeConfig()
-kubeConfig.loadFromFile(settings.kubeconfig)
 const service = { namespace: 'firebreak-system', name: 'firebreak-operator' }
 const write = (fields: object, message: string): void => console.log(message, JSON.stringify(fields))
 const operator = await startOperator({
-  kubeConfig,
+  kubeConfig: accessBy(settings.kubeconfig),
   replica: settings.replica,
   user: settings.user,
   place: { namespace: 'firebreak-system', podSelector: { matchLabels: { app: 'operator' } }, port: 18000 },
@@ -48,3 +47,29 @@ process.send?.({ controlPort, controlCa })
 process.once('SIGTERM', () => {
   void operator[Symbol.asyncDispose]().then(() => process.exit(0))
 })
+
+interface TestKubeconfig {
+  readonly clusters: readonly [{ readonly cluster: Record<string, string> }]
+  readonly users: readonly [{ readonly user: Record<string, string> }]
+}
+
+/** Without KubeConfig, which a replica in a cluster doesn't load either. */
+function accessBy(path: string): ApiServerAccess {
+  const { clusters, users } = parse(readFileSync(path, 'utf8')) as TestKubeconfig
+  const [[{ cluster }], [{ user }]] = [clusters, users]
+  const data = (of: Record<string, string>, name: string): string => of[`${name}-data`] ?? ''
+  return {
+    getCurrentCluster: () => ({
+      name: 'test',
+      server: cluster.server ?? '',
+      caData: data(cluster, 'certificate-authority'),
+      skipTLSVerify: false,
+    }),
+    getCurrentUser: () => ({
+      name: 'test',
+      certData: data(user, 'client-certificate'),
+      keyData: data(user, 'client-key'),
+    }),
+    async applyToHTTPSOptions() {},
+  }
+}

@@ -4,8 +4,11 @@ import type { AddressInfo } from 'node:net'
 import { KubeConfig } from '@kubernetes/client-node'
 import { type ApiServer, startApiServer, untilTrue } from '../../test/api-server.ts'
 import { KubernetesClient } from '../kubernetes/client.ts'
-import { secrets } from '../kubernetes/objects.ts'
+import { type KubernetesObject, pods, Resource, secrets } from '../kubernetes/objects.ts'
 import { Informer } from './informer.ts'
+import { type KnownPod, known } from './known-pod.ts'
+
+const serviceAccounts = new Resource<KubernetesObject>('v1', 'ServiceAccount', 'serviceaccounts')
 
 const secret = (name: string, value = 'a') => ({
   metadata: { name, namespace: 'default' },
@@ -43,6 +46,35 @@ describe('an informer on a real API server', function () {
     await untilTrue(() => seen.length === 3)
     assert.deepEqual(seen, ['added', 'changed', 'deleted'])
     assert.equal(informer.get('default/x'), undefined)
+  })
+
+  it('keeps of an object what it is to keep, however it heard of it, and nothing of the books', async () => {
+    const { client } = api
+    const pod = (name: string) => ({
+      metadata: { name, namespace: 'default', annotations: { 'firebreak.dev/injected': '1', other: 'x' } },
+      spec: { serviceAccountName: 'bot', containers: [{ name: 'agent', image: 'x' }] },
+    })
+    await client.create(serviceAccounts, { metadata: { name: 'bot', namespace: 'default' } })
+    const { metadata: written } = await client.create(pods, pod('listed'))
+    assert.ok(written.managedFields)
+    using whole = new Informer(client, pods, { failed: (error) => assert.fail(error) })
+    using informer = new Informer<KnownPod>(
+      client,
+      pods,
+      { failed: (error) => assert.fail(error) },
+      {},
+      { keep: known },
+    )
+    await Promise.all([whole.synced, informer.synced])
+    await client.create(pods, pod('watched'))
+    await untilTrue(() => [whole, informer].every((each) => each.get('default/watched') !== undefined))
+    for (const name of ['listed', 'watched']) {
+      assert.equal(whole.get(`default/${name}`)?.metadata.managedFields, undefined)
+      const { metadata, ...rest } = informer.get(`default/${name}`) ?? assert.fail('it is there')
+      assert.deepEqual(Object.keys(metadata), ['name', 'namespace', 'uid', 'resourceVersion', 'annotations'])
+      assert.deepEqual(metadata.annotations, { 'firebreak.dev/injected': '1' })
+      assert.deepEqual(rest, { spec: { serviceAccountName: 'bot' }, status: { phase: 'Pending' } })
+    }
   })
 
   it('is up to date again by itself after the API server was killed and started anew', async () => {
@@ -155,7 +187,7 @@ describe('an informer on an API server that fails', () => {
           secrets,
           { failed: (error) => failures.push(error.message) },
           {},
-          200,
+          { quietFor: 200 },
         )
         await untilTrue(() => informer.get('default/later') !== undefined)
         assert.equal(lists(), 1)

@@ -31,13 +31,20 @@ export function differInStatusOnly(before: KubernetesObject, now: KubernetesObje
 }
 
 /** A server sends a bookmark every minute; a watch that says nothing for longer is dead, whatever the connection says. */
-const quietFor = 90_000
+const longestSilence = 90_000
 const firstBackoff = 500
 const maximumBackoff = 30_000
 
 export interface InformerEvents {
   /** The watch ended by a failure, and starts again; it does so for as long as the informer lives. */
   readonly failed: (error: Error) => void
+}
+
+export interface InformerSettings<T> {
+  /** What is kept of an object; all but the API server's books, when absent. */
+  readonly keep?: (object: T) => T
+  /** In milliseconds. */
+  readonly quietFor?: number
 }
 
 /** The objects of one kind as they are now. */
@@ -60,6 +67,7 @@ export class Informer<T extends KubernetesObject> implements Watched<T>, Disposa
   readonly #selection: Selection
   readonly #events: InformerEvents
   readonly #quietFor: number
+  readonly #keep: (object: T) => T
   readonly #objects = new Map<Key, T>()
   readonly #listeners: Listener<T>[] = []
   readonly #ended = new AbortController()
@@ -73,13 +81,14 @@ export class Informer<T extends KubernetesObject> implements Watched<T>, Disposa
     resource: Resource<T>,
     events: InformerEvents,
     selection: Selection = {},
-    quiet = quietFor,
+    { keep = (object) => object, quietFor = longestSilence }: InformerSettings<T> = {},
   ) {
     this.resource = resource
     this.#client = client
     this.#events = events
     this.#selection = selection
-    this.#quietFor = quiet
+    this.#quietFor = quietFor
+    this.#keep = keep
     this.synced = new Promise((resolve) => {
       this.#markSynced = resolve
     })
@@ -137,15 +146,15 @@ export class Informer<T extends KubernetesObject> implements Watched<T>, Disposa
   }
 
   async #listAll(): Promise<void> {
-    const { items, resourceVersion } = await this.#client.list(
-      this.resource,
-      this.#selection,
-      this.#ended.signal,
-    )
-    const found = new Set(items.map(keyOf))
+    const found = new Map<Key, T>()
+    let listed = ''
+    for await (const page of this.#client.pages(this.resource, this.#selection, this.#ended.signal)) {
+      for (const item of page.items) found.set(keyOf(item), this.#kept(item))
+      listed = page.resourceVersion
+    }
     for (const key of this.#objects.keys()) if (!found.has(key)) this.#set(key, undefined)
-    for (const item of items) this.#set(keyOf(item), item)
-    this.#resourceVersion = resourceVersion
+    for (const [key, item] of found) this.#set(key, item)
+    this.#resourceVersion = listed
     this.#markSynced()
   }
 
@@ -162,13 +171,20 @@ export class Informer<T extends KubernetesObject> implements Watched<T>, Disposa
       for await (const event of events) {
         timer.refresh()
         onEvent()
-        if (event.type === 'ADDED' || event.type === 'MODIFIED') this.#set(keyOf(event.object), event.object)
+        if (event.type === 'ADDED' || event.type === 'MODIFIED')
+          this.#set(keyOf(event.object), this.#kept(event.object))
         if (event.type === 'DELETED') this.#set(keyOf(event.object), undefined)
         if (event.type !== 'ERROR') this.#resourceVersion = event.object.metadata.resourceVersion
       }
     } finally {
       clearTimeout(timer)
     }
+  }
+
+  /** Who wrote which field is often the longest part of an object, and nobody asks an informer for it. */
+  #kept(object: T): T {
+    delete object.metadata.managedFields
+    return this.#keep(object)
   }
 
   #set(key: Key, now: T | undefined): void {

@@ -15,8 +15,9 @@ import {
   type Resource,
   secrets,
 } from '../kubernetes/objects.ts'
-import { Informer, type Key, keyOf, type Watched } from './informer.ts'
+import { Informer, type InformerSettings, type Key, keyOf, type Watched } from './informer.ts'
 import { Joined } from './joined.ts'
+import { type KnownPod, known } from './known-pod.ts'
 
 /** Secrets that no credential is in, and of which clusters have many. */
 const otherSecrets = [
@@ -48,9 +49,10 @@ export class World implements Disposable {
     const watch = <T extends KubernetesObject>(
       resource: Resource<T>,
       selection: Selection = {},
+      settings: InformerSettings<T> = {},
     ): Informer<T> => {
       const events = { failed: (error: Error) => onFailure(resource.kind, error) }
-      return this.#informers.use(new Informer(client, resource, events, selection))
+      return this.#informers.use(new Informer(client, resource, events, selection, settings))
     }
     this.identities = watch(agentIdentities)
     this.resources = watch(protectedResources)
@@ -62,7 +64,7 @@ export class World implements Disposable {
     this.secrets = secretNamespaces
       ? new Joined(secrets, new Map(secretNamespaces.map(secretsIn)))
       : watch(secrets, { fieldSelector })
-    this.pods = watch(pods)
+    this.pods = watch<KnownPod>(pods, {}, { keep: known })
     this.namespaces = watch(namespaces)
     this.networkPolicies = watch(networkPolicies, {
       labelSelector: Object.entries(managed)

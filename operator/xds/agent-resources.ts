@@ -1,4 +1,5 @@
 /** One agent's configuration as resources of the stream. */
+import { gzipSync } from 'node:zlib'
 import type { Secret } from '@firebreak/crds'
 import type { SentRecords } from '@firebreak/sidecar/control/records.ts'
 import { byName, type Resources, typeUrls, type VersionedResource } from '@firebreak/xds'
@@ -11,8 +12,13 @@ export interface SentConfiguration {
   readonly namespace: string
   readonly name: string
   readonly revision: string
-  /** Each as it could stand in a directory of manifests. */
-  readonly manifests: readonly object[]
+  /**
+   * Each as it could stand in a directory of manifests; as JSON, gzip and base64. Compressed once for all sidecars of an agent: each
+   * of thousands of connections keeps a buffer of the size of what went through it.
+   */
+  readonly manifests: string
+  /** Not compressed with anything: the length would tell whether it has something in common with it. */
+  readonly secrets: readonly object[]
   /** Absent: nothing goes anywhere but to the enforcer's standard output. */
   readonly records?: SentRecords | undefined
 }
@@ -42,14 +48,14 @@ function sent(configuration: AgentConfiguration, records: SentRecords | undefine
     namespace,
     name,
     revision,
-    manifests: [
+    manifests: compressed([
       ...objects.identities.map((identity) =>
         manifest(identity.metadata.name === name ? inPod(identity) : identity),
       ),
       ...objects.resources.map(manifest),
       ...objects.policies.map(manifest),
-      ...objects.secrets.map(secretManifest),
-    ],
+    ]),
+    secrets: objects.secrets.map(secretManifest),
     records,
   }
   return {
@@ -57,6 +63,10 @@ function sent(configuration: AgentConfiguration, records: SentRecords | undefine
     version: revision,
     packed: { typeUrl: typeUrls.agentConfiguration, value: Buffer.from(JSON.stringify(body)) },
   }
+}
+
+function compressed(manifests: readonly object[]): string {
+  return gzipSync(JSON.stringify(manifests)).toString('base64')
 }
 
 /** The pod has proved by its service account token whose it is: its agent need not do so again. */

@@ -4,6 +4,7 @@ import { layout } from '../injection/layout.ts'
 import type { KubernetesClient } from '../kubernetes/client.ts'
 import { pods, tokenReviews } from '../kubernetes/objects.ts'
 import type { Key } from '../watch/informer.ts'
+import type { KnownPod } from '../watch/known-pod.ts'
 import type { World } from '../watch/world.ts'
 
 export interface ProvenPod {
@@ -20,8 +21,6 @@ export type PodProof =
   | { readonly ok: true; readonly value: ProvenPod }
   /** Says nothing that a caller could learn from. */
   | { readonly ok: false; readonly error: string }
-
-type Pod = (typeof pods)['object']
 
 const longestToken = 16_384
 
@@ -56,7 +55,7 @@ export async function provePod(
 }
 
 /** A pod that is there and hasn't ended, the one with this UID and no later one of the same name. */
-export function isAlive(pod: Pod | undefined, uid: string): pod is Pod {
+export function isAlive(pod: KnownPod | undefined, uid: string): pod is KnownPod {
   return pod?.metadata.uid === uid && pod.status?.phase !== 'Succeeded' && pod.status?.phase !== 'Failed'
 }
 
@@ -65,7 +64,7 @@ async function livePod(
   uid: string,
   client: KubernetesClient,
   world: World,
-): Promise<Pod | undefined> {
+): Promise<KnownPod | undefined> {
   const [namespace = '', name = ''] = key.split('/')
   const known = world.pods.get(key)
   // a watch may be a moment behind

@@ -1,4 +1,5 @@
 /** The operator's resource of our own type → the configuration in force. */
+import { gunzipSync } from 'node:zlib'
 import type { ManifestFile } from '@firebreak/crds'
 import { type Configuration, compileConfiguration } from '../configuration/configuration.ts'
 import { inOneLine } from '../guarding.ts'
@@ -13,6 +14,9 @@ export interface ReceivedConfiguration {
   readonly configuration: Configuration
   readonly records: SentRecords
 }
+
+/** In bytes of JSON. */
+const largestConfiguration = 32 * 1024 * 1024
 
 /** Relative paths in manifests start here: a pod has no directory of manifests. */
 const directory = '/'
@@ -51,10 +55,24 @@ function parse(value: Uint8Array): Sent | undefined {
     return undefined
   }
   if (typeof sent !== 'object' || sent === null) return undefined
-  const { namespace, name, revision, manifests, records } = sent as Record<string, unknown>
+  const { namespace, name, revision, manifests, secrets, records } = sent as Record<string, unknown>
   const named = [namespace, name, revision].every((text) => typeof text === 'string' && text !== '')
   const known = readRecords(records)
-  return named && Array.isArray(manifests) && known ? { ...(sent as Sent), records: known } : undefined
+  if (!named || !known || typeof manifests !== 'string' || !Array.isArray(secrets)) return undefined
+  const others = decompressed(manifests)
+  if (!others) return undefined
+  return { ...(sent as Sent), manifests: [...others, ...(secrets as object[])], records: known }
+}
+
+/** @returns undefined when it is not a list in JSON, gzip and base64, or too much for a pod. */
+function decompressed(manifests: string): object[] | undefined {
+  try {
+    const json = gunzipSync(Buffer.from(manifests, 'base64'), { maxOutputLength: largestConfiguration })
+    const list: unknown = JSON.parse(json.toString())
+    return Array.isArray(list) ? (list as object[]) : undefined
+  } catch {
+    return undefined
+  }
 }
 
 /** One manifest as a file of its own, so that problems say where they are. JSON is YAML. */
