@@ -1,11 +1,12 @@
 /** A client's request and the way back to it, alike for HTTP/1.1 and HTTP/2. */
 import type { OutgoingHttpHeaders } from 'node:http'
 import type { Readable, Writable } from 'node:stream'
+import type { ResourceType } from '@firebreak/policy'
 import type { Gateway } from '../../../session.ts'
 import type { Meaning } from '../analysis/meaning.ts'
 import type { ParsedHead } from '../head/head.ts'
-import type { HeaderFields, OpenBodyMask } from '../request.ts'
-import { type Problem, problemBody } from './problems.ts'
+import type { HeaderFields, HttpRequest, OpenBodyMask } from '../request.ts'
+import type { Problem, Say } from './problems.ts'
 import type { ConnectionSessions } from './sessions.ts'
 
 export interface ClientRequest extends Readable, ParsedHead {
@@ -29,6 +30,24 @@ export interface Connection {
   /** Whether a token may be sent on it: nobody in between can read it. */
   readonly confidential: boolean
   readonly openBodyMask: OpenBodyMask
+  readonly kind: ApiKind
+}
+
+export interface RefusedRequest {
+  readonly status: number
+  readonly message: string
+}
+
+/** What is said and asked otherwise for one kind of API than for another. */
+export interface ApiKind {
+  readonly type: ResourceType
+  readonly say: Say
+  /** What stands before the names of a document's fields, as rules write them: `$`. */
+  readonly root: readonly string[]
+  /** @returns what a client hears whose request has no one meaning, whatever policy says. */
+  readonly refusal?: (request: HttpRequest) => RefusedRequest | undefined
+  /** Of a request to whose answer something may have to be masked: headers by which it comes in a form that can be. */
+  readonly inspectable?: (request: HttpRequest) => HeaderFields
 }
 
 export function hasBody({
@@ -46,10 +65,10 @@ export function hasBody({
 }
 
 /** Answers in the gateway's own name. @returns the bytes as a recording shows them. */
-export function answer(response: ClientResponse, problem: Problem): Buffer {
-  const body = problemBody(problem)
+export function answer(response: ClientResponse, problem: Problem, say: Say): Buffer {
+  const { contentType, body } = say(problem)
   const headers = {
-    'content-type': 'application/problem+json',
+    'content-type': contentType,
     'content-length': body.length,
     'cache-control': 'no-store',
     ...(problem.status === 401 && { 'www-authenticate': 'Bearer realm="firebreak"' }),

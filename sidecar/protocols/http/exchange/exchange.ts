@@ -5,11 +5,13 @@ import type { GuardedSession, HoldOutcome } from '../../../session.ts'
 import { type MalformedRequest, readHead } from '../head/head.ts'
 import type { HeaderFields, HttpRequest, RequestHead } from '../request.ts'
 import {
+  type ApiKind,
   answer,
   type ClientRequest,
   type ClientResponse,
   type Connection,
   hasBody,
+  type RefusedRequest,
   readBody,
 } from './client.ts'
 import { heldRequest, maximumHeldBody } from './held.ts'
@@ -40,13 +42,13 @@ export async function exchange(incoming: Incoming, connection: Connection): Prom
   const session = headers && (await sessionFor(headers, response, connection))
   if (headers && !session) return
   if (!session) {
-    answer(response, malformed(head.ok ? notRead : head.error, newReference()))
+    answer(response, malformed(head.ok ? notRead : head.error, newReference()), connection.kind.say)
     return
   }
   connection.sessions.began(session)
   try {
     await session.ready()
-    if (!head.ok) refuseMalformed(incoming, session, head.error, receivedAt)
+    if (!head.ok) refuseMalformed(incoming, session, head.error, receivedAt, connection.kind)
     else await new Exchange(incoming, connection, session, head.value, receivedAt).run()
   } finally {
     connection.sessions.ended(session)
@@ -59,10 +61,10 @@ const notRead: MalformedRequest = { status: 400, message: 'the head can not be r
 async function sessionFor(
   headers: HeaderFields,
   response: ClientResponse,
-  { gateway, sessions, confidential }: Connection,
+  { gateway, sessions, confidential, kind: { say } }: Connection,
 ): Promise<GuardedSession | undefined> {
   const refuse = (detail: string): undefined => {
-    answer(response, { kind: 'unauthenticated', status: 401, detail, reference: newReference() })
+    answer(response, { kind: 'unauthenticated', status: 401, detail, reference: newReference() }, say)
   }
   const identified = identify(headers, (role) => gateway.asksForToken(role))
   if (!identified.ok) return refuse(identified.error)
@@ -71,7 +73,7 @@ async function sessionFor(
   const opened = await sessions.of(identified.value)
   if (!('ok' in opened)) return opened
   if (opened.ok) return opened.value
-  answer(response, refusedSession(opened.error))
+  answer(response, refusedSession(opened.error), say)
   return undefined
 }
 
@@ -79,11 +81,12 @@ async function sessionFor(
 function refuseMalformed(
   { request, response }: Incoming,
   session: GuardedSession,
-  problem: MalformedRequest,
+  problem: RefusedRequest,
   receivedAt: number,
+  kind: ApiKind,
 ): void {
   const command: Command = {
-    resourceType: 'http',
+    resourceType: kind.type,
     text: `${request.method} ${request.url}`,
     touches: [],
     opaque: [problem.message],
@@ -99,11 +102,11 @@ function refuseMalformed(
     touchesMasked: false,
     revision: session.terms.revision,
   }
-  const run = new CommandRun(session, command, decision, receivedAt)
+  const run = new CommandRun(session, command, decision, receivedAt, kind)
   tell(run, response, malformed(problem, run.reference))
 }
 
-function malformed({ status, message }: MalformedRequest, reference: string): Problem {
+function malformed({ status, message }: RefusedRequest, reference: string): Problem {
   return { kind: 'malformed', status, detail: message, reference }
 }
 
@@ -113,7 +116,7 @@ function tell(run: CommandRun, response: ClientResponse, problem: Problem): void
     run.finish({ code: 'gone', message: 'the client went away' })
     return
   }
-  const bytes = answer(response, problem)
+  const bytes = answer(response, problem, run.kind.say)
   run.bytes += bytes.length
   run.shows(bytes)
   run.finish({ code: problem.kind, message: problem.detail })
@@ -146,6 +149,12 @@ class Exchange {
     const { response } = this.#incoming
     const needed = this.#connection.meaning.needs(this.#request)
     const unread = needed > 0 && !(await this.#read(needed))
+    const { kind } = this.#connection
+    const refused = unread ? undefined : kind.refusal?.(this.#request)
+    if (refused) {
+      refuseMalformed(this.#incoming, this.#session, refused, this.#receivedAt, kind)
+      return
+    }
     const run = this.#decide()
     if (unread) {
       tell(run, response, tooLarge(run.reference, needed))
@@ -159,7 +168,7 @@ class Exchange {
   #decide(): CommandRun {
     const session = this.#session
     const command = this.#understand()
-    return new CommandRun(session, command, session.decide(command), this.#receivedAt)
+    return new CommandRun(session, command, session.decide(command), this.#receivedAt, this.#connection.kind)
   }
 
   #understand(): Command {
@@ -232,7 +241,7 @@ class Exchange {
     if (streams && expectsContinue) response.writeContinue()
     await pass({
       run,
-      request: this.#request,
+      request: this.#forwarded(),
       body: streams ? request : undefined,
       response,
       tunnel,
@@ -241,6 +250,14 @@ class Exchange {
       credential: credential.value,
       openBodyMask,
     })
+  }
+
+  /** The request in a form whose answer can be looked into, where it may have to be. */
+  #forwarded(): HttpRequest {
+    const { masks, detectors } = this.#session.terms
+    const { inspectable } = this.#connection.kind
+    if (!inspectable || (!masks && detectors.length === 0)) return this.#request
+    return { ...this.#request, headers: inspectable(this.#request) }
   }
 
   /** The body, once. @returns whether it is there as a whole. */

@@ -23,13 +23,13 @@ const nothing: FieldMask = {
 }
 
 /** The policy is asked about each field as about a command that returns just that. */
-export function masksOf({ session, command }: CommandRun): MaskOf {
+export function masksOf({ session, command, kind: { root } }: CommandRun): MaskOf {
   const known = new Map<string, FieldMask | undefined>()
   return (path) => {
     const key = path.join('\0')
     if (known.has(key)) return known.get(key)
-    const label = ['$', ...path].join('.')
-    const source = { path: ['$', ...path.slice(0, -1)], part: path.at(-1) ?? '' }
+    const label = [...root, ...path].join('.')
+    const source = { path: [...root, ...path.slice(0, -1)], part: path.at(-1) ?? '' }
     const decision = session.decide({
       ...command,
       fields: [{ label, sources: [source], derivation: 'copy' }],

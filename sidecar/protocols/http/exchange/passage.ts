@@ -258,7 +258,7 @@ class Passage implements Dispatcher.DispatchHandler {
     this.#over = true
     const { problem, code, message } = this.#problemOf(error)
     if (problem && !response.headersSent && !response.destroyed) {
-      const bytes = answer(response, problem)
+      const bytes = answer(response, problem, run.kind.say)
       run.bytes += bytes.length
       run.shows(bytes)
     } else response.destroy()

@@ -41,6 +41,20 @@ const titles: Readonly<Record<ProblemKind, string>> = {
   'too-slow': 'It took longer than policy allows',
 }
 
+/** What the gateway says, in a form that clients of an API read. */
+export interface Said {
+  readonly contentType: string
+  readonly body: Buffer
+}
+
+export type Say = (problem: Problem) => Said
+
+/** https://www.rfc-editor.org/rfc/rfc9457 */
+export const sayProblem: Say = (problem) => ({
+  contentType: 'application/problem+json',
+  body: problemBody(problem),
+})
+
 export function problemBody({
   kind,
   status,

@@ -1,10 +1,12 @@
 /** One request on its way: its decision, what came of it, and its audit line. */
 import type { Command, Decision } from '@firebreak/policy'
 import type { GuardedSession, Outcome } from '../../../session.ts'
+import type { ApiKind } from './client.ts'
 
 export class CommandRun {
   readonly session: GuardedSession
   readonly reference: string
+  readonly kind: ApiKind
   command: Command
   decision: Decision
   /** Name of the request by which people agreed, or did not. */
@@ -15,8 +17,15 @@ export class CommandRun {
   readonly #decidedAt = performance.now()
   #finished = false
 
-  constructor(session: GuardedSession, command: Command, decision: Decision, receivedAt: number) {
+  constructor(
+    session: GuardedSession,
+    command: Command,
+    decision: Decision,
+    receivedAt: number,
+    kind: ApiKind,
+  ) {
     this.session = session
+    this.kind = kind
     this.reference = session.reference()
     this.command = command
     this.decision = decision

@@ -13,7 +13,7 @@ import { isLoopback } from '../../../listen/loopback.ts'
 import type { Gateway, Protocol } from '../../../session.ts'
 import type { Meaning } from '../analysis/meaning.ts'
 import type { OpenBodyMask } from '../request.ts'
-import type { Connection } from './client.ts'
+import type { ApiKind, Connection } from './client.ts'
 import { exchange, type Incoming } from './exchange.ts'
 import { ConnectionSessions } from './sessions.ts'
 
@@ -21,6 +21,7 @@ import { ConnectionSessions } from './sessions.ts'
 export interface Understood {
   readonly meaningOf: (gateway: Gateway) => Meaning
   readonly openBodyMask: OpenBodyMask
+  readonly kind: ApiKind
 }
 
 /** For the first bytes, and for a head once it has begun. In milliseconds. */
@@ -37,7 +38,7 @@ const maximumStreams = 100
 /** By socket of HTTP/1.1, and by session of HTTP/2. */
 const connections = new WeakMap<object, Connection>()
 
-export function httpProtocol({ meaningOf, openBodyMask }: Understood): Protocol {
+export function httpProtocol({ meaningOf, openBodyMask, kind }: Understood): Protocol {
   return {
     async serve(socket, gateway) {
       socket.on('error', () => {})
@@ -55,6 +56,7 @@ export function httpProtocol({ meaningOf, openBodyMask }: Understood): Protocol 
             sessions,
             confidential: opened.socket instanceof TLSSocket || isLoopback(remoteAddress),
             openBodyMask,
+            kind,
           })
         await closed
       } finally {
