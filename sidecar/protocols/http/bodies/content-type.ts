@@ -28,6 +28,15 @@ export function contentTypeOf(headers: HeaderFields): Result<ContentType, string
   return { ok: true, value: { mediaType: type.essence, parameters: new Map(type.params) } }
 }
 
+/** The type of a request's body that is to be read. @returns why it can't be. */
+export function requestTypeOf(headers: HeaderFields): Result<ContentType, string> {
+  const codings = codingsOf(headers)
+  if (!codings.ok) return codings
+  return codings.value.length === 0
+    ? contentTypeOf(headers)
+    : { ok: false, error: 'a compressed body of a request can’t be looked into' }
+}
+
 function parseType(value: string): MIMEType | undefined {
   try {
     return new MIMEType(value)

@@ -7,7 +7,6 @@ import type {
   ContentCoding,
   HeaderFields,
   HttpRequest,
-  OpenBodyMask,
   ResponseHead,
 } from '../request.ts'
 import { type ContentType, codingsOf, contentTypeOf, isJsonType } from './content-type.ts'
@@ -16,10 +15,23 @@ import { FormMask } from './form.ts'
 import { JsonMask } from './json/mask.ts'
 import { JsonOrText } from './json-or-text.ts'
 import { PlainTextMask } from './plain-text.ts'
+import { PreparedMask } from './prepared.ts'
 import { EventMask } from './server-sent-events.ts'
-import { MaskedLabels, type TextMask, Utf8Check } from './text-mask.ts'
+import { MaskedLabels, type Preparation, type TextMask, Utf8Check } from './text-mask.ts'
 
-export const openBodyMask: OpenBodyMask = (request, response, terms) => {
+/** What is done before masking, which then needs documents as a whole. */
+export interface Preparations {
+  readonly json?: Preparation
+  /** To the data of each event. */
+  readonly events?: Preparation
+}
+
+export function openBodyMask(
+  request: HttpRequest,
+  response: ResponseHead,
+  terms: BodyTerms,
+  preparations: Preparations = {},
+): Result<BodyMask, string> {
   const labels = new MaskedLabels()
   const head = maskedHead(response, terms, labels)
   if (hasNoBody(request, response)) return { ok: true, value: new EmptyBody(head, labels) }
@@ -29,7 +41,7 @@ export const openBodyMask: OpenBodyMask = (request, response, terms) => {
   if (!codings.ok) return codings
   const type = contentTypeOf(response.headers)
   if (!type.ok) return type
-  const mask = openTextMask(type.value, terms, labels)
+  const mask = openTextMask(type.value, terms, labels, preparations)
   if (!mask.ok) return mask
   return { ok: true, value: new MaskedBody(head, codings.value.toReversed(), mask.value, labels) }
 }
@@ -60,6 +72,7 @@ function openTextMask(
   { mediaType, parameters }: ContentType,
   terms: BodyTerms,
   labels: MaskedLabels,
+  { json: prepareJson, events: prepareEvent }: Preparations,
 ): Result<TextMask, string> {
   const json = (): TextMask => new JsonMask(terms, labels, true)
   const orJson = (text: () => TextMask): Result<TextMask, string> => ({
@@ -67,10 +80,13 @@ function openTextMask(
     value: new JsonOrText(json, text),
   })
   if (sequences.has(mediaType)) return { ok: true, value: json() }
-  if (isJsonType(mediaType)) return { ok: true, value: new JsonMask(terms, labels, false) }
+  if (isJsonType(mediaType)) {
+    const mask = new JsonMask(terms, labels, false)
+    return { ok: true, value: prepareJson ? new PreparedMask(mask, prepareJson) : mask }
+  }
   switch (mediaType) {
     case 'text/event-stream':
-      return { ok: true, value: new EventMask(terms, labels) }
+      return { ok: true, value: new EventMask(terms, labels, prepareEvent) }
     case 'text/csv':
       if (terms.masksFields && parameters.get('header') === 'absent')
         return refused('CSV without names of its columns can’t be masked')

@@ -4,7 +4,7 @@
  */
 import type { Result } from '../../../session.ts'
 import type { HttpRequest } from '../request.ts'
-import { codingsOf, contentTypeOf, isJsonType } from './content-type.ts'
+import { isJsonType, requestTypeOf } from './content-type.ts'
 import { decodeFormText, formPath } from './form-text.ts'
 import { type JsonValue, parseJson } from './json/parse.ts'
 import { readMultipart } from './multipart.ts'
@@ -20,10 +20,7 @@ const maximumFields = 10_000
 /** @returns the fields in order; or why the body has no one meaning, in words. */
 export function readBodyFields({ headers, body }: HttpRequest): Result<readonly BodyField[], string> {
   if (!body || body.length === 0) return { ok: true, value: [] }
-  const codings = codingsOf(headers)
-  if (!codings.ok) return codings
-  if (codings.value.length > 0) return refused('a compressed body of a request can’t be looked into')
-  const type = contentTypeOf(headers)
+  const type = requestTypeOf(headers)
   if (!type.ok) return type
   const { mediaType, parameters } = type.value
   if (isJsonType(mediaType)) return readJson(body)

@@ -7,12 +7,14 @@ import type { Result } from '../../../session.ts'
 import type { BodyTerms } from '../request.ts'
 import { JsonMask } from './json/mask.ts'
 import { Output } from './output.ts'
-import { type MaskedLabels, maximumValueBytes, type TextMask } from './text-mask.ts'
+import { type MaskedLabels, maximumValueBytes, type Preparation, type TextMask } from './text-mask.ts'
 
 interface EventLine {
   readonly text: string
   readonly ending: string
 }
+
+const asItIs: Preparation = (text) => ({ ok: true, value: text })
 
 /** How model APIs end a stream of JSON. */
 const done = '[DONE]'
@@ -22,15 +24,17 @@ const carriageReturn = 0x0d
 export class EventMask implements TextMask {
   readonly #terms: BodyTerms
   readonly #labels: MaskedLabels
+  readonly #prepare: Preparation
   readonly #output = new Output()
   readonly #line = new Output()
   #event: EventLine[] = []
   #eventBytes = 0
   #afterReturn = false
 
-  constructor(terms: BodyTerms, labels: MaskedLabels) {
+  constructor(terms: BodyTerms, labels: MaskedLabels, prepare: Preparation = asItIs) {
     this.#terms = terms
     this.#labels = labels
+    this.#prepare = prepare
   }
 
   push(chunk: Buffer): Result<Buffer, string> {
@@ -97,13 +101,20 @@ export class EventMask implements TextMask {
 
   /** @returns undefined for what masks can't go by. */
   #maskData(data: string): string | undefined {
-    const bytes = Buffer.from(data)
-    const json = new JsonMask(this.#terms, this.#labels, true)
-    const parts = [json.push(bytes), json.end()]
-    const masked = parts.flatMap((part) => (part.ok ? [part.value] : []))
-    if (masked.length === parts.length) return Buffer.concat(masked).toString()
+    const masked = this.#maskJson(Buffer.from(data))
+    if (masked !== undefined) return masked
     if (data === done) return data
     return this.#terms.masksFields ? undefined : this.#inspect(data)
+  }
+
+  /** @returns undefined for what is no JSON. */
+  #maskJson(data: Buffer): string | undefined {
+    const prepared = this.#prepare(data)
+    if (!prepared.ok) return undefined
+    const mask = new JsonMask(this.#terms, this.#labels, true)
+    const parts = [mask.push(prepared.value), mask.end()]
+    const masked = parts.flatMap((part) => (part.ok ? [part.value] : []))
+    return masked.length === parts.length ? Buffer.concat(masked).toString() : undefined
   }
 
   #inspect(text: string): string {

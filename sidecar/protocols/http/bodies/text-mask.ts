@@ -9,6 +9,9 @@ export interface TextMask {
   end(): Result<Buffer, string>
 }
 
+/** What is done to a whole document of JSON before it is masked. */
+export type Preparation = (text: Buffer) => Result<Buffer, string>
+
 /** Longest value that is looked into; a longer one is replaced whole or refused. */
 export const maximumValueBytes = 1024 * 1024
 

@@ -12,6 +12,7 @@ interface Case {
   readonly name: string
   readonly method?: string
   readonly type?: string
+  readonly encoding?: string
   readonly query?: string
   readonly operationName?: string
   readonly body_variables?: unknown
@@ -36,7 +37,10 @@ function requestOf(one: Partial<Case>): HttpRequest {
     method,
     path: { text: '/graphql', segments: ['graphql'], otherReadings: [] },
     parameters: pairs.map(([name, value]) => ({ name, value })),
-    headers: method === 'GET' ? [] : [['content-type', type]],
+    headers: [
+      ...(method === 'GET' ? [] : [['content-type', type] as const]),
+      ...(one.encoding === undefined ? [] : [['content-encoding', one.encoding] as const]),
+    ],
     ...(method !== 'GET' && { body: Buffer.from(body) }),
   }
 }

@@ -1,7 +1,7 @@
 /** GraphQL over HTTP: which documents a request holds. https://graphql.github.io/graphql-over-http/draft/ */
 import { type DocumentNode, Kind, type OperationDefinitionNode, parse } from 'graphql'
 import type { Result } from '../../../../session.ts'
-import { contentTypeOf, isJsonType } from '../../bodies/content-type.ts'
+import { isJsonType, requestTypeOf } from '../../bodies/content-type.ts'
 import { type JsonValue, parseJson } from '../../bodies/json/parse.ts'
 import type { HttpRequest } from '../../request.ts'
 
@@ -61,7 +61,7 @@ function readParameters({ parameters }: HttpRequest): Result<readonly JsonValue[
 function readBody(request: HttpRequest): Result<readonly JsonValue[], string> {
   if (request.parameters.some(({ name }) => parameterNames.has(name.toLowerCase())))
     return unseen('the GraphQL request is in the address and in the body')
-  const type = contentTypeOf(request.headers)
+  const type = requestTypeOf(request.headers)
   if (!type.ok) return type
   const { mediaType } = type.value
   const body = request.body ?? Buffer.alloc(0)

@@ -49,9 +49,9 @@ export function mayBeJson(text: string): boolean {
   return first === '{' || first === '[' || first === '"'
 }
 
-/** Whether text can't be anything else than JSON, be it whole or not. */
+/** Whether text begins as JSON with fields does, whatever becomes of it then. */
 export function isJsonBroken(text: string): boolean {
-  return /^\s*(\{\s*"|\[\s*[[{"])/.test(text)
+  return /^[\s[]*\{\s*"/.test(text)
 }
 
 /** Whether a string token may be JSON itself, by its first bytes alone: it begins with a bracket, or in disguise. */
