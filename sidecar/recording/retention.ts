@@ -1,9 +1,12 @@
-/** Deletes recordings whose time is over, and those that somebody wants deleted; none that is held. */
+/** Deletes recordings whose time is over, and those that somebody wants deleted; none that is held. Makes one piece of those in many. */
 import type { Notices } from '../audit/lines.ts'
 import type { Clock } from '../clock.ts'
 import type { RecordingHeader } from './header.ts'
 import type { RecordingStore, StoredRecording } from './store.ts'
 import { peekHeader } from './walk.ts'
+
+/** In milliseconds: whoever writes a recording may be about to make one piece of it. */
+const settledAfter = 60_000
 
 /** What stays of a deleted recording, in the audit trail. */
 export type Tombstone = Notices['recording.deleted']
@@ -14,6 +17,8 @@ export class Retention {
   readonly #onDeleted: (tombstone: Tombstone) => void
   /** Looked at once: a header doesn't change. */
   readonly #keepSeconds = new Map<string, number>()
+  /** When those were changed that had no end when they were looked at. */
+  readonly #unended = new Map<string, number>()
 
   constructor(store: RecordingStore, clock: Clock, onDeleted: (tombstone: Tombstone) => void) {
     this.#store = store
@@ -34,8 +39,10 @@ export class Retention {
       if (isLive(recording.id) || recording.hold !== undefined) continue
       const reason = recording.deletion ?? (await this.#overdue(recording))
       if (reason !== undefined) await this.#delete(recording, reason)
+      else if (recording.inPieces) await this.#join(recording)
     }
-    for (const id of this.#keepSeconds.keys()) if (!there.has(id)) this.#keepSeconds.delete(id)
+    for (const known of [this.#keepSeconds, this.#unended])
+      for (const id of known.keys()) if (!there.has(id)) known.delete(id)
   }
 
   /** @returns why it is not kept any longer. What can't be read is kept until somebody wants it deleted. */
@@ -48,6 +55,16 @@ export class Retention {
     return this.#clock.wall() >= changedAt.getTime() + keepSeconds * 1_000
       ? `it was kept for ${keepSeconds} s, as policy says`
       : undefined
+  }
+
+  /** A writer that may only write leaves a recording in as many objects as it has blocks. */
+  async #join({ id, changedAt }: StoredRecording): Promise<void> {
+    const changed = changedAt.getTime()
+    if (this.#unended.get(id) === changed || this.#clock.wall() - changed < settledAfter) return
+    // where it fails they are read as one all the same, and it is tried again
+    const joined = await this.#store.join?.(id).catch(() => undefined)
+    if (joined === false) this.#unended.set(id, changed)
+    else this.#unended.delete(id)
   }
 
   async #delete({ id, bytes }: StoredRecording, reason: string): Promise<void> {

@@ -28,6 +28,8 @@ export interface StoredRecording {
   readonly bytes: number
   /** When it was last written to. */
   readonly changedAt: Date
+  /** It is in many pieces, of which the place could make one. */
+  readonly inPieces?: true
   /** Why it is not to be deleted, where somebody said so. */
   readonly hold?: string
   /** Why it is to be deleted before its time, where somebody asked for that. */
@@ -56,6 +58,8 @@ export interface RecordingStore extends RecordingSinks {
   askDeletion(id: string, reason: string): Promise<void>
   /** @throws Error in words; of one that is held too. */
   delete(id: string): Promise<void>
+  /** Makes one piece of a recording that has ended. @returns whether it has. @throws Error in words; then all is there as before. */
+  join?(id: string): Promise<boolean>
 }
 
 /** Names of recordings are references of sessions: nothing that could be a path. */

@@ -3,6 +3,7 @@
  * completed can't be read: what a killed gateway has written is there. Beside them the upload grows, and takes their place
  * at the end.
  */
+import { indexLength, trailerLength } from '../index-block.ts'
 import {
   isRecordingName,
   type RecordingSink,
@@ -76,6 +77,7 @@ export class S3Store implements RecordingStore {
         id: found.id,
         bytes: objects.reduce((sum, { bytes }) => sum + bytes, 0),
         changedAt: new Date(Math.max(...objects.map(({ changedAt }) => changedAt.getTime()))),
+        ...(found.blocks.length > 0 && { inPieces: true }),
         ...(hold !== undefined && { hold }),
         ...(deletion !== undefined && { deletion }),
       }
@@ -103,6 +105,25 @@ export class S3Store implements RecordingStore {
     for (const { key } of [...(found.whole ? [found.whole] : []), ...found.blocks])
       await this.#bucket.remove(key)
     for (const mark of found.marks) await this.#bucket.remove(mark)
+  }
+
+  async join(id: string): Promise<boolean> {
+    const { whole: joined, blocks } = await this.#existing(id)
+    const last = blocks.at(-1)
+    if (joined || !last) {
+      for (const { key } of blocks) await this.#bucket.remove(key)
+      return true
+    }
+    const end = await this.#bucket.get(last.key, Math.max(0, last.bytes - trailerLength), last.bytes)
+    if (indexLength(end) === undefined) return false
+    const joining = new ObjectSink(this.#bucket, id)
+    for (const block of blocks) await joining.take(block)
+    await joining.close()
+    if (joining.failed)
+      throw new Error(
+        `${this.place}: recording ${id} stays in ${blocks.length} objects: one can't be made of them`,
+      )
+    return true
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -167,7 +188,7 @@ class ObjectSink implements RecordingSink {
   #pending = 0
   #upload: string | undefined
   /** The upload has failed: the blocks stay. */
-  #failed = false
+  failed = false
 
   constructor(bucket: S3Bucket, id: string) {
     this.#bucket = bucket
@@ -177,9 +198,14 @@ class ObjectSink implements RecordingSink {
   async append(bytes: Buffer): Promise<void> {
     const key = blockKey(this.#id, this.#length)
     await this.#bucket.put(key, bytes)
-    this.#blocks.push({ key, bytes: bytes.length })
     this.#length += bytes.length
-    this.#pending += bytes.length
+    await this.take({ key, bytes: bytes.length })
+  }
+
+  /** The next block of it, which is there. */
+  async take({ key, bytes }: Pick<StoredObject, 'key' | 'bytes'>): Promise<void> {
+    this.#blocks.push({ key, bytes })
+    this.#pending += bytes
     if (this.#pending >= partSize) await this.#inTurn(() => this.#uploadPending())
   }
 
@@ -196,7 +222,7 @@ class ObjectSink implements RecordingSink {
       }
       for (const block of this.#blocks) await this.#bucket.remove(block.key)
     })
-    if (this.#failed && this.#upload !== undefined)
+    if (this.failed && this.#upload !== undefined)
       await this.#bucket.abortUpload(this.#id + whole, this.#upload)
   }
 
@@ -218,11 +244,11 @@ class ObjectSink implements RecordingSink {
 
   /** What goes wrong with the upload harms nothing. */
   async #inTurn(step: () => Promise<void>): Promise<void> {
-    if (this.#failed) return
+    if (this.failed) return
     const done = uploading.then(step)
     uploading = done.catch(() => {})
     await done.catch(() => {
-      this.#failed = true
+      this.failed = true
     })
   }
 }

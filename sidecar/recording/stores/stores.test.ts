@@ -7,6 +7,7 @@ import pg from 'pg'
 import { ObjectStore } from '../../../tools/object-store.ts'
 import { type Postgres, startPostgres } from '../../../tools/postgres.ts'
 import { RecordingReader } from '../reader.ts'
+import { Retention } from '../retention.ts'
 import type { RecordingSinks, RecordingStore } from '../store.ts'
 import type { RecordingTarget } from '../target.ts'
 import {
@@ -237,7 +238,8 @@ describe('recordings of one who may only write', function () {
     await using sinks = await openSinks({ ...place, credentials })
     const id = await record(sinks)
     const { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey } = objects.credentials
-    await using store = await openStore({ ...place, credentials: { accessKeyId, secretAccessKey } })
+    const keeper = { ...place, credentials: { accessKeyId, secretAccessKey } }
+    await using store = await openStore(keeper)
     await using source = await store.open(id)
     assert.ok(source)
     assert.equal((await verifyRecording(source, id)).state, 'whole')
@@ -247,6 +249,34 @@ describe('recordings of one who may only write', function () {
       const attempt =
         taken === 'get' ? bucketOfWriter.get(blockKey(id, 0), 0, 1) : bucketOfWriter.remove(blockKey(id, 0))
       await assert.rejects(attempt, /AccessDenied/)
+    }
+
+    const unended = '01ABCDEFGH0123456789KILLED'
+    const writer = await startWriter({
+      sink: await sinks.create(unended),
+      reader,
+      signer,
+      recording: unended,
+    })
+    await appendCommands(writer, 2)
+    const later = { wall: () => Date.now() + 120_000, monotonic: () => 0 }
+    const tidying = new Retention(store, later, () => assert.fail())
+    await tidying.run(() => false)
+    await tidying.run(() => false)
+    const keys = async (): Promise<string[]> =>
+      (await Array.fromAsync(new S3Bucket(keeper).list(''))).map(({ key }) => key)
+    assert.deepEqual(
+      (await keys()).filter((key) => key.startsWith(id)),
+      [`${id}.fbrec`],
+      'what has ended is one object now',
+    )
+    assert.equal((await keys()).filter((key) => key.startsWith(`${unended}/`)).length, 3)
+    for (const [name, state] of [
+      [id, 'whole'],
+      [unended, 'unfinished'],
+    ] as const) {
+      await using kept = await store.open(name)
+      assert.equal(kept && (await verifyRecording(kept, name)).state, state)
     }
   })
 
