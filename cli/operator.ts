@@ -47,7 +47,7 @@ Usage: firebreak operator --service=NAME --certificate-secret=NAME --pod-labels=
   --metrics-port PORT        Prometheus' metrics at /metrics (default 9090)
   --health-port PORT         /healthz and /readyz (default 8081)
   --notify URL --notify-secret-file FILE
-                             POST what happens to approval requests to URL, signed with the secret in FILE
+                             POST what happens to approval requests, and signals, to URL, signed with the secret in FILE
 ${recordsHelp}
   --authority-secret NAME    where the key is kept that vouches for recordings; it is made where there is none
                              (default firebreak-recording-authority)

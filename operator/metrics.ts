@@ -25,6 +25,11 @@ export class Metrics {
   ])
   readonly #rejections = this.#counter('stream_rejections_total', 'Streams that were not let in.', [])
 
+  readonly #signals = this.#counter('agent_signals_total', "Signals that agents' sidecars have told of.", [
+    'kind',
+    'severity',
+  ])
+
   constructor() {
     collectDefaultMetrics({ register: this.#registry })
   }
@@ -55,6 +60,10 @@ export class Metrics {
 
   streamRejected(): void {
     this.#rejections.inc()
+  }
+
+  signalled(kind: string, severity: string): void {
+    this.#signals.inc({ kind, severity })
   }
 
   /** Something that is looked at when Prometheus asks. @param read by the value of the label. */

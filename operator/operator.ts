@@ -18,6 +18,7 @@ import { recordingAuthority } from './records/authority.ts'
 import { publishRecordings } from './records/publish.ts'
 import { Records, type RecordTargets } from './records/records.ts'
 import { keepRetention } from './records/retention.ts'
+import { tellSignal } from './signals/tell.ts'
 import { World } from './watch/world.ts'
 import type { Review } from './webhooks/admission.ts'
 import { validateAgent } from './webhooks/agents.ts'
@@ -53,7 +54,7 @@ export interface OperatorOptions {
   /** `host:port` at which sidecars reach it. */
   readonly control: string
   readonly probe: Probe
-  /** A webhook that is told of approval requests, and the secret that it is signed with. */
+  /** A webhook that is told of approval requests and signals, and the secret that it is signed with. */
   readonly notify?: { readonly url: string; readonly secret: string } | undefined
   /** Where agents' records go. Absent: audit lines to their enforcers' standard output, recordings nowhere. */
   readonly records?: RecordsOptions | undefined
@@ -123,27 +124,6 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
       log.error({ agent, error: error.message }, 'its configuration could not be made'),
     ),
   )
-  const stream = starting.use(
-    await ControlServer.start(
-      certificate,
-      {
-        client,
-        world,
-        snapshots,
-        ledger,
-        approvals: new ApprovalRequests(client, world, compiler),
-        events: streamEvents(metrics, log),
-      },
-      options.stream,
-    ),
-  )
-  starting.use(
-    new Replicas(client, ledger, {
-      namespace: options.place.namespace,
-      replica: options.replica,
-      failed: (error) => log.error({ error: error.message }, "other replicas can't be told"),
-    }),
-  )
   const recorder = starting.use(
     new EventRecorder(client, {
       replica: options.replica,
@@ -159,6 +139,33 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
           log.error({ event, request, reason }, 'a notification could not be delivered'),
       }),
     )
+  const stream = starting.use(
+    await ControlServer.start(
+      certificate,
+      {
+        client,
+        world,
+        snapshots,
+        ledger,
+        approvals: new ApprovalRequests(client, world, compiler),
+        tellSignal: tellSignal({
+          world,
+          recorder,
+          notifier,
+          counted: (kind, severity) => metrics.signalled(kind, severity),
+        }),
+        events: streamEvents(metrics, log),
+      },
+      options.stream,
+    ),
+  )
+  starting.use(
+    new Replicas(client, ledger, {
+      namespace: options.place.namespace,
+      replica: options.replica,
+      failed: (error) => log.error({ error: error.message }, "other replicas can't be told"),
+    }),
+  )
   const queues = new Map<string, () => number>()
   watchAll(metrics, world, queues, stream)
   const target: WebhookTarget = {

@@ -9,5 +9,11 @@ export { mergeApprovals } from './holding.ts'
 export { applyMask, keyedHash } from './masking/apply.ts'
 export { compileGlob, exactName, globCovers, joinName, nameCovers, splitName } from './names.ts'
 export type { RecordingTerms } from './recording.ts'
-export { type SignalKind, type SignalRule, signalApprovalSeconds, signalRules } from './signals.ts'
+export {
+  type SignalKind,
+  type SignalRule,
+  signalApprovalSeconds,
+  signalKinds,
+  signalRules,
+} from './signals.ts'
 export { type Compilation, compilePolicy, type PolicyProblem } from './snapshot.ts'

@@ -37,6 +37,8 @@ const defaults: Readonly<Record<SignalKind, { readonly threshold: number; readon
   tokenMisuse: { threshold: 5, window: '10m' },
   childActsAsParent: { threshold: 1, window: '1h' },
 }
+export const signalKinds = Object.keys(defaults) as readonly SignalKind[]
+
 const aWeek = '7d'
 
 /** How long people may be asked about a command that is held because of a signal. */

@@ -1,6 +1,6 @@
 /** What a sidecar says to the operator about approvals, said by a test. */
 import { createHash } from 'node:crypto'
-import { type CallOptions, type Client, createClient } from '@connectrpc/connect'
+import { type CallOptions, type Client, createClient, type Transport } from '@connectrpc/connect'
 import { createGrpcTransport } from '@connectrpc/connect-node'
 import type { ApprovalRequest } from '@firebreak/crds'
 import { Approvals } from '@firebreak/xds'
@@ -13,11 +13,15 @@ export interface ApprovalClient {
 
 /** @param port of the operator's streams. @param ca PEM of its authority. @param token bound to the pod. */
 export function approvalClient(port: number, ca: string, token: string): ApprovalClient {
-  const transport = createGrpcTransport({ baseUrl: `https://127.0.0.1:${port}`, nodeOptions: { ca } })
   return {
-    client: createClient(Approvals, transport),
+    client: createClient(Approvals, controlTransport(port, ca)),
     options: { headers: { authorization: `Bearer ${token}` } },
   }
+}
+
+/** The way to the operator. */
+export function controlTransport(port: number, ca: string): Transport {
+  return createGrpcTransport({ baseUrl: `https://127.0.0.1:${port}`, nodeOptions: { ca } })
 }
 
 type Spec = ApprovalRequest['spec']

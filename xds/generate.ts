@@ -23,6 +23,7 @@ import { fileURLToPath } from 'node:url'
 /** What is used, by the file that it is in. */
 const used: Readonly<Record<string, string>> = {
   'firebreak/control/v1alpha1/approvals.proto': 'firebreak.control.v1alpha1.Approvals',
+  'firebreak/control/v1alpha1/signals.proto': 'firebreak.control.v1alpha1.Signals',
   'envoy/service/discovery/v3/ads.proto': 'envoy.service.discovery.v3.AggregatedDiscoveryService',
   'envoy/config/listener/v3/listener.proto': 'envoy.config.listener.v3.Listener',
   'envoy/config/cluster/v3/cluster.proto': 'envoy.config.cluster.v3.Cluster',

@@ -14,6 +14,7 @@ export {
   type FollowResponse,
   FollowResponseSchema,
 } from './generated/firebreak/control/v1alpha1/approvals_pb.js'
+export { Signals } from './generated/firebreak/control/v1alpha1/signals_pb.js'
 export { grpcStreams, type Routes } from './grpc.ts'
 export { places } from './places.ts'
 export {

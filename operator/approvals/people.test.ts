@@ -13,7 +13,8 @@ const secret = 'known to both sides'
 interface Notified {
   readonly event: string
   readonly by?: string
-  readonly request: { readonly metadata: { readonly name: string } }
+  readonly request?: { readonly metadata: { readonly name: string } }
+  readonly signal?: Readonly<Record<string, unknown>>
 }
 
 describe('approvals in a cluster', function () {
@@ -320,9 +321,14 @@ describe('approvals in a cluster', function () {
       await cluster.eventually(() => String(told(`approval.${event}`)), /true/)
     for (const event of ['granted', 'ended'])
       await cluster.eventually(() => String(told(`elevation.${event}`)), /true/)
+    await cluster.eventually(() => String(told('signal')), /true/)
     assert.equal(unsigned, 0)
+    const { signal } = notified.find(({ event }) => event === 'signal') ?? {}
+    assert.deepEqual([signal?.kind, signal?.pod], ['breakGlass', 'agents/bot-1'])
     const [first] = notified
-    const steps = notified.filter(({ request }) => request.metadata.name === first?.request.metadata.name)
+    const steps = notified.filter(
+      ({ request }) => request && request.metadata.name === first?.request?.metadata.name,
+    )
     assert.deepEqual(
       steps.map(({ event, by }) => [event, by]),
       [

@@ -8,6 +8,7 @@ import type { ApprovalRequests } from '../approvals/requests.ts'
 import { approvalsService, type Caller } from '../approvals/service.ts'
 import type { KeyAndCertificate } from '../certificates/authority.ts'
 import type { KubernetesClient } from '../kubernetes/client.ts'
+import { signalsService, type TellSignal } from '../signals/service.ts'
 import type { World } from '../watch/world.ts'
 import type { AcknowledgementLedger } from './acknowledgements.ts'
 import { isAlive, type ProvenPod, provePod } from './authenticate.ts'
@@ -32,6 +33,7 @@ export interface ControlContext {
   readonly snapshots: AgentSnapshots
   readonly ledger: AcknowledgementLedger
   readonly approvals: ApprovalRequests
+  readonly tellSignal: TellSignal
   readonly events: ControlEvents
 }
 
@@ -68,9 +70,11 @@ export class ControlServer implements AsyncDisposable {
       context.approvals,
       new ApprovalFeed(context.world),
     )
+    const signals = signalsService((handler) => this.#admit(handler), context.world, context.tellSignal)
     const streams = grpcStreams((router) => {
       discovery(router)
       approvals(router)
+      signals(router)
     })
     // nothing is compressed: the same goes to thousands at once, and what it would save on the wire it would cost in time
     this.#server = createSecureServer({ cert: certificate, key, minVersion: 'TLSv1.3' }).on('stream', streams)

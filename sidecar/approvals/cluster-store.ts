@@ -1,61 +1,35 @@
 /** Requests as objects of the cluster's API. The operator writes them: a sidecar has no rights there, and asks it. */
 import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
-import { type CallOptions, type Client, Code, ConnectError, createClient } from '@connectrpc/connect'
+import type { CallOptions, Client } from '@connectrpc/connect'
 import type { ApprovalRequest } from '@firebreak/crds'
 import { Approvals, type FollowResponse } from '@firebreak/xds'
-import type { Connection } from '../control/stream.ts'
+import { type OperatorCalls, retryEvery } from '../control/calls.ts'
 import { type ApprovalStore, type Attempt, isFinished, type Standing } from './store.ts'
 
 /** Without an answer for so long nobody is asked. In milliseconds. */
 const askWithin = 10_000
-/** Of one call; then it is made again. In milliseconds. */
-const answerWithin = 5_000
-const retryEvery = 200
 /** Between two attempts to follow. In milliseconds. */
 const longestBackoff = 10_000
 /** Node's timers take no more. */
 const longestTimer = 2 ** 31 - 1
 
-/** The operator has understood, and will not. Everything else may be otherwise in a moment. */
-const refusals: readonly Code[] = [
-  Code.InvalidArgument,
-  Code.NotFound,
-  Code.AlreadyExists,
-  Code.PermissionDenied,
-  Code.ResourceExhausted,
-  Code.FailedPrecondition,
-  Code.Unimplemented,
-]
-
 type Call<Answer> = (client: Client<typeof Approvals>, options: CallOptions) => Promise<Answer>
 
 export class ClusterStore implements ApprovalStore {
   readonly #pod: string
+  readonly #operator: OperatorCalls
   /** Those that are not finished, as far as is known here. */
   readonly #open = new Set<string>()
   readonly #loaded = Promise.withResolvers<readonly ApprovalRequest[]>()
   readonly #ended = new AbortController()
-  #connection = Promise.withResolvers<Connection>()
   #stands: (standing: Standing) => void = () => {}
   #following: Promise<void> | undefined
 
   /** @param pod name of the pod that this sidecar is in. */
-  constructor(pod: string) {
+  constructor(pod: string, operator: OperatorCalls) {
     this.#pod = pod
-  }
-
-  /** A way to the operator is there; of several the newest is used. */
-  connected(connection: Connection): void {
-    // whoever waits for one, and whoever comes
-    this.#connection.resolve(connection)
-    const newest = Promise.withResolvers<Connection>()
-    newest.resolve(connection)
-    this.#connection = newest
-    const lost = (): void => {
-      if (this.#connection === newest) this.#connection = Promise.withResolvers()
-    }
-    connection.signal.addEventListener('abort', lost, { once: true })
+    this.#operator = operator
   }
 
   /** Resolves when the operator has told what is open. */
@@ -142,7 +116,7 @@ export class ClusterStore implements ApprovalStore {
   }
 
   async #follow(tell: (standing: Standing) => void, complete: () => void): Promise<void> {
-    const { client, options } = await this.#way(this.#ended.signal)
+    const { client, options } = await this.#operator.way(Approvals, this.#ended.signal)
     for await (const { news } of client.follow({ names: [...this.#open] }, options)) {
       if (news.case === 'complete') complete()
       const standing = standingIn(news)
@@ -159,42 +133,8 @@ export class ClusterStore implements ApprovalStore {
     return request
   }
 
-  /** Asks until there is an answer. @throws Error with the operator's own words when it refuses, or when the signal gives up. */
-  async #call<Answer>(call: Call<Answer>, until: AbortSignal): Promise<Answer> {
-    const signal = AbortSignal.any([until, this.#ended.signal])
-    let reason = 'there is no connection'
-    for (;;) {
-      try {
-        const { client, options } = await this.#way(signal)
-        return await call(client, { ...options, timeoutMs: answerWithin })
-      } catch (error) {
-        const { code, rawMessage } = ConnectError.from(error)
-        if (!signal.aborted && refusals.includes(code)) throw new Error(rawMessage)
-        if (!signal.aborted) reason = rawMessage
-      }
-      await delay(retryEvery, undefined, { signal, ref: false }).catch(() => {})
-      if (signal.aborted) throw new Error(`the operator can't be reached: ${reason}`)
-    }
-  }
-
-  async #way(signal: AbortSignal): Promise<{ client: Client<typeof Approvals>; options: CallOptions }> {
-    const gaveUp = Promise.withResolvers<never>()
-    const giveUp = (): void => gaveUp.reject(signal.reason)
-    signal.addEventListener('abort', giveUp, { once: true })
-    try {
-      signal.throwIfAborted()
-      const {
-        transport,
-        headers,
-        signal: lost,
-      } = await Promise.race([this.#connection.promise, gaveUp.promise])
-      return {
-        client: createClient(Approvals, transport),
-        options: { headers, signal: AbortSignal.any([signal, lost]) },
-      }
-    } finally {
-      signal.removeEventListener('abort', giveUp)
-    }
+  #call<Answer>(call: Call<Answer>, until: AbortSignal): Promise<Answer> {
+    return this.#operator.call(Approvals, call, AbortSignal.any([until, this.#ended.signal]))
   }
 }
 

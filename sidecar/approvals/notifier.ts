@@ -44,7 +44,8 @@ export class Notifier implements AsyncDisposable {
     this.#queueUp(eventName(event), request?.metadata.name, { by: by?.user, decision, reason, request })
   }
 
-  signal(signal: Notices['signal']): void {
+  /** @param signal in a cluster with the `namespace/name` of the pod that it was seen in. */
+  signal(signal: Notices['signal'] & { readonly pod?: string }): void {
     this.#queueUp('signal', signal.request, { signal })
   }
 

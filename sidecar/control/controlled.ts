@@ -6,7 +6,7 @@ import type { QualifiedName } from '@firebreak/policy'
 import { type DeltaDiscoveryResponse, places, typeUrls } from '@firebreak/xds'
 import { type OpenApi, openApi } from '../api/open.ts'
 import { ClusterStore } from '../approvals/cluster-store.ts'
-import { asksPeople, openApprovals } from '../approvals/open.ts'
+import { openApprovals } from '../approvals/open.ts'
 import type { AuditTarget } from '../audit/target.ts'
 import { Containment, type ContainmentOptions } from '../containment/containment.ts'
 import {
@@ -25,11 +25,13 @@ import { type Page, PageServer } from '../listen/pages.ts'
 import { placeOfRecordings, type RecordingPlaceEvent } from '../recording/guarded-place.ts'
 import type { RecordingPlace } from '../recording/place.ts'
 import { Runtime } from '../runtime.ts'
+import { SignalForwarder } from '../signals/forwarder.ts'
 import { inWords } from '../system-errors.ts'
 import { emptyConfiguration, type ReceivedConfiguration, readConfiguration } from './agent-configuration.ts'
+import { OperatorCalls } from './calls.ts'
 import { assignmentOf, type SentRecords, withSpool } from './records.ts'
 import { Relay } from './relay.ts'
-import { type Connection, type ControlAddress, keepStream, type Subscriber } from './stream.ts'
+import { type ControlAddress, keepStream, type Subscriber } from './stream.ts'
 
 export interface ControlledOptions {
   readonly control: ControlAddress
@@ -84,7 +86,8 @@ export class ControlledSidecar implements AsyncDisposable, Subscriber {
   #streaming: Promise<void> | undefined
   #containment: Containment | undefined
   #inForce: ReceivedConfiguration | undefined
-  #connection: Connection | undefined
+  readonly #operator = new OperatorCalls()
+  readonly #signals: SignalForwarder
   #requests: ClusterStore | undefined
   #api: OpenApi | undefined
 
@@ -121,7 +124,7 @@ export class ControlledSidecar implements AsyncDisposable, Subscriber {
       sidecar,
       {
         connected: (connection) => {
-          sidecar.#connected(connection)
+          sidecar.#operator.connected(connection)
           onEvent({ kind: 'connected' })
         },
         lost: (reason) => onEvent({ kind: 'lost', reason }),
@@ -141,12 +144,11 @@ export class ControlledSidecar implements AsyncDisposable, Subscriber {
     this.#runtime = runtime
     this.#recordings = recordings
     this.#relay = relay
+    this.#signals = new SignalForwarder(this.#operator, (reason) =>
+      runtime.audit.notice('notification.lost', { notification: 'signal', reason }),
+    )
+    runtime.signals.notify = (signal) => this.#signals.tell(signal)
     this.#ticking = setInterval(() => runtime.tick(), 1_000).unref()
-  }
-
-  #connected(connection: Connection): void {
-    this.#connection = connection
-    this.#requests?.connected(connection)
   }
 
   subscriptions(): ReadonlyMap<string, ReadonlyMap<string, string>> {
@@ -182,6 +184,8 @@ export class ControlledSidecar implements AsyncDisposable, Subscriber {
   /** Tells every session, closes the listeners and writes the rest of the audit. */
   async [Symbol.asyncDispose](): Promise<void> {
     clearInterval(this.#ticking)
+    // while there is a way to the operator
+    await this.#signals[Symbol.asyncDispose]()
     this.#ending.abort()
     await this.#streaming
     this.#runtime.approvals?.stop()
@@ -241,13 +245,12 @@ export class ControlledSidecar implements AsyncDisposable, Subscriber {
     await this.#runtime.audit.follow(audit.map((target) => withSpool(target, spoolDirectory)))
   }
 
-  /** Once a policy asks people. */
+  /** Whatever policies ask by now: who was suspended under an earlier one stays so. */
   async #openApprovals(): Promise<void> {
     const runtime = this.#runtime
-    if (this.#requests || !asksPeople(runtime.configuration)) return
-    const requests = new ClusterStore(this.#options.pod.name)
+    if (this.#requests) return
+    const requests = new ClusterStore(this.#options.pod.name, this.#operator)
     this.#requests = requests
-    if (this.#connection) requests.connected(this.#connection)
     const opened = openApprovals(runtime, { store: requests }).catch((error: unknown) => {
       runtime.approvalsProblem = inWords(error)
     })
