@@ -65,7 +65,16 @@ function parsed(message: Uint8Array): Readonly<Record<string, unknown>> | undefi
   }
 }
 
-const singleWords = ['reference', 'session', 'resource', 'remote', 'request', 'policy', 'rule'] as const
+const singleWords = [
+  'reference',
+  'session',
+  'resource',
+  'remote',
+  'request',
+  'policy',
+  'rule',
+  'problem',
+] as const
 
 function wordsOf(line: Readonly<Record<string, unknown>>): Readonly<Record<string, string>> | undefined {
   const words: Record<string, string> = {}

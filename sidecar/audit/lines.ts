@@ -1,5 +1,6 @@
 /** The form of the audit trail's lines. docs/audit.md says what the fields mean. */
 import type { Decision, QualifiedName, Scope } from '@firebreak/policy'
+import type { TokenProblem } from '../identity/proof.ts'
 import type { Outcome } from '../session.ts'
 
 /** Fields that are undefined are not written. */
@@ -174,6 +175,8 @@ export interface Notices extends Readonly<Record<ApprovalEventName, ApprovalLine
   readonly signal: {
     readonly kind: string
     readonly severity: 'low' | 'high' | 'critical'
+    /** What was wrong with a token. */
+    readonly problem?: TokenProblem
     readonly explanation: string
     readonly reference?: string
     readonly session?: string

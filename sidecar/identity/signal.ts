@@ -2,15 +2,15 @@
 import type { Notices } from '../audit/lines.ts'
 import type { Rejection, TokenProblem } from './proof.ts'
 
-/** What also happens to an honest agent whose clock or token is old. */
-const ordinary: ReadonlySet<TokenProblem> = new Set([
-  'expired',
-  'notYetValid',
-  'tooOld',
-  'ambiguous',
-  'otherSidecar',
-  'ended',
-])
+/** Whose time is over, or has not come: an honest agent shows such a token again and again, until it has another. */
+const late: ReadonlySet<string> = new Set<TokenProblem>(['expired', 'notYetValid', 'tooOld', 'ended'])
+
+/** What else happens to an honest agent. */
+const ordinary: ReadonlySet<TokenProblem> = new Set(['ambiguous', 'otherSidecar'])
+
+export function isLate(problem: string | undefined): boolean {
+  return problem !== undefined && late.has(problem)
+}
 
 const kinds: Readonly<Partial<Record<TokenProblem, string>>> = {
   parentsToken: 'childActsAsParent',
@@ -25,7 +25,8 @@ export function misuseSignal(
   if (misuse === undefined) return undefined
   return {
     kind: kinds[misuse] ?? 'tokenMisuse',
-    severity: ordinary.has(misuse) ? 'low' : 'high',
+    severity: isLate(misuse) || ordinary.has(misuse) ? 'low' : 'high',
+    problem: misuse,
     ...where,
     ...(identity !== undefined && { identity }),
     ...(chain && { chain }),

@@ -368,15 +368,15 @@ describe('signals that act', function () {
       await client.end()
     })
 
-    it('of a delegation that has ended counts as of its identity', async () => {
+    it('of a delegation that has ended is told as of its identity, and takes nothing from it', async () => {
       await using running = await start()
       const { id, token } = await running.delegate(orchestratorToken, 'planner')
       await running.ask('DELETE', `/v1/delegations/${id}`, orchestratorToken)
       for (let turn = 0; turn < 6; turn++) await assert.rejects(running.connect('agent@planner', token))
-      assert.deepEqual(
-        (await found(running)).map((entry) => (entry as unknown[])[0]),
-        ['tokenMisuse'],
-      )
+      assert.deepEqual(await found(running), [['tokenMisuse', 'default/planner', 'alert']])
+      const again = await running.delegate(orchestratorToken, 'planner')
+      const client = await running.connect('agent@planner', again.token)
+      await client.end()
     })
 
     it('is nothing in an ordinary chain', async () => {

@@ -99,7 +99,7 @@ function* ordinaryDay(date: number): Generator<Happening> {
     yield happen('etl', 2 * hour + turn * hour, {
       kind: 'misuse',
       of: 'token',
-      ordinary: true,
+      weight: 'late',
       reference: 'R',
       words,
     })

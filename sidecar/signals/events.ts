@@ -38,8 +38,7 @@ export type SignalEvent =
   | {
       readonly kind: 'misuse'
       readonly of: 'token' | 'delegation'
-      /** What also happens to an honest agent. */
-      readonly ordinary: boolean
+      readonly weight: MisuseWeight
       readonly reference: string
       readonly words: string
     }
@@ -53,8 +52,17 @@ export type SignalEvent =
       readonly rows: number | undefined
     }
 
+/**
+ * - `late`: a token whose time is over, or has not come: every agent has one, sooner or later, and tries on with it.
+ * - `ordinary`: what also happens to an honest agent, but not all the time.
+ * - `grave`: what never does.
+ */
+export type MisuseWeight = 'late' | 'ordinary' | 'grave'
+
 export interface Finding {
   readonly kind: 'finding'
+  /** It is told, and nothing is taken for it, whatever the policy's action is. */
+  readonly onlyTold?: boolean
   /** A sentence without its subject: `was denied 10 different things within 10m: …`. */
   readonly explanation: string
   /** References of audit lines, or names of approval requests. The oldest first. */

@@ -2,6 +2,7 @@
 import type { SignalKind, SignalRule } from '@firebreak/policy'
 import type { ApprovalEvent } from '../approvals/events.ts'
 import type { Notices } from '../audit/lines.ts'
+import { isLate } from '../identity/signal.ts'
 import type { Finding, SignalEvent } from './events.ts'
 
 type SignalLine = Notices['signal']
@@ -58,6 +59,7 @@ export function fromEgress(line: Notices['egress.refused']): SignalEvent {
 export function fromSignal({
   kind,
   severity,
+  problem,
   reference = '',
   explanation,
 }: SignalLine): SignalEvent | undefined {
@@ -66,7 +68,7 @@ export function fromSignal({
     of && {
       kind: 'misuse',
       of,
-      ordinary: severity === 'low',
+      weight: severity !== 'low' ? 'grave' : isLate(problem) ? 'late' : 'ordinary',
       reference,
       words: explanation.replace(/\.$/, ''),
     }

@@ -83,7 +83,8 @@ describe('what signals hear', () => {
       signals.heard('signal', {
         kind: 'tokenMisuse',
         severity: 'low',
-        explanation: 'A client was refused: the token has expired.',
+        problem: 'otherSidecar',
+        explanation: 'A client was refused: the token is of another process.',
         reference: 'R1',
         resource: 'agents/shop',
         remote,

@@ -183,7 +183,8 @@ export class Signals {
     resource = event.kind === 'command' ? event.resource : undefined,
   ): void {
     const { identity } = chain.at(-1) ?? chain[0]
-    for (const { rule, finding, untold } of found) {
+    for (const { rule: watching, finding, untold } of found) {
+      const rule = finding.onlyTold ? ({ ...watching, action: 'alert' } as const) : watching
       const about = {
         who: identity,
         identity,

@@ -136,6 +136,7 @@ export const notices: { readonly [Event in keyof Notices]: Required<Notices[Even
   signal: {
     kind: 'tokenMisuse',
     severity: 'high',
+    problem: 'expired',
     explanation: 'A client was refused.',
     reference: 'R2',
     session: 'S1',

@@ -183,7 +183,7 @@ describe('what is watched of an identity', () => {
           { kind: 'asked', request: name, signature: name },
           { kind: 'denied', request: name, signature: name },
           { kind: 'egress', what: name, words: name },
-          { kind: 'misuse', of: 'token', ordinary: true, reference: name, words: name },
+          { kind: 'misuse', of: 'token', weight: 'ordinary', reference: name, words: name },
         ]
         for (const event of events)
           watch.observe(everything, event, { wall: clock.wall(), monotonic: clock.monotonic() })
