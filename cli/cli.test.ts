@@ -31,6 +31,17 @@ describe('firebreak', function () {
     }
   })
 
+  it('shows help for a command of a command', () => {
+    for (const command of ['list', 'search', 'export', 'verify', 'delete']) {
+      const { status, out } = firebreak('sessions', command, '--help')
+      assert.equal(status, 0)
+      assert.match(out, new RegExp(`^Usage: firebreak sessions ${command}`, 'm'))
+      assert.equal(out.match(/^Usage: /gm)?.length, 1)
+    }
+    assert.match(firebreak('sessions', '--help').out, /^ {2}list {5,}/m)
+    assert.match(firebreak('sessions', 'list', '--nonsense').err, /^Try firebreak sessions list --help\.$/m)
+  })
+
   it('ends with 2 when it is used wrongly, and says how', () => {
     for (const words of [
       [],

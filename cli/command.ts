@@ -6,6 +6,8 @@ export interface CliCommand {
   readonly help: string
   /** Long options without their dashes, for completion. */
   readonly options: readonly string[]
+  /** By their names, where the first word says which of several it is. */
+  readonly subcommands?: Readonly<Record<string, CliCommand>>
   /** @returns the exit code. @throws UsageError when it was called wrongly. */
   run(words: readonly string[]): Promise<number>
 }

@@ -21,7 +21,7 @@ export async function runProgram(program: string, commands: Commands): Promise<v
     const usage = await usageProblem(error, command)
     const message = usage ?? failure(error)
     console.error(`${styleError('red', 'error:')} ${message}`)
-    if (usage !== undefined) console.error(`Try ${program} ${command ? `${command.name} ` : ''}--help.`)
+    if (usage !== undefined) console.error(`Try ${[program, ...namesIn(words, command)].join(' ')} --help.`)
     process.exitCode = usage === undefined ? 1 : 2
   }
 }
@@ -47,10 +47,21 @@ async function run(program: string, commands: Commands, words: readonly string[]
   const separator = rest.indexOf('--')
   const options = separator < 0 ? rest : rest.slice(0, separator)
   if (options.includes('--help') || options.includes('-h')) {
-    console.log(command.help)
+    console.log((subcommandOf(command, rest) ?? command).help)
     return 0
   }
   return await command.run(rest)
+}
+
+function subcommandOf({ subcommands }: CliCommand, [name = '']: readonly string[]): CliCommand | undefined {
+  return subcommands && Object.hasOwn(subcommands, name) ? subcommands[name] : undefined
+}
+
+/** The words by which the help is found of what was typed. */
+function namesIn(words: readonly string[], command: CliCommand | undefined): readonly string[] {
+  if (!command) return []
+  const subcommand = subcommandOf(command, words.slice(1))
+  return subcommand ? [command.name, subcommand.name] : [command.name]
 }
 
 /** @returns the command of this name, where there is one. */

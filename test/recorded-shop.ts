@@ -1,6 +1,7 @@
 /** Sessions of agents that a real gateway recorded in front of a real PostgreSQL, and the CLI that looks at them. */
 import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
+import type { RecordingTarget } from '@firebreak/sidecar'
 import type pg from 'pg'
 import { manifests } from './policies.ts'
 import { Guard, Shop } from './shop.ts'
@@ -16,18 +17,29 @@ const rules = `    - {name: anything, match: {actions: ["sql:*"]}, effect: allow
     - {name: hide, match: {tags: ["pii/*"]}, effect: mask, mask: {strategy: redact}}
 `
 
+/** Where sessions are recorded, if not in the gateway's directory. */
+export interface RecordingsElsewhere {
+  readonly target: RecordingTarget
+  /** By which the CLI finds them. */
+  readonly words: readonly string[]
+  readonly environment?: Readonly<Record<string, string>>
+}
+
 export class RecordedShop implements AsyncDisposable {
   readonly directory: string
+  readonly #place: RecordingsElsewhere | undefined
   readonly #stack: AsyncDisposableStack
 
   /** @param sessions one after the other. */
   static async start(
     sessions: readonly ((client: pg.Client) => Promise<unknown>)[],
     recording = '{mode: full, bytesPerCommand: 4096}',
+    placeFor?: (shop: Shop) => Promise<RecordingsElsewhere>,
   ): Promise<RecordedShop> {
     await using stack = new AsyncDisposableStack()
     const shop = stack.use(await Shop.start())
     await shop.create('shop')
+    const place = await placeFor?.(shop)
     const guard = stack.use(
       await Guard.start(
         {
@@ -40,6 +52,7 @@ export class RecordedShop implements AsyncDisposable {
           }),
         },
         shop.postgres.password,
+        place && { recordings: place.target },
       ),
     )
     for (const session of sessions) {
@@ -48,22 +61,32 @@ export class RecordedShop implements AsyncDisposable {
       await client.end()
     }
     await guard.stop()
-    return new RecordedShop(guard.directory, stack.move())
+    return new RecordedShop(guard.directory, place, stack.move())
   }
 
-  private constructor(directory: string, stack: AsyncDisposableStack) {
+  private constructor(
+    directory: string,
+    place: RecordingsElsewhere | undefined,
+    stack: AsyncDisposableStack,
+  ) {
     this.directory = directory
+    this.#place = place
     this.#stack = stack
   }
 
-  /** Runs `firebreak` with the recordings' directory. */
+  /** Runs `firebreak` with the recordings' place. */
   firebreak(...words: string[]): { status: number | null; output: string; stderr: string } {
     const { status, stdout, stderr } = spawnSync(
       process.execPath,
-      [main, ...words, '--config', this.directory],
+      [main, ...words, '--config', this.directory, ...(this.#place?.words ?? [])],
       {
         encoding: 'utf8',
-        env: { ...process.env, NO_COLOR: '1', XDG_STATE_HOME: `${this.directory}/home` },
+        env: {
+          ...process.env,
+          ...this.#place?.environment,
+          NO_COLOR: '1',
+          XDG_STATE_HOME: `${this.directory}/home`,
+        },
         maxBuffer: 64 * 1024 * 1024,
       },
     )

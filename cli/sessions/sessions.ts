@@ -30,9 +30,8 @@ ${Object.values(subcommands)
   .map(({ name, summary }) => `  ${name.padEnd(18)}${summary}`)
   .join('\n')}
 
-${Object.values(subcommands)
-  .map(({ name, help }) => `firebreak sessions ${name}\n${help.replace(/^(?=.)/gm, '  ')}`)
-  .join('\n\n')}`,
+firebreak sessions COMMAND --help tells more.`,
+  subcommands,
   async run([name = '', ...words]) {
     const names = Object.keys(subcommands)
     const subcommand = Object.hasOwn(subcommands, name) ? subcommands[name] : undefined
