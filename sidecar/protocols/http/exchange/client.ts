@@ -19,6 +19,8 @@ export interface ClientResponse extends Writable {
   sendDate: boolean
   writeHead(status: number, headers: OutgoingHttpHeaders): unknown
   writeContinue(): void
+  /** HTTP/2 sends them at once. */
+  flushHeaders?(): void
   addTrailers(trailers: OutgoingHttpHeaders): void
 }
 

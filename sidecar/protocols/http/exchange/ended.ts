@@ -33,3 +33,14 @@ export function withheld({ reference }: CommandRun, problem: string): Ended {
 export function overLimit({ reference }: CommandRun, limit: LimitReached): Ended {
   return new Ended(limitReached(limit, reference))
 }
+
+/** @param bytes that are about to go to the client. */
+export function tooManyBytes({ session, bytes: gone }: CommandRun, bytes: number): LimitReached | undefined {
+  const { bytesPerCommand } = session.terms.limits
+  return bytesPerCommand === undefined || gone + bytes <= bytesPerCommand
+    ? undefined
+    : {
+        limit: 'bytesPerCommand',
+        message: `the limit of ${bytesPerCommand} bytes per command is reached`,
+      }
+}

@@ -1,34 +1,16 @@
 /** A request that may run: it goes to the target, and what comes back goes to the client as it comes. */
-
 import type { Duplex } from 'node:stream'
 import type { Dispatcher } from 'undici'
-import type { Credential, HttpAuthentication } from '../../../session.ts'
-import { forwardedHeaders, returnedHeaders } from '../head/forwarded.ts'
-import type { BodyMask, HeaderFields, HttpRequest, OpenBodyMask, ResponseHead } from '../request.ts'
-import { answer, type ClientRequest, type ClientResponse, forNode, shownHead } from './client.ts'
-import { Ended, overLimit, sessionOver, tooSlow, withheld } from './ended.ts'
-import { withCredential } from './injection.ts'
-import { masksOf, mayHaveBody, partial, saysNothing } from './inspection.ts'
+import { returnedHeaders } from '../head/forwarded.ts'
+import type { BodyMask, HeaderFields, ResponseHead } from '../request.ts'
+import { answer, forNode, shownHead } from './client.ts'
+import { Ended, overLimit, sessionOver, tooManyBytes, tooSlow, withheld } from './ended.ts'
+import { masksOf, mayHaveBody, saysNothing } from './inspection.ts'
 import { Masking } from './masking.ts'
+import { outgoing, type Passing } from './outgoing.ts'
 import type { Problem } from './problems.ts'
-import type { CommandRun } from './run.ts'
-import { type Tunnel, throughTunnel } from './tunnel.ts'
-import { NotConnected, readRaw, type Upstream } from './upstream.ts'
-
-export interface Passing {
-  readonly run: CommandRun
-  /** With its body, where that was read to decide. */
-  readonly request: HttpRequest
-  /** Where the rest of the body comes from; absent where there is none, or it was read. */
-  readonly body: ClientRequest | undefined
-  readonly response: ClientResponse
-  /** Set where the client wants to leave HTTP. */
-  readonly tunnel: Tunnel | undefined
-  readonly upstream: Upstream
-  readonly authentication: HttpAuthentication
-  readonly credential: Credential
-  readonly openBodyMask: OpenBodyMask
-}
+import { throughTunnel } from './tunnel.ts'
+import { NotConnected, readRaw } from './upstream.ts'
 
 /** @returns when the answer is with the client, or nobody waits for it any more; the command has its audit line then. Never rejects. */
 export async function pass(passing: Passing): Promise<void> {
@@ -62,6 +44,8 @@ class Passage implements Dispatcher.DispatchHandler {
   #mask: BodyMask | undefined
   #masking: Masking | undefined
   #over = false
+  /** That has come, and has not gone out. */
+  #head: ResponseHead | undefined
   #failed: { readonly code: string; readonly message: string } | undefined
 
   constructor(passing: Passing) {
@@ -69,26 +53,9 @@ class Passage implements Dispatcher.DispatchHandler {
   }
 
   run(): Promise<void> {
-    const { request, response, upstream, authentication, credential, tunnel } = this.#passing
-    const { query, headers } = withCredential(
-      { query: request.query, headers: this.#requestHeaders() },
-      authentication,
-      credential,
-    )
-    const body = request.body ?? this.#body()
+    const { response, upstream } = this.#passing
     try {
-      upstream.pool.dispatch(
-        {
-          method: request.method,
-          path: query === '' ? request.path.text : `${request.path.text}?${query}`,
-          headers: ['host', upstream.authority, ...headers.flat()],
-          body: body ?? null,
-          // what a server leaves unread of a body that it did not expect would be its next request
-          reset: body !== undefined && bodiless.has(request.method),
-          ...(tunnel && { upgrade: tunnel.protocol }),
-        } as Dispatcher.DispatchOptions,
-        this,
-      )
+      upstream.pool.dispatch(outgoing(this.#passing), this)
     } catch (error) {
       this.#fail(error)
     }
@@ -136,7 +103,7 @@ class Passage implements Dispatcher.DispatchHandler {
   onResponseStart(controller: Dispatcher.DispatchController, status: number): void {
     // what is only provisional is the gateway's own business
     if (status < 200) return
-    const { run, request, response, upstream } = this.#passing
+    const { request, upstream } = this.#passing
     const received = { status, headers: readRaw(controller.rawHeaders) }
     const head = this.#inspect(controller, {
       status,
@@ -144,9 +111,9 @@ class Passage implements Dispatcher.DispatchHandler {
     })
     if (status >= 400) this.#failed = { code: String(status), message: `the target answered ${status}` }
     if (!head) return
-    response.sendDate = false
-    response.writeHead(head.status, forNode(head.headers))
-    run.shows(shownHead(head.status, head.headers))
+    this.#head = head
+    // with what comes along, which may be refused; but a client that waits for the head gets it
+    setImmediate(() => this.#sendHead())
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
@@ -172,8 +139,10 @@ class Passage implements Dispatcher.DispatchHandler {
       this.#fail(this.#ended)
       return
     }
+    this.#sendHead()
     const returned = returnedHeaders(trailers, upstream.origin, '/')
     if (returned.length > 0) response.addTrailers(forNode(returned))
+    this.#over = true
     // the line is written before the client can know that the command is over
     this.#finish(this.#failed)
     response.end()
@@ -197,12 +166,14 @@ class Passage implements Dispatcher.DispatchHandler {
 
   #give(controller: Dispatcher.DispatchController, bytes: Buffer): void {
     const { run, response } = this.#passing
-    run.bytes += bytes.length
-    const limit = run.session.meter(0, bytes.length)
+    if (this.#ended) return
+    const limit = run.session.meter(0, bytes.length) ?? tooManyBytes(run, bytes.length)
     if (limit) {
       this.end(overLimit(run, limit))
       return
     }
+    run.bytes += bytes.length
+    this.#sendHead()
     run.shows(bytes)
     const taken = response.write(bytes)
     const ready = run.session.ready()
@@ -231,24 +202,15 @@ class Passage implements Dispatcher.DispatchHandler {
     return undefined
   }
 
-  #requestHeaders(): HeaderFields {
-    const { run, request, body } = this.#passing
-    const { masks, detectors } = run.session.terms
-    const inspected = masks || detectors.length > 0
-    const length = request.headers.find(([name]) => name === 'content-length')
-    return [
-      ...forwardedHeaders(request).filter(([name]) => !(inspected && partial.has(name))),
-      ...(inspected ? ([['accept-encoding', 'identity']] as const) : []),
-      ...(body && length ? [length] : []),
-    ]
-  }
-
-  /** Should the target not take it, the client has still to hear why: its stream is left as it is. */
-  #body(): AsyncIterable<Buffer> | undefined {
-    const { body, run } = this.#passing
-    const chunks: AsyncIterable<Buffer> | undefined = body?.iterator({ destroyOnReturn: false })
-    const { recorder } = run.session
-    return chunks && recorder ? recorded(chunks, (chunk) => recorder.input(chunk)) : chunks
+  #sendHead(): void {
+    const { run, response } = this.#passing
+    const head = this.#head
+    if (!head || this.#over || this.#ended) return
+    this.#head = undefined
+    response.sendDate = false
+    response.writeHead(head.status, forNode(head.headers))
+    response.flushHeaders?.()
+    run.shows(shownHead(head.status, head.headers))
   }
 
   /** Only the first call counts. */
@@ -291,18 +253,5 @@ class Passage implements Dispatcher.DispatchHandler {
       code: 'unavailable',
       message,
     }
-  }
-}
-
-/** Bodies of these are not expected by every server. */
-const bodiless = new Set(['GET', 'HEAD', 'OPTIONS', 'DELETE'])
-
-async function* recorded(
-  chunks: AsyncIterable<Buffer>,
-  record: (chunk: Buffer) => void,
-): AsyncGenerator<Buffer> {
-  for await (const chunk of chunks) {
-    record(chunk)
-    yield chunk
   }
 }

@@ -8,7 +8,7 @@ import {
 } from 'node:http2'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import { TLSSocket } from 'node:tls'
+import { createServer as createTlsServer, TLSSocket } from 'node:tls'
 import { isLoopback } from '../../../listen/loopback.ts'
 import type { Gateway, Protocol } from '../../../session.ts'
 import type { Meaning } from '../analysis/meaning.ts'
@@ -79,20 +79,27 @@ async function open(socket: Socket, gateway: Gateway): Promise<Opened | undefine
   if (first[0] !== 0x16) return { socket, version: prefaceOfHttp2(first) ? 'HTTP/2' : 'HTTP/1.1' }
   const { clientTls } = gateway
   if (!clientTls) return undefined
-  const secure = new TLSSocket(socket, {
-    isServer: true,
-    cert: clientTls.certificate,
-    key: clientTls.key,
-    minVersion: 'TLSv1.2',
-    ALPNProtocols: ['h2', 'http/1.1'],
+  const secure = await encrypt(socket, clientTls)
+  return secure && { socket: secure, version: secure.alpnProtocol === 'h2' ? 'HTTP/2' : 'HTTP/1.1' }
+}
+
+/** A server of its own for each connection, since the certificate is the gateway's. It listens nowhere. */
+async function encrypt(
+  socket: Socket,
+  { certificate, key }: NonNullable<Gateway['clientTls']>,
+): Promise<TLSSocket | undefined> {
+  return await new Promise((resolve) => {
+    const server = createTlsServer({
+      cert: certificate,
+      key,
+      minVersion: 'TLSv1.2',
+      ALPNProtocols: ['h2', 'http/1.1'],
+      handshakeTimeout: headWithin,
+    })
+    server.on('secureConnection', resolve).on('tlsClientError', () => resolve(undefined))
+    socket.once('close', () => resolve(undefined))
+    server.emit('connection', socket)
   })
-  secure.on('error', () => socket.destroy())
-  const ready = await Promise.race([
-    new Promise<boolean>((resolve) => secure.once('secure', () => resolve(true))),
-    new Promise<boolean>((resolve) => socket.once('close', () => resolve(false))),
-    new Promise<boolean>((resolve) => setTimeout(() => resolve(false), headWithin).unref()),
-  ])
-  return ready ? { socket: secure, version: secure.alpnProtocol === 'h2' ? 'HTTP/2' : 'HTTP/1.1' } : undefined
 }
 
 /** The first bytes, which stay to be read. */

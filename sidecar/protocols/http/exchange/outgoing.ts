@@ -1,0 +1,78 @@
+/** A request as it goes out to its target. */
+import type { Dispatcher } from 'undici'
+import type { Credential, HttpAuthentication } from '../../../session.ts'
+import { forwardedHeaders } from '../head/forwarded.ts'
+import type { HeaderFields, HttpRequest, OpenBodyMask } from '../request.ts'
+import type { ClientRequest, ClientResponse } from './client.ts'
+import { withCredential } from './injection.ts'
+import { partial } from './inspection.ts'
+import type { CommandRun } from './run.ts'
+import type { Tunnel } from './tunnel.ts'
+import type { Upstream } from './upstream.ts'
+
+export interface Passing {
+  readonly run: CommandRun
+  /** With its body, where that was read to decide. */
+  readonly request: HttpRequest
+  /** Where the rest of the body comes from; absent where there is none, or it was read. */
+  readonly body: ClientRequest | undefined
+  readonly response: ClientResponse
+  /** Set where the client wants to leave HTTP. */
+  readonly tunnel: Tunnel | undefined
+  readonly upstream: Upstream
+  readonly authentication: HttpAuthentication
+  readonly credential: Credential
+  readonly openBodyMask: OpenBodyMask
+}
+
+export function outgoing(passing: Passing): Dispatcher.DispatchOptions {
+  const { request, upstream, authentication, credential, tunnel } = passing
+  const { query, headers } = withCredential(
+    { query: request.query, headers: headersOf(passing) },
+    authentication,
+    credential,
+  )
+  const body = request.body ?? bodyOf(passing)
+  return {
+    method: request.method,
+    path: query === '' ? request.path.text : `${request.path.text}?${query}`,
+    headers: ['host', upstream.authority, ...headers.flat()],
+    // undici takes whatever gives chunks
+    body: (body ?? null) as Buffer | null,
+    // what a server leaves unread of a body that it did not expect would be its next request
+    reset: body !== undefined && bodiless.has(request.method),
+    ...(tunnel && { upgrade: tunnel.protocol }),
+  }
+}
+
+function headersOf({ run, request, body }: Passing): HeaderFields {
+  const { masks, detectors } = run.session.terms
+  const inspected = masks || detectors.length > 0
+  const length = request.headers.find(([name]) => name === 'content-length')
+  return [
+    ...forwardedHeaders(request).filter(([name]) => !(inspected && partial.has(name))),
+    ...(inspected ? ([['accept-encoding', 'identity']] as const) : []),
+    ...(body && length ? [length] : []),
+  ]
+}
+
+/** Should the target not take it, the client has still to hear why: its stream is left as it is. */
+function bodyOf({ body, run }: Passing): AsyncIterable<Buffer> | undefined {
+  const chunks: AsyncIterable<Buffer> | undefined = body?.iterator({ destroyOnReturn: false })
+  const { recorder } = run.session
+  return chunks && recorder ? recordedInput(chunks, (chunk) => recorder.input(chunk)) : chunks
+}
+
+/** Bodies of these are not expected by every server. */
+const bodiless = new Set(['GET', 'HEAD', 'OPTIONS', 'DELETE'])
+
+/** The same, told on its way. */
+async function* recordedInput(
+  chunks: AsyncIterable<Buffer>,
+  record: (chunk: Buffer) => void,
+): AsyncGenerator<Buffer> {
+  for await (const chunk of chunks) {
+    record(chunk)
+    yield chunk
+  }
+}
