@@ -31,7 +31,7 @@ const ajv = new Ajv({
   // our own schemas are known to be some; a validator of schemas takes more memory than all of theirs
   meta: false,
   validateSchema: false,
-  // takes a third of the time until a sidecar's first configuration is in force, and gains nothing with so few manifests
+  // a third of the time that making them takes, which every new sidecar waits for; few manifests are ever checked
   code: { optimize: false },
 })
 /** By kind, made when they are needed first. */

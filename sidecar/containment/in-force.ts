@@ -3,7 +3,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { inWords } from '../system-errors.ts'
 
 /** In milliseconds. */
-const askAgainAfter = 50
+const firstPause = 50
+const longestPause = 1_000
 const answerWithin = 2_000
 
 /**
@@ -19,6 +20,7 @@ export async function untilInForce(
   signal: AbortSignal,
 ): Promise<void> {
   let told: string | undefined
+  let pause = firstPause
   for (;;) {
     const problem = await problemNow(port, signal)
     signal.throwIfAborted()
@@ -26,7 +28,9 @@ export async function untilInForce(
     if (problem !== told) onProblem(problem)
     told = problem
     // what the signal says is told by the next question
-    await delay(askAgainAfter, undefined, { signal }).catch(() => {})
+    await delay(pause, undefined, { signal }).catch(() => {})
+    // the operator may be away for hours
+    pause = Math.min(pause * 1.1, longestPause)
   }
 }
 
