@@ -12,8 +12,7 @@ import {
   seenIn,
 } from './judge.ts'
 import { injectedImage, labelsFor, type Pod } from './manifests.ts'
-import type { Circumstances } from './namespace.ts'
-import type { ProbePods, Wanted } from './pods.ts'
+import type { Circumstances, ProbePods, Wanted } from './pods.ts'
 import { ProbeError, type ProbePod } from './probe-pod.ts'
 import type { Target } from './targets.ts'
 

@@ -2,24 +2,16 @@
 import { randomBytes } from 'node:crypto'
 import { type AgentIdentity, addressOf, type ProtectedResource } from '@firebreak/crds'
 import { labels } from '@firebreak/operator/containment/names.ts'
-import { ApiError, type KubernetesClient } from '@firebreak/operator/kubernetes/client.ts'
+import { ApiError } from '@firebreak/operator/kubernetes/client.ts'
 import { type KubernetesObject, namespaces } from '@firebreak/operator/kubernetes/objects.ts'
 import { urlOf } from '../../probe/plan.ts'
 import { type Agent, agentOf, startAgent, verifyAgent, verifyEgress } from './agent.ts'
 import type { Check } from './check.ts'
 import { type Destination, objectionToStranger, seenIn } from './judge.ts'
 import { injectedImage } from './manifests.ts'
-import { ProbePods } from './pods.ts'
+import { type Circumstances, ProbePods } from './pods.ts'
 import { ProbeError, type ProbePod } from './probe-pod.ts'
 import { letsIn, type Target, targetOf } from './targets.ts'
-
-export interface Circumstances {
-  readonly client: KubernetesClient
-  readonly progress: (message: string) => void
-  /** For a pod to start, in milliseconds. */
-  readonly patience: number
-  readonly signal: AbortSignal
-}
 
 const greetingPort = 8080
 

@@ -6,6 +6,14 @@ import { inWords } from '@firebreak/sidecar/system-errors.ts'
 import { type Pod, type PodDescription, probePod, verifyLabel } from './manifests.ts'
 import { ProbePod } from './probe-pod.ts'
 
+export interface Circumstances {
+  readonly client: KubernetesClient
+  readonly progress: (message: string) => void
+  /** For a pod to start, in milliseconds. */
+  readonly patience: number
+  readonly signal: AbortSignal
+}
+
 export type Wanted = Omit<PodDescription, 'namespace' | 'run' | 'owner' | 'name'> & { readonly name: string }
 
 const longestName = 63
