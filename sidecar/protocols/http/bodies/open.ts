@@ -32,6 +32,18 @@ export function openBodyMask(
   terms: BodyTerms,
   preparations: Preparations = {},
 ): Result<BodyMask, string> {
+  return maskedBody(request, response, terms, (type, labels) =>
+    openTextMask(type, terms, labels, preparations),
+  )
+}
+
+/** @param openText the mask for a body of a type, once its compression is undone. */
+export function maskedBody(
+  request: HttpRequest,
+  response: ResponseHead,
+  terms: BodyTerms,
+  openText: (type: ContentType, labels: MaskedLabels) => Result<TextMask, string>,
+): Result<BodyMask, string> {
   const labels = new MaskedLabels()
   const head = maskedHead(response, terms, labels)
   if (hasNoBody(request, response)) return { ok: true, value: new EmptyBody(head, labels) }
@@ -41,7 +53,7 @@ export function openBodyMask(
   if (!codings.ok) return codings
   const type = contentTypeOf(response.headers)
   if (!type.ok) return type
-  const mask = openTextMask(type.value, terms, labels, preparations)
+  const mask = openText(type.value, labels)
   if (!mask.ok) return mask
   return { ok: true, value: new MaskedBody(head, codings.value.toReversed(), mask.value, labels) }
 }
