@@ -44,16 +44,25 @@ export class HttpMeaning implements Meaning {
       .map((analysis) => analysis.understand(request))
     const own = understandHead(request, upgrades)
     const all = [own, ...understood]
+    const also = understood.flatMap((understanding) => understanding.also ?? [])
     return {
       resourceType: 'http',
       text: textOf(request),
-      touches: all.flatMap(({ touches }) => touches),
+      touches: [
+        ...own.touches.map((touch) => alsoCalled(touch, also)),
+        ...understood.flatMap(({ touches }) => touches),
+      ],
       opaque: all.flatMap(({ opaque }) => opaque),
       fields: [],
       indirectUses: all.flatMap(({ indirectUses }) => indirectUses),
       facts: mergeFacts(all),
     }
   }
+}
+
+/** What a request is asked to do has other names; what it may be taken for has not. */
+function alsoCalled(touch: Touch, also: readonly string[]): Touch {
+  return also.length === 0 || touch.origin !== 'direct' ? touch : { ...touch, also }
 }
 
 /** As people see it. */
@@ -77,7 +86,7 @@ function understandHead(head: RequestHead, upgrades: boolean): Understanding {
 }
 
 /** Whichever of them the server goes by. */
-function methodsOf({ method, headers, parameters }: RequestHead): ReadonlySet<string> {
+export function methodsOf({ method, headers, parameters }: RequestHead): ReadonlySet<string> {
   const named = [
     ...overrides.flatMap((name) => headerOf(headers, name) ?? []),
     ...parameters.filter(({ name }) => name === '_method').map(({ value }) => value),

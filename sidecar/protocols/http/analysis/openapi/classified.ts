@@ -1,0 +1,151 @@
+/** Which fields of answers carry tags, by `x-firebreak-tags` in the schemas of an OpenAPI document. */
+import type { Result } from '../../../../session.ts'
+import { isObject, type Json, objectAt } from './nodes.ts'
+
+/** As an entry of `ProtectedResource.spec.classification`. */
+export interface ClassifiedField {
+  /** `$.customer.email` */
+  readonly field: string
+  readonly tags: readonly string[]
+}
+
+const extension = 'x-firebreak-tags'
+const maximumSchemas = 100_000
+/** Lists and maps that hold what a document says of itself; deeper is nothing that one reads. */
+const maximumDepth = 32
+
+/** @returns why the schemas can't be followed, in words: then fields could be without their tags. */
+export function classifiedFields(
+  root: Json,
+  operations: readonly Json[],
+): Result<readonly ClassifiedField[], string> {
+  const found = new Map<string, Set<string>>()
+  const walk = new Walk(root, found)
+  for (const operation of operations)
+    for (const answer of Object.values(objectAt(operation, 'responses'))) {
+      const response = walk.resolve(answer)
+      if (!response) return unknown()
+      for (const media of Object.values(objectAt(response, 'content')))
+        if (isObject(media) && media.schema !== undefined && !walk.schema(media.schema, ['$'], []))
+          return unknown()
+    }
+  return {
+    ok: true,
+    value: [...found].map(([field, tags]) => ({ field, tags: [...tags].sort() })),
+  }
+}
+
+function unknown(): Result<never, string> {
+  return { ok: false, error: 'a schema of the OpenAPI document refers to what isn’t in it, or is too deep' }
+}
+
+class Walk {
+  readonly #root: Json
+  readonly #found: Map<string, Set<string>>
+  #left = maximumSchemas
+
+  constructor(root: Json, found: Map<string, Set<string>>) {
+    this.#root = root
+    this.#found = found
+  }
+
+  /** @returns false where it can't be followed. */
+  schema(node: unknown, path: readonly string[], within: readonly unknown[]): boolean {
+    if (this.#left-- === 0 || within.length > 4 * maximumDepth || path.length > maximumDepth) return false
+    // true and false are schemas that say nothing
+    if (typeof node === 'boolean') return true
+    if (!isObject(node)) return false
+    if (within.includes(node)) return this.#repeated(node, path)
+    const inside = [...within, node]
+    this.#tag(node, path)
+    if (node.$ref !== undefined) {
+      const target = this.resolve(node)
+      if (!target || !this.schema(target, path, inside)) return false
+    }
+    return this.#alternatives(node, path, inside) && this.#properties(node, path, inside)
+  }
+
+  /** What a reference stands for, within the document. */
+  resolve(node: unknown): Json | undefined {
+    if (!isObject(node)) return undefined
+    if (node.$ref === undefined) return node
+    if (typeof node.$ref !== 'string' || !node.$ref.startsWith('#/')) return undefined
+    let target: unknown = this.#root
+    for (const written of node.$ref.slice(2).split('/')) {
+      const name = decodeURIComponent(written).replaceAll('~1', '/').replaceAll('~0', '~')
+      if (!isObject(target) || !Object.hasOwn(target, name)) return undefined
+      target = target[name]
+    }
+    return isObject(target) ? target : undefined
+  }
+
+  #alternatives(node: Json, path: readonly string[], within: readonly unknown[]): boolean {
+    for (const name of ['allOf', 'oneOf', 'anyOf', 'prefixItems']) {
+      const schemas = node[name]
+      if (Array.isArray(schemas) && !schemas.every((schema) => this.schema(schema, path, within)))
+        return false
+    }
+    // the elements of a list have the path of the list
+    for (const name of ['items', 'not', 'if', 'then', 'else', 'contains', 'unevaluatedItems'])
+      if (node[name] !== undefined && !this.schema(node[name], path, within)) return false
+    return true
+  }
+
+  #properties(node: Json, path: readonly string[], within: readonly unknown[]): boolean {
+    for (const [name, schema] of Object.entries(objectAt(node, 'properties')))
+      if (!this.schema(schema, [...path, quoted(name)], within)) return false
+    for (const schema of Object.values(objectAt(node, 'patternProperties')))
+      if (!this.schema(schema, [...path, '*'], within)) return false
+    for (const name of ['additionalProperties', 'unevaluatedProperties'])
+      if (node[name] !== undefined && !this.schema(node[name], [...path, '*'], within)) return false
+    return true
+  }
+
+  /** A schema in itself has no last field: all below carries what anything in it carries. */
+  #repeated(node: Json, path: readonly string[]): boolean {
+    const tags = new Set<string>()
+    const inner = new Walk(this.#root, new Map())
+    inner.#left = 1_000
+    collectTags(node, (reference) => inner.resolve(reference), tags, new Set())
+    if (tags.size > 0) this.#add(path, [...tags])
+    return true
+  }
+
+  #tag(node: Json, path: readonly string[]): void {
+    const tags = node[extension]
+    if (Array.isArray(tags))
+      this.#add(
+        path,
+        tags.filter((tag) => typeof tag === 'string'),
+      )
+  }
+
+  #add(path: readonly string[], tags: readonly string[]): void {
+    const field = path.join('.')
+    const known = this.#found.get(field) ?? new Set()
+    for (const tag of tags) known.add(tag)
+    this.#found.set(field, known)
+  }
+}
+
+function collectTags(
+  node: unknown,
+  resolve: (node: Json) => Json | undefined,
+  tags: Set<string>,
+  seen: Set<unknown>,
+): void {
+  if (typeof node !== 'object' || node === null || seen.has(node)) return
+  seen.add(node)
+  if (isObject(node)) {
+    const own = node[extension]
+    if (Array.isArray(own)) for (const tag of own) if (typeof tag === 'string') tags.add(tag)
+    if (node.$ref !== undefined) collectTags(resolve(node), resolve, tags, seen)
+  }
+  for (const value of Object.values(node)) collectTags(value, resolve, tags, seen)
+}
+
+/** As patterns of names are written. What can't be written there stands for anything. */
+function quoted(name: string): string {
+  if (name.includes('"')) return '*'
+  return /[.*\s]/.test(name) ? `"${name}"` : name
+}

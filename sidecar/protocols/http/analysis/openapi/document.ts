@@ -1,0 +1,89 @@
+/** An OpenAPI document, as far as it says what requests do and what their answers hold. */
+import { parse } from 'yaml'
+import type { Result } from '../../../../session.ts'
+import { type ClassifiedField, classifiedFields } from './classified.ts'
+import { isObject, type Json, objectAt } from './nodes.ts'
+import { compileTemplate, type Template } from './template.ts'
+
+export interface OpenApiOperation {
+  /** In upper case. */
+  readonly method: string
+  /** Its `operationId`, or where it has none `GET /users/{id}`. */
+  readonly name: string
+  readonly template: Template
+}
+
+export interface OpenApiDocument {
+  readonly operations: readonly OpenApiOperation[]
+  /** What answers hold, by the `x-firebreak-tags` of schemas. */
+  readonly classification: readonly ClassifiedField[]
+}
+
+const methods = ['get', 'put', 'post', 'delete', 'options', 'head', 'patch', 'trace'] as const
+const maximumOperations = 10_000
+
+/** @param text JSON or YAML, of OpenAPI 3.0 or 3.1. @returns why it can't be gone by, in words. */
+export function readOpenApi(text: string): Result<OpenApiDocument, string> {
+  const root = parseDocument(text)
+  if (!root) return problem('the OpenAPI document can’t be read')
+  if (typeof root.openapi !== 'string' || !/^3\.[01]\./.test(root.openapi))
+    return problem('the document is not of OpenAPI 3.0 or 3.1')
+  const bases = basesOf(root.servers)
+  if (!bases) return problem('a server of the OpenAPI document has variables in its path')
+  const operations: OpenApiOperation[] = []
+  const names = new Set<string>()
+  const operationNodes: Json[] = []
+  for (const [path, item] of Object.entries(objectAt(root, 'paths'))) {
+    if (!isObject(item)) continue
+    if ('$ref' in item) return problem(`the path ${path} of the OpenAPI document is elsewhere`)
+    if ('servers' in item) return problem(`the path ${path} of the OpenAPI document has servers of its own`)
+    for (const method of methods) {
+      const operation = item[method]
+      if (!isObject(operation)) continue
+      if ('servers' in operation)
+        return problem(`the path ${path} of the OpenAPI document has servers of its own`)
+      operationNodes.push(operation)
+      const name =
+        typeof operation.operationId === 'string' ? operation.operationId : `${method.toUpperCase()} ${path}`
+      if (names.has(name)) return problem(`two operations of the OpenAPI document are called ${name}`)
+      names.add(name)
+      for (const base of bases) {
+        const template = compileTemplate(base + path)
+        if (!template.ok) return template
+        operations.push({ method: method.toUpperCase(), name, template: template.value })
+      }
+    }
+  }
+  if (operations.length > maximumOperations) return problem('the OpenAPI document has too many operations')
+  const classification = classifiedFields(root, operationNodes)
+  return classification.ok
+    ? { ok: true, value: { operations, classification: classification.value } }
+    : classification
+}
+
+function problem(error: string): Result<never, string> {
+  return { ok: false, error }
+}
+
+function parseDocument(text: string): Json | undefined {
+  try {
+    const value: unknown = parse(text, { maxAliasCount: 100 })
+    return isObject(value) ? value : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** The paths that all others begin with. @returns undefined where one isn't known. */
+function basesOf(servers: unknown): readonly string[] | undefined {
+  if (!Array.isArray(servers) || servers.length === 0) return ['']
+  const bases = new Set<string>()
+  for (const server of servers as unknown[]) {
+    const url = isObject(server) && typeof server.url === 'string' ? server.url : ''
+    // where the server is, its address says
+    const path = url.replace(/^[a-z]+:\/\/[^/]*/i, '').replace(/\/+$/, '')
+    if (/[{}?#]/.test(path)) return undefined
+    bases.add(path === '' || path.startsWith('/') ? path : `/${path}`)
+  }
+  return [...bases]
+}

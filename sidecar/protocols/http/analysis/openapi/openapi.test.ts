@@ -1,0 +1,76 @@
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { parse, stringify } from 'yaml'
+import { anyRequest } from '../../bodies/testing.ts'
+import { HttpMeaning } from '../meaning.ts'
+import { OpenApiAnalysis } from './analysis.ts'
+import { readOpenApi } from './document.ts'
+
+interface Case {
+  readonly name: string
+  readonly method: string
+  readonly path: string
+  readonly readings?: readonly string[]
+  readonly headers?: Record<string, string>
+  readonly also?: readonly string[]
+  readonly implied?: readonly string[]
+  readonly template?: string
+}
+
+const table = parse(readFileSync(new URL('openapi.test.yaml', import.meta.url), 'utf8')) as {
+  document: unknown
+  classification: Record<string, string[]>
+  requests: Case[]
+  refused: { name: string; text: string; because: string }[]
+}
+
+describe('an OpenAPI document', () => {
+  const read = readOpenApi(stringify(table.document))
+  assert.ok(read.ok, read.ok ? '' : read.error)
+  const meaning = new HttpMeaning([new OpenApiAnalysis(read.value)])
+
+  for (const {
+    name,
+    method,
+    path,
+    readings = [],
+    headers = {},
+    also = [],
+    implied = [],
+    template,
+  } of table.requests)
+    it(`names ${name}`, () => {
+      const command = meaning.commandOf(
+        {
+          ...anyRequest,
+          method,
+          headers: Object.entries(headers),
+          path: {
+            text: `/${path}`,
+            segments: path.split('/'),
+            otherReadings: readings.map((reading) => reading.split('/')),
+          },
+        },
+        false,
+      )
+      const direct = command.touches.filter(({ origin }) => origin === 'direct')
+      assert.ok(direct.length > 0)
+      for (const touch of direct) assert.deepEqual(touch.also ?? [], also)
+      const others = command.touches.filter(({ action }) => action.startsWith('openapi:'))
+      assert.deepEqual(others.map(({ action }) => action).sort(), implied)
+      assert.ok(others.every(({ origin }) => origin === 'implied'))
+      if (template !== undefined) assert.equal(command.facts.openapi?.template, template)
+    })
+
+  it('classifies what answers hold', () => {
+    const fields = read.value.classification.map(({ field, tags }) => [field, tags] as const)
+    assert.deepEqual(Object.fromEntries(fields), table.classification)
+  })
+
+  for (const { name, text, because } of table.refused)
+    it(`is not gone by where it has ${name}`, () => {
+      const result = readOpenApi(text)
+      assert.ok(!result.ok, 'it was read')
+      assert.ok(result.error.includes(because), result.error)
+    })
+})
