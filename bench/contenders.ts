@@ -76,10 +76,15 @@ export async function startFirebreak(
   server: Address,
   variant: keyof typeof variants = 'firebreak',
 ): Promise<Firebreak> {
+  return await startGateway(variant, policy(server, variants[variant]))
+}
+
+/** @param manifests of one resource `bench`. */
+export async function startGateway(name: string, manifests: string): Promise<Firebreak> {
   const directory = mkdtempSync(join(tmpdir(), 'firebreak-bench-'))
   const port = await freePort()
   const audit = join(directory, 'audit.jsonl')
-  writeFileSync(join(directory, 'firebreak.yaml'), policy(server, variants[variant]))
+  writeFileSync(join(directory, 'firebreak.yaml'), manifests)
   const main = fileURLToPath(new URL('../cli/main.ts', import.meta.url))
   const child = spawn(
     process.execPath,
@@ -109,7 +114,7 @@ export async function startFirebreak(
   if (!messages.includes('guarding')) throw new Error(`the gateway did not start:\n${messages}`)
   let sent = 0
   return {
-    name: variant,
+    name,
     address: { host: '127.0.0.1', port },
     processId: child.pid ?? 0,
     sent: (transactions) => {

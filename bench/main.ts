@@ -3,6 +3,7 @@
 import { benchApprovals } from './approvals.ts'
 import { benchContainment } from './containment.ts'
 import { benchControlPlane } from './control-plane.ts'
+import { benchHttp } from './http.ts'
 import { benchPods } from './pods.ts'
 import { benchPostgresql } from './postgresql.ts'
 import { benchSessions } from './sessions.ts'
@@ -12,6 +13,7 @@ const benches: Readonly<Record<string, (seconds: number) => Promise<void>>> = {
   'control-plane': benchControlPlane,
   containment: benchContainment,
   pods: benchPods,
+  http: benchHttp,
   approvals: benchApprovals,
   sessions: benchSessions,
 }

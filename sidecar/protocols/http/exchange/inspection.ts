@@ -1,5 +1,6 @@
 /** Which part of an exchange is left to what can be looked into, while something may have to be masked. */
-import type { FieldMask } from '@firebreak/policy'
+import type { Command, Decision, FieldMask } from '@firebreak/policy'
+import type { GuardedSession } from '../../../session.ts'
 import type { MaskOf, ResponseHead } from '../request.ts'
 import type { CommandRun } from './run.ts'
 
@@ -22,20 +23,30 @@ const nothing: FieldMask = {
   rule: { policy: 'firebreak/none', rule: 'none' },
 }
 
+/** By decision, which is the same object for the same request under the same policy. */
+const knownMasks = new WeakMap<Decision, Map<string, FieldMask | undefined>>()
+
 /** The policy is asked about each field as about a command that returns just that. */
-export function masksOf({ session, command, kind: { root } }: CommandRun): MaskOf {
-  const known = new Map<string, FieldMask | undefined>()
+export function masksOf({ session, command, decision }: CommandRun): MaskOf {
+  let known = knownMasks.get(decision)
+  if (!known) {
+    known = new Map()
+    knownMasks.set(decision, known)
+  }
+  const remembered = known
   return (path) => {
     const key = path.join('\0')
-    if (known.has(key)) return known.get(key)
-    const label = [...root, ...path].join('.')
-    const source = { path: [...root, ...path.slice(0, -1)], part: path.at(-1) ?? '' }
-    const decision = session.decide({
-      ...command,
-      fields: [{ label, sources: [source], derivation: 'copy' }],
-    })
-    const mask = decision.effect === 'deny' ? nothing : decision.masks[0]
-    if (known.size < rememberedFields) known.set(key, mask)
+    const before = remembered.get(key)
+    if (before !== undefined || remembered.has(key)) return before
+    const mask = maskFor(path, session, command)
+    if (remembered.size < rememberedFields) remembered.set(key, mask)
     return mask
   }
+}
+
+function maskFor(path: readonly string[], session: GuardedSession, command: Command): FieldMask | undefined {
+  const label = ['$', ...path].join('.')
+  const source = { path: ['$', ...path.slice(0, -1)], part: path.at(-1) ?? '' }
+  const decision = session.decide({ ...command, fields: [{ label, sources: [source], derivation: 'copy' }] })
+  return decision.effect === 'deny' ? nothing : decision.masks[0]
 }

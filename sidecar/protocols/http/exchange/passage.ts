@@ -103,7 +103,7 @@ class Passage implements Dispatcher.DispatchHandler {
   onResponseStart(controller: Dispatcher.DispatchController, status: number): void {
     // what is only provisional is the gateway's own business
     if (status < 200) return
-    const { request, upstream } = this.#passing
+    const { request, response, upstream } = this.#passing
     const received = { status, headers: readRaw(controller.rawHeaders) }
     const head = this.#inspect(controller, {
       status,
@@ -113,7 +113,9 @@ class Passage implements Dispatcher.DispatchHandler {
     if (!head) return
     this.#head = head
     // with what comes along, which may be refused; but a client that waits for the head gets it
-    setImmediate(() => this.#sendHead())
+    setImmediate(() => {
+      if (this.#sendHead()) response.flushHeaders?.()
+    })
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
@@ -202,15 +204,16 @@ class Passage implements Dispatcher.DispatchHandler {
     return undefined
   }
 
-  #sendHead(): void {
+  /** @returns whether it goes now: with what is written next, or by itself. */
+  #sendHead(): boolean {
     const { run, response } = this.#passing
     const head = this.#head
-    if (!head || this.#over || this.#ended) return
+    if (!head || this.#over || this.#ended) return false
     this.#head = undefined
     response.sendDate = false
     response.writeHead(head.status, forNode(head.headers))
-    response.flushHeaders?.()
     run.shows(shownHead(head.status, head.headers))
+    return true
   }
 
   /** Only the first call counts. */
