@@ -180,7 +180,7 @@ class MaskedBody implements BodyMask {
   }
 
   push(chunk: Buffer): Result<readonly Buffer[], string> {
-    if (!this.#utf8.accepts(chunk)) return refused('the body is no UTF-8')
+    if (!this.#utf8.accepts(chunk)) return refused('the body is no text in UTF-8')
     if (!this.#beginning) return listOf(this.#mask.push(chunk))
     const beginning = this.#beginning.length === 0 ? chunk : Buffer.concat([this.#beginning, chunk])
     if (beginning.length < byteOrderMark.length && byteOrderMark.indexOf(beginning) === 0) {
@@ -191,7 +191,7 @@ class MaskedBody implements BodyMask {
   }
 
   end(): Result<readonly Buffer[], string> {
-    if (!this.#utf8.atEnd()) return refused('the body is no UTF-8')
+    if (!this.#utf8.atEnd()) return refused('the body is no text in UTF-8')
     const begun = this.#beginning ? this.#begin(this.#beginning) : { ok: true as const, value: [] }
     if (!begun.ok) return begun
     const rest = listOf(this.#mask.end())

@@ -16,6 +16,9 @@ interface EventLine {
 
 const asItIs: Preparation = (text) => ({ ok: true, value: text })
 
+/** A comment, or a field that an event may have. */
+const eventLine = /^(:|$|(data|event|id|retry)(:|$))/
+
 /** How model APIs end a stream of JSON. */
 const done = '[DONE]'
 const lineFeed = 0x0a
@@ -85,6 +88,8 @@ export class EventMask implements TextMask {
     if (masked === undefined) return 'the data of an event is no JSON, and so has no fields that masks go by'
     let isWritten = masked === data
     for (const { text, ending } of lines) {
+      // readers pass over it, but whoever looks at the stream itself has it
+      if (this.#terms.masksFields && !eventLine.test(text)) return 'a line in the events is of none'
       if (dataOf(text) === undefined) this.#write(this.#inspect(text), ending)
       else if (masked === data) this.#write(text, ending)
       else if (!isWritten) {

@@ -29,7 +29,10 @@ export class MaskedLabels {
   }
 }
 
-/** Whether bytes that come cut anywhere are UTF-8: what isn't has another meaning for each reader. */
+/**
+ * Whether bytes that come cut anywhere are text in UTF-8: what isn't has another meaning for each reader. No text has a
+ * zero, which is in every other letter of UTF-16.
+ */
 export class Utf8Check {
   /** The beginning of a character whose rest comes later. */
   #begun = Buffer.alloc(0)
@@ -38,7 +41,7 @@ export class Utf8Check {
     const text = this.#begun.length === 0 ? chunk : Buffer.concat([this.#begun, chunk])
     const end = text.length - unfinished(text)
     this.#begun = Buffer.from(text.subarray(end))
-    return isUtf8(text.subarray(0, end))
+    return isUtf8(text.subarray(0, end)) && !chunk.includes(0)
   }
 
   atEnd(): boolean {
