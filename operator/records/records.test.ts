@@ -66,7 +66,7 @@ spec:
 }
 
 describe('records of pods', function () {
-  this.timeout(90_000)
+  this.timeout('5m')
   const stack = new AsyncDisposableStack()
   const directory = mkdtempSync(join(tmpdir(), 'firebreak-records-'))
   const records = join(directory, 'records.json')
@@ -211,6 +211,20 @@ describe('records of pods', function () {
     assert.match(replayed.out, /SELECT 42 AS answer/)
     const other = firebreak('sessions', 'verify', id, `--signer=${'A'.repeat(43)}`)
     assert.match(other.out, /altered.*not trusted/)
+  })
+
+  it('keep their place open while a policy changes', async () => {
+    const opened = (): number => sidecar.log.split('sessions are recorded in').length
+    const before = opened()
+    const rule = policy('30d').replace('name: all', 'name: everything')
+    await apply(rule)
+    await eventually(
+      () => sink.lines.filter((line) => line.includes('configuration.applied')).join('\n'),
+      /applied/,
+    )
+    await eventually(() => condition('agentidentity support-bot', 'Contained'), /^True/)
+    assert.equal(await run('SELECT 1'), 'done')
+    assert.equal(opened(), before)
   })
 
   it('are written with credentials that are in memory alone', () => {

@@ -1,6 +1,7 @@
 /** The enforcer of an agent's pod: it gets its configuration from the operator, and keeps it in memory only. */
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { isDeepStrictEqual } from 'node:util'
 import type { ProtectedResource } from '@firebreak/crds'
 import type { QualifiedName } from '@firebreak/policy'
 import { type DeltaDiscoveryResponse, places, typeUrls } from '@firebreak/xds'
@@ -88,6 +89,8 @@ export class ControlledSidecar implements AsyncDisposable, Subscriber {
   #inForce: ReceivedConfiguration | undefined
   readonly #operator = new OperatorCalls()
   readonly #signals: SignalForwarder
+  /** Where they go now; undefined before the first configuration. */
+  #records: SentRecords | undefined
   #requests: ClusterStore | undefined
   #api: OpenApi | undefined
 
@@ -239,10 +242,14 @@ export class ControlledSidecar implements AsyncDisposable, Subscriber {
     return undefined
   }
 
-  async #keepRecords({ recordings, audit }: SentRecords): Promise<void> {
+  /** Most changes are about policies: then everything that is open stays. */
+  async #keepRecords(records: SentRecords): Promise<void> {
+    if (isDeepStrictEqual(records, this.#records)) return
+    const { recordings, audit } = records
     const { spoolDirectory } = this.#options
     this.#recordings.reassign(recordings && assignmentOf(recordings))
     await this.#runtime.audit.follow(audit.map((target) => withSpool(target, spoolDirectory)))
+    this.#records = records
   }
 
   /** Whatever policies ask by now: who was suspended under an earlier one stays so. */

@@ -132,7 +132,8 @@ function clientFor({ endpoint, region, credentials, ca }: S3Target): S3Client {
   return new S3Client({
     ...(region !== undefined && { region }),
     ...(endpoint !== undefined && { endpoint, forcePathStyle: true }),
-    ...(credentials && { credentials }),
+    // a copy: the client writes into what it gets
+    ...(credentials && { credentials: { ...credentials } }),
     maxAttempts: 2,
     requestHandler: {
       connectionTimeout: connectWithin,
