@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util'
 import { type Decision, describeRule, describeSource, describeTouch, type Subject } from '@firebreak/policy'
-import { type Explanation, explainSql, inWords, loadConfiguration } from '@firebreak/sidecar'
+import { type Explanation, explainCommand, inWords, loadConfiguration } from '@firebreak/sidecar'
 import { type CliCommand, UsageError } from './command.ts'
 import { showProblem, style } from './output.ts'
 
@@ -8,8 +8,8 @@ export const explain: CliCommand = {
   name: 'explain',
   summary: 'show which decision an identity gets for a command, and why',
   options: ['config', 'namespace', 'role', 'group', 'json'],
-  help: `Shows which decision an identity gets for a command, and why. The command is not run, but the resource is asked
-for its catalogue, since names mean nothing without it.
+  help: `Shows which decision an identity gets for a command, and why. The command is not run, but a database is
+asked for its catalogue, since names mean nothing without it. A request of an HTTP API is written as 'DELETE /users/42'.
 
 Usage: firebreak explain --config DIR [--namespace NS] [--role ROLE] [--group GROUP]… [--json] IDENTITY RESOURCE -- COMMAND
 
@@ -73,7 +73,7 @@ Exit code 0: allowed. 1: denied or held, or the resource can't be asked.`,
       resource: `${values.namespace}/${resourceName}`,
       role,
     }
-    const explained = await explainSql(configuration, subject, text)
+    const explained = await explainCommand(configuration, subject, text)
     if (!explained.ok) throw new Error(explained.error)
     if (values.json) console.log(JSON.stringify(explained.value, undefined, 2))
     else for (const explanation of explained.value) console.log(showExplanation(explanation))

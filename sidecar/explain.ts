@@ -5,6 +5,8 @@ import type { Configuration } from './configuration/configuration.ts'
 import { Credentials } from './credentials/credentials.ts'
 import { nameOf } from './decide/live-session.ts'
 import { targetOf } from './listen/target.ts'
+import { commandOfText } from './protocols/http/analysis/text.ts'
+import { meaning } from './protocols/http/index.ts'
 import { analyseText } from './protocols/postgresql/analysis/analyse.ts'
 import { newSession } from './protocols/postgresql/analysis/context.ts'
 import type { SessionContext } from './protocols/postgresql/analysis/types.ts'
@@ -23,8 +25,8 @@ export interface Explanation {
 
 const timeout = 15_000
 
-/** One explanation per statement. Asks the resource for its catalogue, with the role's credential and the default search path. */
-export async function explainSql(
+/** One explanation per command of the text. A database is asked for its catalogue, with the role's credential and the default search path. */
+export async function explainCommand(
   configuration: Configuration,
   subject: Subject,
   text: string,
@@ -35,6 +37,7 @@ export async function explainSql(
   const role = resource?.spec.roles.find((candidate) => candidate.name === subject.role)
   if (!resource || !role)
     return { ok: false, error: `there is no role ${subject.role} of ${subject.resource}` }
+  if (resource.spec.type === 'http') return explainRequest(configuration.snapshot, subject, text)
   if (resource.spec.type !== 'postgresql')
     return { ok: false, error: `commands of type ${resource.spec.type} can't be explained by this version` }
   const target = targetOf(resource, configuration)
@@ -59,7 +62,18 @@ export async function explainSql(
   return { ok: true, value: decideText(configuration.snapshot, subject, text, context) }
 }
 
-/** The same by a catalogue that is known already. @param searchPath in force in the session. */
+/** A request of an HTTP API, written as {@link commandOfText} takes it. */
+export function explainRequest(
+  snapshot: PolicySnapshot,
+  subject: Subject,
+  text: string,
+): Result<readonly Explanation[], string> {
+  const command = commandOfText(text, meaning)
+  if (!command.ok) return command
+  return { ok: true, value: [{ command: command.value, decision: snapshot.decide(subject, command.value) }] }
+}
+
+/** What {@link explainCommand} says of SQL, by a catalogue that is known already. @param searchPath in force in the session. */
 export function explainSqlIn(
   catalogue: Catalogue,
   searchPath: readonly string[],

@@ -3,7 +3,13 @@ import { readFileSync } from 'node:fs'
 import { relative, resolve } from 'node:path'
 import { type Location, type ManifestProblem, type ManifestSet, problem } from '@firebreak/crds'
 import type { RuleReference } from '@firebreak/policy'
-import { type Catalogue, type Configuration, explainSqlIn, loadConfiguration } from '@firebreak/sidecar'
+import {
+  type Catalogue,
+  type Configuration,
+  explainRequest,
+  explainSqlIn,
+  loadConfiguration,
+} from '@firebreak/sidecar'
 import { problemSeenFromHere, seenFromHere } from '../reports/places.ts'
 import type { Databases } from './database.ts'
 import { subjectOf } from './subject.ts'
@@ -130,15 +136,23 @@ function runTest(
   const found = subjectOf(given, configuration.manifests, configuration.snapshot)
   if (!found.ok) return wrong(found.mistake.field, found.mistake.message)
   const { subject } = found
+  const { snapshot, manifests, locate, directory } = configuration
+  const { type } =
+    manifests.resources.find(({ metadata }) => `${metadata.namespace}/${metadata.name}` === subject.resource)
+      ?.spec ?? {}
   const catalogue = catalogues.get(given.resource ?? '')
-  if (!catalogue)
+  const request = type === 'http' ? explainRequest(snapshot, subject, test.command) : undefined
+  if (request && !request.ok) return wrong('command', `the gateway would refuse it: ${request.error}`)
+  if (!request && !catalogue)
     return wrong(
       'resource',
       `nothing is known of what is in ${given.resource}: give its tables in schemas.${given.resource}`,
     )
-  const { snapshot, manifests, locate, directory } = configuration
-  const searchPath = given.searchPath ?? ['public']
-  const explained = explainSqlIn(catalogue, searchPath, snapshot, subject, test.command)
+  const explained =
+    request?.value ??
+    (catalogue
+      ? explainSqlIn(catalogue, given.searchPath ?? ['public'], snapshot, subject, test.command)
+      : [])
   // a table that is not there would be denied whatever the policies say
   const serverError = explained.find((each) => each.serverError !== undefined)?.serverError
   if (serverError !== undefined) return wrong('command', `PostgreSQL would refuse it: ${serverError}`)

@@ -3,7 +3,7 @@ import { openBodyMask } from './bodies/open.ts'
 import { sayProblem } from './exchange/problems.ts'
 import { httpProtocol } from './exchange/serve.ts'
 
-const meaning = new HttpMeaning([])
+export const meaning = new HttpMeaning([])
 
 /** Any HTTP API: requests by method and path. */
 export const http = httpProtocol({
