@@ -4,8 +4,8 @@ import { fileURLToPath } from 'node:url'
 import { Program } from '../../test/program.ts'
 import type { OperatorOptions } from '../operator.ts'
 
-/** As cli/main.ts starts Node. */
-const asShipped = ['--max-semi-space-size=2', '--liftoff-only']
+/** As cli/main.ts starts Node, with what cli/operator.ts sets. */
+const asShipped = ['--max-semi-space-size=2', '--liftoff-only', '--heap-growing-percent=20']
 
 export interface ReplicaSettings {
   /** Path of the kubeconfig of a user who may do everything, by a certificate. */
