@@ -17,11 +17,13 @@ interface Detector {
 }
 
 const hasDigit = (text: string): boolean => /[0-9]/.test(text)
+/** Most text is short, and nothing of the kind. */
+const isLong = (text: string, shortest: number): boolean => text.length >= shortest
 
 const detectors: Readonly<Record<DetectorKind, Detector>> = {
   card: {
     pattern: /(?<![0-9A-Za-z])[2-6](?:[ -]?[0-9]){12,18}(?![0-9A-Za-z])/g,
-    hint: hasDigit,
+    hint: (text) => isLong(text, 13) && hasDigit(text),
     valid: (match) => luhnSum(match.replace(/[^0-9]/g, '')) % 10 === 0,
   },
   ssn: {
@@ -35,13 +37,13 @@ const detectors: Readonly<Record<DetectorKind, Detector>> = {
   },
   iban: {
     pattern: /(?<![0-9A-Za-z])[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]){11,30}(?![0-9A-Za-z])/g,
-    hint: hasDigit,
+    hint: (text) => isLong(text, 15) && hasDigit(text),
     valid: (match) => ibanRemainder(match.replaceAll(' ', '')) === 1,
   },
   'cloud-key': {
     pattern:
       /(?<![0-9A-Za-z])(?:(?:AKIA|ASIA)[A-Z0-9]{16}|AIza[0-9A-Za-z_-]{35}|ghp_[0-9A-Za-z]{36}|github_pat_[0-9A-Za-z_]{40,90}|glpat-[0-9A-Za-z_-]{20}|xox[abprs]-[0-9A-Za-z-]{10,80}|sk_live_[0-9A-Za-z]{16,64}|AccountKey=[0-9A-Za-z+/]{86}==)/g,
-    hint: () => true,
+    hint: (text) => isLong(text, 15),
   },
   jwt: {
     pattern: /(?<![0-9A-Za-z_-])eyJ[0-9A-Za-z_-]{10,4096}\.eyJ[0-9A-Za-z_-]{2,16384}\.[0-9A-Za-z_-]{0,4096}/g,
