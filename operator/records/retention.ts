@@ -20,7 +20,7 @@ export interface RetentionOptions {
   readonly failed: (reason: string) => void
 }
 
-/** Until the signal ends it; a round that has begun is finished. Nothing is deleted where the records name no place for it. */
+/** Until the signal ends it, and what has begun with one recording is finished. Nothing is deleted where the records name no place for it. */
 export async function keepRetention(
   records: Records,
   { spoolDirectory, failed }: RetentionOptions,
@@ -41,7 +41,7 @@ export async function keepRetention(
       let pause = lookEvery
       try {
         place = await opened(place, records, audit)
-        await place?.retention.run(() => false)
+        await place?.retention.run(() => false, signal)
       } catch (error) {
         failed(inWords(error))
         pause = retryAfter

@@ -52,6 +52,21 @@ describe('retention', () => {
     })
   })
 
+  it('ends between two recordings when it is told to', async () => {
+    const stop = new AbortController()
+    const clock = { wall: () => now, monotonic: () => 0 }
+    const retention = new Retention(store, clock, (tombstone) => {
+      tombstones.push(tombstone)
+      stop.abort()
+    })
+    await retention.run(() => false, stop.signal)
+    assert.deepEqual(
+      tombstones.map(({ session }) => session),
+      [names[0]],
+    )
+    assert.equal((await Array.fromAsync(store.list())).length, 3)
+  })
+
   it('deletes nothing that is held, nor what is being written', async () => {
     await store.hold(names[0] ?? '', 'case 42')
     assert.deepEqual(await run(names[1]), ['A', 'B', 'C', 'D'])

@@ -30,11 +30,13 @@ export class Retention {
    * One round.
    *
    * @param isLive whether it is being written here.
+   * @param signal ends it after the recording that it is at.
    * @throws Error in words, when the place can't be looked at.
    */
-  async run(isLive: (id: string) => boolean): Promise<void> {
+  async run(isLive: (id: string) => boolean, signal?: AbortSignal): Promise<void> {
     const there = new Set<string>()
     for await (const recording of this.#store.list()) {
+      if (signal?.aborted) return
       there.add(recording.id)
       if (isLive(recording.id) || recording.hold !== undefined) continue
       const reason = recording.deletion ?? (await this.#overdue(recording))
