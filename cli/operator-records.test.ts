@@ -37,6 +37,22 @@ describe("the operator's options about records", () => {
     assert.ok(sink && !('spool' in sink))
   })
 
+  it('are traces alone as well', async () => {
+    writeFileSync(file('headers'), 'authorization: Bearer x\n')
+    const read = await parseRecords({
+      traces: `otlp+https://c.example,share=0.5,headers-file=${file('headers')}`,
+    })
+    assert.deepEqual(read?.(), {
+      audit: [],
+      traces: {
+        url: 'https://c.example/v1/traces',
+        headers: { authorization: 'Bearer x' },
+        ca: undefined,
+        share: 0.5,
+      },
+    })
+  })
+
   it('are none where nothing is named', async () => {
     assert.equal(await parseRecords({}), undefined)
   })
@@ -70,6 +86,14 @@ describe("the operator's options about records", () => {
     'a spool of its own': [
       () => ({ recordings: s3(), audit: ['otlp+https://c.example,spool=/x'] }),
       /takes no option spool/,
+    ],
+    'a collector that is the pod itself': [
+      () => ({ recordings: s3(), traces: 'otlp+http://127.0.0.1:4318' }),
+      /--traces takes an address that a pod reaches/,
+    ],
+    'traces in the clear': [
+      () => ({ recordings: s3(), traces: 'otlp+http://c.example:4318' }),
+      /in the clear/,
     ],
     'five sinks': [
       () => ({ recordings: s3(), audit: Array.from({ length: 5 }, (_, n) => `otlp+https://c${n}.example`) }),

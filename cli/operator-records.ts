@@ -1,9 +1,10 @@
 /** The options of `firebreak operator` about where agents' records go. */
 import type { RecordTargets } from '@firebreak/operator/records/records.ts'
-import type { ReceiverTarget } from '@firebreak/sidecar/audit/target.ts'
+import type { TraceTarget } from '@firebreak/sidecar'
 import { parseReceivers } from './audit-targets.ts'
 import { UsageError } from './command.ts'
 import { parseRecipients, parseRecordings } from './recording-target.ts'
+import { parseTraces } from './trace-target.ts'
 
 /** Each has a spool of a fixed size in every pod. */
 const mostSinks = 4
@@ -13,6 +14,7 @@ export const recordsOptions = {
   'recording-key': { type: 'string', multiple: true },
   retention: { type: 'string' },
   audit: { type: 'string', multiple: true },
+  traces: { type: 'string' },
 } as const
 
 export const recordsHelp = `  --recordings PLACE[,OPTION=VALUE]…
@@ -26,13 +28,17 @@ export const recordsHelp = `  --recordings PLACE[,OPTION=VALUE]…
                              is due (default: nothing is deleted)
   --audit TARGET[,OPTION=VALUE]…
                              where enforcers deliver their audit trail, besides their standard output: https://…,
-                             otlp+https://… or postgresql://…, as for firebreak run, without spool; up to ${mostSinks}`
+                             otlp+https://… or postgresql://…, as for firebreak run, without spool; up to ${mostSinks}
+  --traces TARGET[,OPTION=VALUE]…
+                             the OpenTelemetry collector that enforcers send sessions and commands to as spans, as for
+                             firebreak run: otlp+https://…, share=0.1`
 
 export interface RecordsValues {
   readonly recordings?: string | undefined
   readonly 'recording-key'?: readonly string[] | undefined
   readonly retention?: string | undefined
   readonly audit?: readonly string[] | undefined
+  readonly traces?: string | undefined
 }
 
 /**
@@ -40,18 +46,19 @@ export interface RecordsValues {
  * @throws UsageError for what can't be meant, and the system's error when a file can't be read.
  */
 export async function parseRecords(values: RecordsValues): Promise<(() => RecordTargets) | undefined> {
-  const { recordings, retention, audit = [], 'recording-key': keys } = values
+  const { recordings, retention, audit = [], traces, 'recording-key': keys } = values
   if ((recordings === undefined) !== (keys === undefined))
     throw new UsageError('--recordings and --recording-key go together')
   if (retention !== undefined && recordings === undefined)
     throw new UsageError('--retention goes with --recordings')
-  if (recordings === undefined && audit.length === 0) return undefined
+  if (recordings === undefined && audit.length === 0 && traces === undefined) return undefined
   if (audit.length > mostSinks) throw new UsageError(`--audit can be given ${mostSinks} times`)
   const recipients = await parseRecipients(keys)
   const read = (): RecordTargets => ({
     ...(recordings !== undefined && { recordings: { target: sidecarsTarget(recordings), recipients } }),
     ...(retention !== undefined && { retention: parseRecordings(retention) }),
-    audit: parseReceivers(audit).map(outsideOfPods),
+    audit: parseReceivers(audit).map((target) => outsideOfPods('--audit', target)),
+    ...(traces !== undefined && { traces: tracesOutsideOfPods(traces) }),
   })
   // what can't be meant is said before anything is started
   read()
@@ -70,9 +77,14 @@ function sidecarsTarget(item: string): NonNullable<RecordTargets['recordings']>[
   return target
 }
 
-function outsideOfPods(target: ReceiverTarget): ReceiverTarget {
-  refuseLoopback('--audit', target.url)
+function outsideOfPods<Target extends { readonly url: string }>(option: string, target: Target): Target {
+  refuseLoopback(option, target.url)
   return target
+}
+
+function tracesOutsideOfPods(item: string): TraceTarget | undefined {
+  const target = parseTraces(item)
+  return target && outsideOfPods('--traces', target)
 }
 
 /** There the agent would be asked, which shares it with its sidecars. */

@@ -129,6 +129,10 @@ function inWords(event: ControlledEvent): string {
       return `sessions are recorded in ${event.place}`
     case 'recordingsFailed':
       return `sessions that are to be recorded are refused: ${event.message}`
+    case 'tracesUndelivered':
+      return `traces: ${event.collector} takes no spans (${event.reason}); those that there is no room for are dropped`
+    case 'tracesDelivered':
+      return `traces: ${event.collector} takes spans again`
     case 'auditFailed':
       return `audit: ${event.message}; commands wait until it can be written`
     case 'auditRecovered':

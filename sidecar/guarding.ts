@@ -1,4 +1,5 @@
 /** What every way of running the enforcer does alike: from a directory of manifests, or as the operator's. */
+import { isDeepStrictEqual } from 'node:util'
 import { addressOf, type ManifestProblem, type ProtectedResource } from '@firebreak/crds'
 import type { ResourceType } from '@firebreak/policy'
 import { Audit } from './audit/audit.ts'
@@ -81,10 +82,27 @@ export type TraceEvent =
   | { readonly kind: 'tracesUndelivered'; readonly collector: string; readonly reason: string }
   | { readonly kind: 'tracesDelivered'; readonly collector: string }
 
-/** Traces what is done from now on. @param about what the spans' resource has beside the program. */
-export async function trace(
+/** Traces go there from now on, or nowhere. @param about what the spans' resource has beside the program. */
+export async function followTraces(
   runtime: Runtime,
-  { share, ...address }: TraceTarget,
+  target: TraceTarget | undefined,
+  about: Readonly<Record<string, string>>,
+  tell: (event: TraceEvent) => void,
+): Promise<void> {
+  const before = runtime.traces
+  if (isDeepStrictEqual(before?.target, target)) return
+  if (before) {
+    runtime.traces = undefined
+    runtime.audit.observers.splice(runtime.audit.observers.indexOf(before), 1)
+    // what waits is sent meanwhile
+    void before[Symbol.asyncDispose]()
+  }
+  if (target) await trace(runtime, target, about, tell)
+}
+
+async function trace(
+  runtime: Runtime,
+  target: TraceTarget,
   about: Readonly<Record<string, string>>,
   tell: (event: TraceEvent) => void,
 ): Promise<void> {
@@ -98,13 +116,13 @@ export async function trace(
     'service.instance.id': audit.source,
     ...about,
   }
-  const exporter = new SpanExporter(address, resource, {
+  const exporter = new SpanExporter(target, resource, {
     undelivered: (collector, reason) => tell({ kind: 'tracesUndelivered', collector, reason }),
     delivered: (collector) => tell({ kind: 'tracesDelivered', collector }),
     counted: (outcome, spans) => runtime.metrics?.spans(outcome, spans),
   })
   const languages = Object.entries(protocols).flatMap(([type, { spans }]) => (spans ? [[type, spans]] : []))
-  runtime.traces = new Traces(exporter, share, {
+  runtime.traces = new Traces(exporter, target, {
     placeOf: (name) => {
       const { resources } = runtime.configuration.manifests
       const resource = resources.find((candidate) => nameOf(candidate) === name)

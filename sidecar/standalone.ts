@@ -18,6 +18,7 @@ import {
   type AuditEvent,
   auditEvents,
   endSessions,
+  followTraces,
   inOneLine,
   measure,
   metricsPage,
@@ -25,7 +26,6 @@ import {
   openListener,
   protocols,
   type TraceEvent,
-  trace,
 } from './guarding.ts'
 import { identitiesFor, isLoopbackIdentity } from './listen/authenticate.ts'
 import type { Address, Listener } from './listen/listener.ts'
@@ -137,7 +137,7 @@ export class Standalone implements AsyncDisposable {
       classifiesNothing: (doubt) => options.onEvent({ kind: 'classifiesNothing', doubt }),
     })
     const metrics = options.metrics && (await measure(runtime))
-    if (options.traces) await trace(runtime, options.traces, {}, options.onEvent)
+    await followTraces(runtime, options.traces, {}, options.onEvent)
     const standalone = new Standalone(options, runtime)
     options.onEvent({ kind: 'applied', revision: configuration.snapshot.revision, problems })
     audit.notice('configuration.applied', { revision: configuration.snapshot.revision })

@@ -11,6 +11,7 @@ import { verifyTrail } from '@firebreak/sidecar/audit/verify.ts'
 import type { ControlPlane } from '../../e2e/index.ts'
 import { LogServer } from '../../sidecar/audit/remote/testdata/log-server.ts'
 import { newReaderKey } from '../../sidecar/recording/testdata/recordings.ts'
+import { resourceOf, spansWith } from '../../sidecar/traces/testdata/exported.ts'
 import { type ApiServer, startApiServer } from '../../test/api-server.ts'
 import { eventuallyWith } from '../../test/eventually.ts'
 import { Shop } from '../../test/shop.ts'
@@ -75,6 +76,7 @@ describe('records of pods', function () {
   let shop: Shop
   let objects: ObjectStore
   let sink: LogServer
+  let collector: LogServer
   let replica: ReplicaProcess
   let sidecar: SidecarProcess
   let reader: Awaited<ReturnType<typeof newReaderKey>>
@@ -109,6 +111,7 @@ describe('records of pods', function () {
       recordings: { target: { ...place, credentials: writer }, recipients: [reader.recipient] },
       retention: { ...place, credentials: { accessKeyId, secretAccessKey } },
       audit: [{ kind: 'http', url: sink.url, secret, format: 'lines' }],
+      traces: { url: collector.url, headers: { authorization: 'Bearer of the collector' }, share: 1 },
     }
   }
   const startReplica = async (controlPort: number, file?: string): Promise<ReplicaProcess> => {
@@ -144,6 +147,8 @@ describe('records of pods', function () {
     await shop.create('shop')
     objects = stack.use(await ObjectStore.start())
     sink = stack.use(await LogServer.start())
+    collector = stack.use(await LogServer.start())
+    collector.answerBody = '{}'
     reader = await newReaderKey()
     writeFileSync(join(directory, 'reader.txt'), reader.identity)
     await cluster.kubectl.run(['create', 'namespace', 'firebreak-system'])
@@ -193,12 +198,12 @@ describe('records of pods', function () {
     )
   })
 
-  it("are let through by the generated NetworkPolicies, at the store's and the sink's address alone", async () => {
+  it('are let through by the generated NetworkPolicies, at the addresses of store, sink and collector alone', async () => {
     const rules = await cluster.kubectl.run([
       ...['get', 'networkpolicy', 'firebreak-agent-support-bot', '-n', 'agents'],
       ...['-o', 'jsonpath={range .spec.egress[*]}{.to[*].ipBlock.cidr} {.ports[*].port}{"\\n"}{end}'],
     ])
-    for (const url of [objects.endpoint, sink.url])
+    for (const url of [objects.endpoint, sink.url, collector.url])
       assert.ok(rules.split('\n').includes(`127.0.0.1/32 ${new URL(url).port}`), rules)
   })
 
@@ -227,6 +232,22 @@ describe('records of pods', function () {
     assert.equal(opened(), before)
   })
 
+  it('have spans beside them, which say of which pod they are', async () => {
+    await run("SELECT 'traced'")
+    const spans = await spansWith(
+      collector,
+      (all) => all.filter(({ name }) => name === 'command SELECT').length > 1,
+    )
+    assert.ok(spans.some(({ name }) => name === 'session agents/shop'))
+    const resource = resourceOf(collector)
+    assert.deepEqual(
+      ['k8s.namespace.name', 'k8s.pod.name', 'k8s.pod.uid'].map((name) => resource[name]),
+      ['agents', 'bot-1', uid],
+    )
+    assert.equal(collector.requests[0]?.headers.authorization, 'Bearer of the collector')
+    assert.ok(!JSON.stringify(spans).includes('traced'))
+  })
+
   it('are written with credentials that are in memory alone', () => {
     const seen = [
       readFileSync(`/proc/${sidecar.pid}/environ`, 'utf8'),
@@ -238,7 +259,8 @@ describe('records of pods', function () {
       sidecar.audit,
     ].join('\n')
     assert.ok(seen.includes('recording.started'), 'the audit trail is among what is looked through')
-    for (const secret of [objects.writer.secretAccessKey, 'the first secret of both sides', 'PRIVATE KEY'])
+    const others = ['the first secret of both sides', 'Bearer of the collector', 'PRIVATE KEY']
+    for (const secret of [objects.writer.secretAccessKey, ...others])
       assert.ok(!seen.includes(secret), secret)
     assert.ok(!replica.log.includes(objects.writer.secretAccessKey))
   })

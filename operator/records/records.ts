@@ -6,6 +6,7 @@ import type { SentRecordings, SentRecords } from '@firebreak/sidecar/control/rec
 import { nameOfSigner } from '@firebreak/sidecar/recording/header.ts'
 import type { RecordingTarget } from '@firebreak/sidecar/recording/target.ts'
 import { vouch } from '@firebreak/sidecar/recording/voucher.ts'
+import type { TraceTarget } from '@firebreak/sidecar/traces/target.ts'
 import type { Key } from '../watch/informer.ts'
 import { packed } from './authority.ts'
 
@@ -22,6 +23,8 @@ export interface RecordTargets {
   /** The same place, with what lists, reads and deletes there: for the operator itself. Absent: it deletes nothing. */
   readonly retention?: RecordingTarget | undefined
   readonly audit: readonly ReceiverTarget[]
+  /** Absent: nothing is traced. */
+  readonly traces?: TraceTarget | undefined
 }
 
 /** Somewhere that sidecars connect to. */
@@ -73,8 +76,9 @@ export class Records implements Disposable {
   }
 
   get destinations(): readonly Destination[] {
-    const { recordings, audit } = this.#targets
-    return [...(recordings ? [destinationOf(recordings.target)] : []), ...audit.map(({ url }) => atUrl(url))]
+    const { recordings, audit, traces } = this.#targets
+    const urls = [...audit, ...(traces ? [traces] : [])].map(({ url }) => url)
+    return [...(recordings ? [destinationOf(recordings.target)] : []), ...urls.map(atUrl)]
   }
 
   onChange(listener: () => void): void {
@@ -83,8 +87,12 @@ export class Records implements Disposable {
 
   /** What this agent's sidecars are sent. */
   for(agent: Key): SentRecords {
-    const { recordings, audit } = this.#targets
-    return { audit, ...(recordings && { recordings: { ...recordings, ...this.#signerOf(agent) } }) }
+    const { recordings, audit, traces } = this.#targets
+    return {
+      audit,
+      ...(traces && { traces }),
+      ...(recordings && { recordings: { ...recordings, ...this.#signerOf(agent) } }),
+    }
   }
 
   /** @param agent is gone: its key signs no more. */

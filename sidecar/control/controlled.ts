@@ -14,11 +14,13 @@ import {
   type AuditEvent,
   auditEvents,
   endSessions,
+  followTraces,
   measure,
   metricsPage,
   openAudit,
   openListener,
   protocols,
+  type TraceEvent,
 } from '../guarding.ts'
 import { identitiesFor } from '../listen/authenticate.ts'
 import type { Address, Listener } from '../listen/listener.ts'
@@ -70,6 +72,7 @@ export type ControlledEvent =
   | { readonly kind: 'apiFailed'; readonly message: string }
   | AuditEvent
   | RecordingPlaceEvent
+  | TraceEvent
 
 const notToldYet = 'the operator has not told yet what waits for approval'
 /** So long a configuration waits for that. In milliseconds. */
@@ -200,6 +203,7 @@ export class ControlledSidecar implements AsyncDisposable, Subscriber {
     await this.#relay[Symbol.asyncDispose]()
     await this.#pages?.[Symbol.asyncDispose]()
     await this.#runtime.recordings?.[Symbol.asyncDispose]()
+    await this.#runtime.traces?.[Symbol.asyncDispose]()
     const lines = await this.#runtime.audit.close()
     if (lines > 0) this.#options.onEvent({ kind: 'auditLost', lines })
   }
@@ -245,10 +249,16 @@ export class ControlledSidecar implements AsyncDisposable, Subscriber {
   /** Most changes are about policies: then everything that is open stays. */
   async #keepRecords(records: SentRecords): Promise<void> {
     if (isDeepStrictEqual(records, this.#records)) return
-    const { recordings, audit } = records
-    const { spoolDirectory } = this.#options
+    const { recordings, audit, traces } = records
+    const { spoolDirectory, pod, onEvent } = this.#options
     this.#recordings.reassign(recordings && assignmentOf(recordings))
     await this.#runtime.audit.follow(audit.map((target) => withSpool(target, spoolDirectory)))
+    const about = {
+      'k8s.namespace.name': pod.namespace,
+      'k8s.pod.name': pod.name,
+      'k8s.pod.uid': pod.uid,
+    }
+    await followTraces(this.#runtime, traces, about, onEvent)
     this.#records = records
   }
 

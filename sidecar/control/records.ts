@@ -5,6 +5,7 @@ import type { ReceiverTarget, RemoteTarget } from '../audit/target.ts'
 import type { RecordingAssignment } from '../recording/place.ts'
 import type { RecordingTarget } from '../recording/target.ts'
 import { privateKeyOf, type Voucher } from '../recording/voucher.ts'
+import type { TraceTarget } from '../traces/target.ts'
 
 /** As JSON, with all credentials. */
 export interface SentRecords {
@@ -12,6 +13,8 @@ export interface SentRecords {
   readonly recordings?: SentRecordings | undefined
   /** Beside the standard output of the enforcer. */
   readonly audit: readonly ReceiverTarget[]
+  /** Absent: nothing is traced. */
+  readonly traces?: TraceTarget | undefined
 }
 
 export interface SentRecordings {
@@ -32,9 +35,10 @@ export const noRecords: SentRecords = { audit: [] }
 export function readRecords(value: unknown): SentRecords | undefined {
   if (value === undefined) return noRecords
   if (!isObject(value) || !Array.isArray(value.audit) || !value.audit.every(isReceiver)) return undefined
-  const { audit, recordings } = value
-  if (recordings === undefined) return { audit }
-  return isRecordings(recordings) ? { audit, recordings } : undefined
+  const { audit, recordings, traces } = value
+  if (recordings !== undefined && !isRecordings(recordings)) return undefined
+  if (traces !== undefined && !isTraces(traces)) return undefined
+  return { audit, ...(recordings !== undefined && { recordings }), ...(traces !== undefined && { traces }) }
 }
 
 /** @throws Error when the key is none. */
@@ -60,6 +64,12 @@ function isReceiver(value: unknown): value is ReceiverTarget {
     default:
       return false
   }
+}
+
+function isTraces(value: unknown): value is TraceTarget {
+  if (!isObject(value) || typeof value.url !== 'string' || !URL.canParse(value.url)) return false
+  const { headers, share } = value
+  return isObject(headers) && typeof share === 'number' && share > 0 && share <= 1
 }
 
 function isRecordings(value: unknown): value is SentRecordings {

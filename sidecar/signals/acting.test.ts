@@ -39,7 +39,7 @@ async function signalsOf(guard: Guard, count: number): Promise<readonly Readonly
 }
 
 describe('signals that act', function () {
-  this.timeout(30_000)
+  this.timeout(120_000)
   let shop: Shop
 
   before(async () => {
@@ -368,12 +368,12 @@ describe('signals that act', function () {
       await client.end()
     })
 
-    it('of a delegation that has ended is told as of its identity, and takes nothing from it', async () => {
+    it('of a delegation that has ended is told, and takes nothing from anybody', async () => {
       await using running = await start()
       const { id, token } = await running.delegate(orchestratorToken, 'planner')
       await running.ask('DELETE', `/v1/delegations/${id}`, orchestratorToken)
       for (let turn = 0; turn < 6; turn++) await assert.rejects(running.connect('agent@planner', token))
-      assert.deepEqual(await found(running), [['tokenMisuse', 'default/planner', 'alert']])
+      assert.deepEqual(await found(running), [['tokenMisuse', undefined, 'alert']])
       const again = await running.delegate(orchestratorToken, 'planner')
       const client = await running.connect('agent@planner', again.token)
       await client.end()

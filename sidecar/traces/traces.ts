@@ -10,6 +10,7 @@ import { commandSpans, type Hold, type Place } from './command-spans.ts'
 import type { SpanExporter } from './exporter.ts'
 import type { TraceLanguage } from './language.ts'
 import { aboutSession } from './session-span.ts'
+import type { TraceTarget } from './target.ts'
 import { newSpanId, newTraceId, type SpanContext } from './trace-context.ts'
 
 export interface TraceSources {
@@ -28,15 +29,15 @@ interface OpenSession {
 export class Traces implements AuditObserver, AsyncDisposable {
   readonly #sources: TraceSources
   readonly #exporter: SpanExporter
-  /** Of the sessions and commands that are looked at, from 0 to 1. */
-  readonly #share: number
+  /** As it was said. */
+  readonly target: TraceTarget
   readonly #sessions = new WeakMap<SessionIdentity, OpenSession>()
   /** By the reference of the command; gone when its outcome is known. */
   readonly #holds = new Map<string, Hold>()
 
-  constructor(exporter: SpanExporter, share: number, sources: TraceSources) {
+  constructor(exporter: SpanExporter, target: TraceTarget, sources: TraceSources) {
     this.#exporter = exporter
-    this.#share = share
+    this.target = target
     this.#sources = sources
   }
 
@@ -98,7 +99,8 @@ export class Traces implements AuditObserver, AsyncDisposable {
   notice(): void {}
 
   #isSampled(): boolean {
-    return this.#share === 1 || Math.random() < this.#share
+    const { share } = this.target
+    return share === 1 || Math.random() < share
   }
 }
 

@@ -24,7 +24,7 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 
 {{/* Whether records of agents go anywhere. */}}
 {{- define "firebreak.records" -}}
-{{- if or .Values.recordings.place .Values.audit.sinks }}true{{ end }}
+{{- if or .Values.recordings.place .Values.audit.sinks .Values.traces.target }}true{{ end }}
 {{- end }}
 
 {{/* Options of a place of recordings. Takes a list: the values, the directory of its Secret, and the name of the key with the authority. */}}
