@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { applyMask } from '@firebreak/policy'
 import fc from 'fast-check'
 import { bodyTerms, openMask, runMask } from './testing.ts'
 
@@ -92,6 +93,20 @@ describe('masks of HTTP bodies, at random', function () {
         },
       ),
       { numRuns: 500 },
+    )
+  })
+
+  it('keep as much of a text as the policy says, however it is written', () => {
+    const text = fc.oneof(fc.string(), fc.string({ unit: 'binary' }))
+    fc.assert(
+      fc.property(text, fc.nat({ max: 5 }), cuts, (value, keepLast, at) => {
+        const kept = bodyTerms({ masks: { '$.a': { keepLast } } })
+        const masked = run(Buffer.from(JSON.stringify({ a: value })), at, 'application/json', kept)
+        assert.ok(masked.ok)
+        const expected = applyMask({ kind: 'partial', keepLast }, value, kept.maskKey)
+        assert.equal(masked.value.text, JSON.stringify({ a: expected }))
+      }),
+      { numRuns: 1_000 },
     )
   })
 

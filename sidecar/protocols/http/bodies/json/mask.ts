@@ -1,5 +1,5 @@
 /** Masks JSON while it passes: what carries no mask goes out byte for byte, numbers, order and spaces and all. */
-import { maskDetected } from '@firebreak/policy'
+import { type FieldMask, maskDetected } from '@firebreak/policy'
 import type { Result } from '../../../../session.ts'
 import type { BodyTerms } from '../../request.ts'
 import { Output } from '../output.ts'
@@ -11,6 +11,7 @@ import {
   emptyObject,
   inspectScalar,
   isJsonBroken,
+  keepLastOfPlain,
   maskScalar,
   maskString,
   mayBeJson,
@@ -164,7 +165,7 @@ class Masking implements JsonSink {
   #maskedString(bytes: Buffer, start: number, end: number): Buffer | undefined {
     const { mask } = this.#field
     if (mask?.strategy.kind === 'redact') return this.#labelled(redacted)
-    if (mask) return this.#labelled(maskString(mask, readString(bytes, start, end), this.#terms.maskKey))
+    if (mask) return this.#labelled(this.#replaced(mask, bytes, start, end))
     if (end - start < shortestInspected) return undefined
     const { detectors, masksFields } = this.#terms
     if (detectors.length === 0 && !beginsLikeJson(bytes, start)) return undefined
@@ -176,6 +177,13 @@ class Masking implements JsonSink {
     }
     const masked = maskDetected(text, detectors)
     return masked === text ? undefined : this.#labelled(quoted(masked))
+  }
+
+  #replaced(mask: FieldMask, bytes: Buffer, start: number, end: number): Buffer {
+    const { strategy } = mask
+    const plain =
+      strategy.kind === 'partial' ? keepLastOfPlain(bytes, start, end, strategy.keepLast) : undefined
+    return plain ?? maskString(mask, readString(bytes, start, end), this.#terms.maskKey)
   }
 
   #labelled(masked: Buffer): Buffer {

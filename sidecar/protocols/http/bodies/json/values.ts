@@ -8,10 +8,40 @@ export const emptyObject = Buffer.from('{}')
 export const redacted = Buffer.from('"********"')
 const zero = Buffer.from('0')
 const no = Buffer.from('false')
+const quote = 0x22
+const backslash = 0x5c
+const asterisk = 0x2a
+/** Longer ones are rare. */
+const keptScratch = Buffer.alloc(1024)
 
 export function maskString({ strategy }: FieldMask, value: string, key: Uint8Array): Buffer {
   const masked = applyMask(strategy, value, key)
   return masked === undefined ? nothing : quoted(masked)
+}
+
+/**
+ * The same as {@link maskString} for the token of a text where a byte is a character, which nearly all are.
+ *
+ * @returns bytes that hold until it is called again; undefined for another text.
+ */
+export function keepLastOfPlain(
+  bytes: Buffer,
+  start: number,
+  end: number,
+  count: number,
+): Buffer | undefined {
+  const length = end - start
+  if (length > keptScratch.length) return undefined
+  for (let at = start + 1; at < end - 1; at++) {
+    const byte = bytes[at] ?? 0
+    if (byte > 0x7e || byte === backslash) return undefined
+  }
+  const characters = length - 2
+  const hidden = characters - Math.min(count, characters >> 1)
+  keptScratch[0] = quote
+  for (let index = 1; index <= hidden; index++) keptScratch[index] = asterisk
+  for (let index = hidden + 1; index < length; index++) keptScratch[index] = bytes[start + index] ?? 0
+  return keptScratch.subarray(0, length)
 }
 
 export function quoted(text: string): Buffer {
