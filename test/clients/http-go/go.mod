@@ -1,0 +1,3 @@
+module firebreak.dev/test/http
+
+go 1.22
