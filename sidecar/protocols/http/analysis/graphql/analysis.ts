@@ -35,8 +35,7 @@ export class GraphqlAnalysis implements RequestAnalysis {
   needs({ method, path }: RequestHead): number | undefined {
     const readings = [path.segments, ...path.otherReadings]
     if (!readings.some((segments) => this.#isEndpoint(`/${segments.join('/')}`))) return undefined
-    if (method === 'OPTIONS') return undefined
-    return method === 'GET' || method === 'HEAD' ? 0 : maximumBodyBytes
+    return method === 'OPTIONS' ? undefined : maximumBodyBytes
   }
 
   understand(request: HttpRequest): Understanding {

@@ -41,7 +41,7 @@ function requestOf(one: Partial<Case>): HttpRequest {
       ...(method === 'GET' ? [] : [['content-type', type] as const]),
       ...(one.encoding === undefined ? [] : [['content-encoding', one.encoding] as const]),
     ],
-    ...(method !== 'GET' && { body: Buffer.from(body) }),
+    ...((method !== 'GET' || one.body !== undefined) && { body: Buffer.from(body) }),
   }
 }
 

@@ -43,7 +43,9 @@ function unseen(error: string): Result<never, string> {
   return { ok: false, error }
 }
 
-function readParameters({ parameters }: HttpRequest): Result<readonly JsonValue[], string> {
+function readParameters({ parameters, body }: HttpRequest): Result<readonly JsonValue[], string> {
+  // some servers read the body whatever the method
+  if (body && body.length > 0) return unseen('the GraphQL request is in the address and in the body')
   const values = new Map<string, JsonValue>()
   for (const { name, value } of parameters) {
     if (values.has(name)) return unseen(`the parameter ${name} comes twice`)

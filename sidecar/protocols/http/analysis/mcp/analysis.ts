@@ -41,13 +41,16 @@ export class McpAnalysis implements RequestAnalysis {
     this.#endpoints = new Set(endpoints)
   }
 
-  needs({ method, path }: RequestHead): number | undefined {
+  needs({ path }: RequestHead): number | undefined {
     const readings = [path.segments, ...path.otherReadings]
     if (!readings.some((segments) => this.#endpoints.has(`/${segments.join('/')}`))) return undefined
-    return method === 'POST' ? maximumBodyBytes : 0
+    return maximumBodyBytes
   }
 
   understand(request: HttpRequest): Understanding {
+    // some servers read the body whatever the method
+    if (request.method !== 'POST' && request.body && request.body.length > 0)
+      return opaque(`${request.method} with a body has no meaning in MCP`)
     if (request.method === 'GET')
       return understood([touchOf('mcp:listen', 'session', 'events', 'baseline')], {})
     if (request.method === 'DELETE') return understood([touchOf('mcp:end', 'session', 'all', 'baseline')], {})
