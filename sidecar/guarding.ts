@@ -12,6 +12,7 @@ import type { Page } from './listen/pages.ts'
 import type { SidecarMetrics } from './metrics/metrics.ts'
 import manifest from './package.json' with { type: 'json' }
 import { http } from './protocols/http/index.ts'
+import { httpSpans } from './protocols/http/spans.ts'
 import { commandLanguage } from './protocols/languages.ts'
 import { postgresql } from './protocols/postgresql/index.ts'
 import { sqlSpans } from './protocols/postgresql/spans.ts'
@@ -26,7 +27,7 @@ export const protocols: Partial<
   Record<ResourceType, { readonly protocol: Protocol; readonly port: number; readonly spans?: TraceLanguage }>
 > = {
   postgresql: { protocol: postgresql, port: 5432, spans: sqlSpans },
-  http: { protocol: http, port: 8080 },
+  http: { protocol: http, port: 8080, spans: httpSpans },
 }
 
 /** What becomes of the audit trail. */

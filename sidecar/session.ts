@@ -258,6 +258,8 @@ export interface CommandAudit {
   readonly parameters?: readonly (string | null)[]
   /** The request by which people agreed, or did not. */
   readonly approval?: string
+  /** The `traceparent` that the client sent beside the command, where the protocol has a place for one. */
+  readonly traceParent?: string | undefined
 }
 
 /** A protocol: it serves one client connection to its end. Rejections are bugs; what clients and servers do wrong is handled inside. */

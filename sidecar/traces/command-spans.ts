@@ -52,7 +52,8 @@ export function commandSpans(command: TracedCommand): readonly Span[] {
   const decided = end - microseconds(outcome.milliseconds)
   const arrived = hold?.start ?? decided - microseconds(outcome.addedMilliseconds ?? 0)
   const parts = [...partsBefore(command, arrived, decided), ...answer(command, decided)]
-  const claimed = readTraceParent(language?.claimedParent(entry.text ?? entry.command.text) ?? '')
+  const claim = entry.traceParent ?? language?.claimedParent?.(entry.text ?? entry.command.text)
+  const claimed = claim === undefined ? undefined : readTraceParent(claim)
   const context = { traceId: claimed?.traceId ?? newTraceId(), spanId: newSpanId() }
   return [
     {
@@ -113,11 +114,9 @@ function answer(command: TracedCommand, decided: number): Part[] {
         'db.namespace': place?.database,
         'server.address': place?.host,
         'server.port': place?.port,
-        ...(language && {
-          [language.textAttribute]: text?.slice(0, maximumText),
-          [language.rowsAttribute]: outcome.rows,
-          [language.statusAttribute]: outcome.error?.code,
-        }),
+        ...named(language?.textAttribute, text?.slice(0, maximumText)),
+        ...named(language?.rowsAttribute, outcome.rows),
+        ...named(language?.statusAttribute, outcome.error?.code),
         'error.type': outcome.error?.code,
       },
       failed: outcome.error !== undefined,
@@ -154,6 +153,10 @@ function describe({ entry, language }: TracedCommand): ReturnType<TraceLanguage[
       attributes: {},
     }
   )
+}
+
+function named(attribute: string | undefined, value: unknown): Readonly<Record<string, unknown>> {
+  return attribute === undefined ? {} : { [attribute]: value }
 }
 
 function microseconds(milliseconds: number): number {

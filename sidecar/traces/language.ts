@@ -2,8 +2,8 @@ import type { Command } from '@firebreak/policy'
 
 /** What spans have to know of the commands' language. */
 export interface TraceLanguage {
-  /** The `traceparent` that a client has written into a command; undefined where there is none. */
-  readonly claimedParent: (text: string) => string | undefined
+  /** The `traceparent` that a client has written into a command; undefined where there is none. Absent: it has no place in it. */
+  readonly claimedParent?: (text: string) => string | undefined
   /**
    * A command in a few words of which there are not many, and as OpenTelemetry's conventions for its kind of system
    * have it. Holds nothing that is masked, and no constants.
@@ -12,10 +12,10 @@ export interface TraceLanguage {
     readonly name: string
     readonly attributes: Readonly<Record<string, string>>
   }
-  /** The attribute that the text of a command goes to, without its constants. */
-  readonly textAttribute: string
+  /** The attribute that the text of a command goes to, without its constants; absent: to none. */
+  readonly textAttribute?: string
   /** The attribute for what the target answered that it was, when it failed. */
-  readonly statusAttribute: string
+  readonly statusAttribute?: string
   /** The attribute for how much came back. */
-  readonly rowsAttribute: string
+  readonly rowsAttribute?: string
 }

@@ -5,6 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { StandaloneEvent, StandaloneOptions } from '@firebreak/sidecar'
 import type pg from 'pg'
 import { eventuallyWith } from '../../test/eventually.ts'
+import { HttpShop } from '../../test/http-shop.ts'
 import { manifests } from '../../test/policies.ts'
 import { Guard, Shop } from '../../test/shop.ts'
 import { Collector } from '../../tools/collector.ts'
@@ -314,5 +315,37 @@ describe('traces', function () {
     await client.query('SELECT 1')
     await eventually(async () => String((await counted(guard))[1]), /^2$/)
     await client.end()
+  })
+
+  it('shows requests to an HTTP API, in the trace that their client names', async () => {
+    await using api = await HttpShop.start()
+    const traces = { url: server.url, headers: {}, share: 1 }
+    await using guard = await api.guard({}, { traces })
+    const trace = '4bf92f3577b34da6a3ce929d0e0e4736'
+    const parent = '00f067aa0ba902b7'
+    const claim = `00-${trace}-${parent}-01`
+    const get = async (path: string, ...headers: [string, string][]): Promise<number> => {
+      const response = await fetch(`http://127.0.0.1:${guard.address.port}${path}`, { headers })
+      await response.text()
+      return response.status
+    }
+    await get('/orders/4711?secret=4712', ['traceparent', claim])
+    await get('/orders/1', ['traceparent', claim], ['traceparent', claim])
+    await get('/orders/2', ['traceparent', 'nonsense'])
+    await guard.stop()
+    const spans = spansOf(server)
+    const commands = spans.filter(({ name }) => name === 'command GET')
+    assert.deepEqual(
+      commands.map(({ traceId, parentSpanId }) => [traceId === trace, parentSpanId]),
+      [
+        [true, parent],
+        [false, undefined],
+        [false, undefined],
+      ],
+    )
+    const sent = spans.filter(({ name, kind }) => name === 'GET' && kind === 3)
+    assert.equal(sent.length, 3)
+    assert.equal(valuesOf(sent[0]?.attributes)['http.request.method'], 'GET')
+    assert.doesNotMatch(JSON.stringify(spans), /471[12]/)
   })
 })

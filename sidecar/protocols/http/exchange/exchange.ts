@@ -168,7 +168,10 @@ class Exchange {
   #decide(): CommandRun {
     const session = this.#session
     const command = this.#understand()
-    return new CommandRun(session, command, session.decide(command), this.#receivedAt, this.#connection.kind)
+    const decision = session.decide(command)
+    const run = new CommandRun(session, command, decision, this.#receivedAt, this.#connection.kind)
+    run.traceParent = claimedTrace(this.#request)
+    return run
   }
 
   #understand(): Command {
@@ -237,6 +240,7 @@ class Exchange {
       tell(run, response, { ...refusedSession(credential.error), reference: run.reference })
       return
     }
+    run.sent = true
     const streams = this.#sendsBody && this.#request.body === undefined
     if (streams && expectsContinue) response.writeContinue()
     await pass({
@@ -284,4 +288,14 @@ function unmaskable(reference: string): Problem {
   const detail =
     'what passes over another protocol than HTTP is not looked into, and something in it may have to be masked'
   return { kind: 'withheld', status: 403, detail, reference }
+}
+
+/** The client's `traceparent`; of several none counts. https://www.w3.org/TR/trace-context/#traceparent-header */
+function claimedTrace({ headers }: HttpRequest): string | undefined {
+  const first = headers.find(isTraceParent)
+  return first === headers.findLast(isTraceParent) ? first?.[1] : undefined
+}
+
+function isTraceParent([name]: readonly [string, string]): boolean {
+  return name === 'traceparent'
 }

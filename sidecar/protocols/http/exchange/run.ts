@@ -11,6 +11,10 @@ export class CommandRun {
   decision: Decision
   /** Name of the request by which people agreed, or did not. */
   approval: string | undefined
+  /** It goes to the API. */
+  sent = false
+  /** What the client says that it belongs to. */
+  traceParent: string | undefined
   bytes = 0
   maskedFields: readonly string[] = []
   readonly #receivedAt: number
@@ -59,9 +63,11 @@ export class CommandRun {
         milliseconds: performance.now() - this.#decidedAt,
         // what people took is in between
         ...(this.approval === undefined && { addedMilliseconds: this.#decidedAt - this.#receivedAt }),
+        sent: this.sent,
         ...(error && { error }),
       },
       ...(this.approval !== undefined && { approval: this.approval }),
+      traceParent: this.traceParent,
     })
     // what was shown up to here is its answer
     this.session.recorder?.mark(0, true)
