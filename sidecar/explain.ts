@@ -4,9 +4,9 @@ import { systemClock } from './clock.ts'
 import type { Configuration } from './configuration/configuration.ts'
 import { Credentials } from './credentials/credentials.ts'
 import { nameOf } from './decide/live-session.ts'
-import { targetOf } from './listen/target.ts'
+import { httpTargetOf, targetOf } from './listen/target.ts'
+import { meaningOf } from './protocols/http/analysis/of-target.ts'
 import { commandOfText } from './protocols/http/analysis/text.ts'
-import { meaning } from './protocols/http/index.ts'
 import { analyseText } from './protocols/postgresql/analysis/analyse.ts'
 import { newSession } from './protocols/postgresql/analysis/context.ts'
 import type { SessionContext } from './protocols/postgresql/analysis/types.ts'
@@ -14,7 +14,7 @@ import { CatalogueCache } from './protocols/postgresql/catalogue/cache.ts'
 import { buildCatalogue } from './protocols/postgresql/catalogue/catalogue.ts'
 import { catalogueQuery } from './protocols/postgresql/catalogue/query.ts'
 import type { Catalogue } from './protocols/postgresql/catalogue/types.ts'
-import type { Result } from './session.ts'
+import type { HttpTarget, Result } from './session.ts'
 
 export interface Explanation {
   readonly command: Command
@@ -37,7 +37,8 @@ export async function explainCommand(
   const role = resource?.spec.roles.find((candidate) => candidate.name === subject.role)
   if (!resource || !role)
     return { ok: false, error: `there is no role ${subject.role} of ${subject.resource}` }
-  if (resource.spec.type === 'http') return explainRequest(configuration.snapshot, subject, text)
+  if (resource.spec.type === 'http')
+    return explainRequest(configuration.snapshot, subject, text, httpTargetOf(resource))
   if (resource.spec.type !== 'postgresql')
     return { ok: false, error: `commands of type ${resource.spec.type} can't be explained by this version` }
   const target = targetOf(resource, configuration)
@@ -67,8 +68,9 @@ export function explainRequest(
   snapshot: PolicySnapshot,
   subject: Subject,
   text: string,
+  target: HttpTarget,
 ): Result<readonly Explanation[], string> {
-  const command = commandOfText(text, meaning)
+  const command = commandOfText(text, meaningOf(target))
   if (!command.ok) return command
   return { ok: true, value: [{ command: command.value, decision: snapshot.decide(subject, command.value) }] }
 }

@@ -16,6 +16,7 @@ export { type Configuration, loadConfiguration } from './configuration/configura
 export { type ControlledEvent, type ControlledOptions, ControlledSidecar } from './control/controlled.ts'
 export { type Explanation, explainCommand, explainRequest, explainSqlIn, readCatalogue } from './explain.ts'
 export type { Address } from './listen/listener.ts'
+export { httpTargetOf } from './listen/target.ts'
 export type { Catalogue } from './protocols/postgresql/catalogue/types.ts'
 export type { RecordingTarget } from './recording/target.ts'
 export type * from './session.ts'

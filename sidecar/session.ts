@@ -21,7 +21,17 @@ export interface Target {
   readonly database?: string
   readonly tls: TargetTls
   /** Of an HTTP API. */
-  readonly http?: { readonly authentication: HttpAuthentication }
+  readonly http?: HttpTarget
+}
+
+export interface HttpTarget {
+  readonly authentication: HttpAuthentication
+  /** Paths at which GraphQL is served. */
+  readonly graphql: readonly string[]
+  /** Paths at which the Model Context Protocol is served. */
+  readonly mcp: readonly string[]
+  /** Whether conditions may ask for fields of bodies. */
+  readonly readBodies: boolean
 }
 
 /** How an HTTP API takes the role's credential. */

@@ -73,6 +73,8 @@ export interface HttpPolicy {
   readonly rules?: string
   readonly more?: string
   readonly authentication?: string
+  /** What else `spec.http` says. */
+  readonly http?: string
   readonly tls?: string
   readonly roles?: string
   readonly identity?: string
@@ -88,6 +90,7 @@ export function httpManifests({
   rules = everything,
   more = '',
   authentication = '{as: bearer}',
+  http = '',
   tls = '{mode: disable}',
   roles = '[{name: agent, credential: {env: {password: SHOP_PASSWORD}}}]',
   identity = 'loopback: {}',
@@ -100,7 +103,7 @@ metadata: {name: shop}
 spec:
   type: http
   address: ${address}
-  http: {authentication: ${authentication}}
+  http: {authentication: ${authentication}${http}}
   tls: ${tls}
   roles: ${roles}
 ${classification === undefined ? '' : `  classification: ${classification}\n`}---

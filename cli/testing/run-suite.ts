@@ -8,6 +8,7 @@ import {
   type Configuration,
   explainRequest,
   explainSqlIn,
+  httpTargetOf,
   loadConfiguration,
 } from '@firebreak/sidecar'
 import { problemSeenFromHere, seenFromHere } from '../reports/places.ts'
@@ -137,11 +138,14 @@ function runTest(
   if (!found.ok) return wrong(found.mistake.field, found.mistake.message)
   const { subject } = found
   const { snapshot, manifests, locate, directory } = configuration
-  const { type } =
-    manifests.resources.find(({ metadata }) => `${metadata.namespace}/${metadata.name}` === subject.resource)
-      ?.spec ?? {}
+  const resource = manifests.resources.find(
+    ({ metadata }) => `${metadata.namespace}/${metadata.name}` === subject.resource,
+  )
   const catalogue = catalogues.get(given.resource ?? '')
-  const request = type === 'http' ? explainRequest(snapshot, subject, test.command) : undefined
+  const request =
+    resource?.spec.type === 'http'
+      ? explainRequest(snapshot, subject, test.command, httpTargetOf(resource))
+      : undefined
   if (request && !request.ok) return wrong('command', `the gateway would refuse it: ${request.error}`)
   if (!request && !catalogue)
     return wrong(

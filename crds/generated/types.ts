@@ -634,6 +634,12 @@ export interface ProtectedResourceSpec {
   database?: string
   /** How an HTTP API is spoken to. */
   http?: {
+    /** Paths at which GraphQL is served, as in /graphql. What is asked for there is decided besides the request. */
+    graphql?: string[]
+    /** Paths at which the Model Context Protocol is served over HTTP, as in /mcp. Its messages are decided besides the request. */
+    mcp?: string[]
+    /** Whether conditions may ask for fields of bodies, command.body.fields. Bodies that have no one meaning are opaque then, and those over 1 MiB are refused. */
+    readBodies: boolean
     /** How the API takes the role's credential. What the agent sends of that kind never reaches it. */
     authentication: {
       /** bearer: its password as a bearer token. basic: its user name and password. header: its password in the header name. query: its password in the parameter name of the query. none: not at all, as where the client certificate says it. */

@@ -92,7 +92,7 @@ function strangeLookups(condition: string, { facts }: Vocabulary): readonly stri
   } catch {
     return []
   }
-  const families = Object.values(actionFamilies)
+  const families = [...new Set([...Object.values(actionFamilies), ...Object.keys(facts)])]
   const known = new Map([
     ['command', ['actions', 'objects', ...families]],
     ['identity', ['namespace', 'name', 'groups']],

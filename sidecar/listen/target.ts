@@ -1,7 +1,7 @@
 import { addressOf, type ProtectedResource } from '@firebreak/crds'
 import type { Configuration } from '../configuration/configuration.ts'
 import { readValue } from '../configuration/values.ts'
-import type { HttpAuthentication, Result, Target } from '../session.ts'
+import type { HttpAuthentication, HttpTarget, Result, Target } from '../session.ts'
 
 /** The way to a resource, as its manifest says. */
 export function targetOf(resource: ProtectedResource, configuration: Configuration): Result<Target, string> {
@@ -9,7 +9,7 @@ export function targetOf(resource: ProtectedResource, configuration: Configurati
   const base = {
     ...addressOf(resource),
     ...(spec.database !== undefined && { database: spec.database }),
-    ...(spec.type === 'http' && { http: { authentication: authenticationOf(resource) } }),
+    ...(spec.type === 'http' && { http: httpTargetOf(resource) }),
   }
   const { mode, ca, serverName } = spec.tls
   if (mode === 'disable') return { ok: true, value: { ...base, tls: { mode } } }
@@ -30,6 +30,12 @@ export function targetOf(resource: ProtectedResource, configuration: Configurati
       },
     },
   }
+}
+
+/** What is asked of an HTTP API besides the way to it. */
+export function httpTargetOf(resource: ProtectedResource): HttpTarget {
+  const { graphql = [], mcp = [], readBodies = false } = resource.spec.http ?? {}
+  return { authentication: authenticationOf(resource), graphql, mcp, readBodies }
 }
 
 function authenticationOf({ spec }: ProtectedResource): HttpAuthentication {

@@ -1,6 +1,9 @@
 /** The words of the protocols that are spoken: what the rules of policies can be about. */
 import { httpActions } from './http/analysis/actions.ts'
+import { bodyFacts } from './http/analysis/body-fields.ts'
 import { httpFacts } from './http/analysis/facts.ts'
+import { graphqlFacts } from './http/analysis/graphql/analysis.ts'
+import { mcpFacts } from './http/analysis/mcp/analysis.ts'
 import { baselineSqlActions, columnSqlActions, sqlActions } from './postgresql/analysis/actions.ts'
 import { sqlFacts } from './postgresql/analysis/facts.ts'
 
@@ -18,5 +21,11 @@ export const vocabulary: Vocabulary = {
   actions: [...Object.keys(sqlActions), ...Object.keys(httpActions)],
   baseline: baselineSqlActions,
   aboutParts: columnSqlActions,
-  facts: { sql: Object.keys(sqlFacts), http: Object.keys(httpFacts) },
+  facts: {
+    sql: Object.keys(sqlFacts),
+    http: Object.keys(httpFacts),
+    graphql: Object.keys(graphqlFacts),
+    mcp: Object.keys(mcpFacts),
+    body: Object.keys(bodyFacts),
+  },
 }

@@ -1,7 +1,7 @@
 /** What a request does: method, path and whatever else of it is understood → Command. */
 import type { Command, Fact, Touch } from '@firebreak/policy'
 import { headerOf } from '../head/head.ts'
-import type { HttpRequest, RequestAnalysis, RequestHead, Understanding } from '../request.ts'
+import type { HttpRequest, OpenBodyMask, RequestAnalysis, RequestHead, Understanding } from '../request.ts'
 import { actionOf } from './actions.ts'
 import type { HttpFact } from './facts.ts'
 
@@ -10,16 +10,20 @@ export interface Meaning {
   /** How many bytes of the body it has to see; 0 where the head is enough. */
   needs(head: RequestHead): number
   commandOf(request: HttpRequest, upgrades: boolean): Command
+  /** Where answers have to be read otherwise than as what they say to be, to be masked. */
+  readonly openBodyMask?: OpenBodyMask
 }
 
 /** Requests that only need their head to be understood are known again by it. */
 const rememberedCommands = 2_000
 
 export class HttpMeaning implements Meaning {
+  readonly openBodyMask?: OpenBodyMask
   readonly #analyses: readonly RequestAnalysis[]
   readonly #remembered = new Map<string, Command>()
 
-  constructor(analyses: readonly RequestAnalysis[]) {
+  constructor(analyses: readonly RequestAnalysis[], openBodyMask?: OpenBodyMask) {
+    if (openBodyMask) this.openBodyMask = openBodyMask
     this.#analyses = analyses
   }
 

@@ -440,6 +440,40 @@ describe('an exchange over HTTP', function () {
     assert.match(JSON.stringify(lines?.[0]?.masked), /email/)
   })
 
+  it('decides what GraphQL asks for, what tools of MCP do, and what bodies say, where the resource says so', async () => {
+    await start({
+      http: ', graphql: [/graphql], mcp: [/mcp], readBodies: true',
+      rules: `    - {name: requests, match: {actions: ["http:*"]}, effect: allow}
+    - {name: questions, match: {actions: ["graphql:query.*", "mcp:tools/call.*"]}, effect: allow}
+    - {name: no-wiping, match: {actions: ["mcp:tools/call.wipe"]}, effect: deny}
+    - {name: no-admins, match: {condition: "command.body.fields.exists(field, field == 'role=admin')"}, effect: deny}
+`,
+    })
+    const post = async (path: string, body: unknown): Promise<number> => {
+      const headers = { 'content-type': 'application/json' }
+      return (await fetch(`${base}${path}`, { method: 'POST', headers, body: JSON.stringify(body) })).status
+    }
+    const call = (name: string) => ({ jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name } })
+    assert.equal(await post('/graphql', { query: '{ user { name } }' }), 200)
+    assert.equal(await post('/graphql', { query: 'mutation { deleteUser(id: 1) { id } }' }), 403)
+    assert.equal(await post('//GraphQL', { query: 'mutation { deleteUser(id: 1) { id } }' }), 403)
+    assert.equal(await post('/mcp', call('read')), 200)
+    assert.equal(await post('/mcp', call('wipe')), 403)
+    assert.equal(await post('/users', { role: 'reader' }), 200)
+    assert.equal(await post('/users', { role: 'admin' }), 403)
+    assert.deepEqual(
+      shop.reached.map(({ url, body }) => [
+        url,
+        body.includes('wipe') || body.includes('mutation') || body.includes('admin'),
+      ]),
+      [
+        ['/graphql', false],
+        ['/mcp', false],
+        ['/users', false],
+      ],
+    )
+  })
+
   it('withholds what can’t be looked into while something may have to be masked', async () => {
     await start({
       classification: '[{tags: [pii/email], fields: ["$.email"]}]',

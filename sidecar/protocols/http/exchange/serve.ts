@@ -49,15 +49,17 @@ export function httpProtocol({ meaningOf, openBodyMask, kind }: Understood): Pro
       try {
         const opened = await open(socket, gateway)
         if (!opened) socket.destroy()
-        else
+        else {
+          const meaning = meaningOf(gateway)
           parse(opened, {
             gateway,
-            meaning: meaningOf(gateway),
+            meaning,
             sessions,
             confidential: opened.socket instanceof TLSSocket || isLoopback(remoteAddress),
-            openBodyMask,
+            openBodyMask: meaning.openBodyMask ?? openBodyMask,
             kind,
           })
+        }
         await closed
       } finally {
         sessions[Symbol.dispose]()

@@ -1,0 +1,42 @@
+/** How a target's manifest says that its requests are to be understood. */
+import type { HttpTarget } from '../../../session.ts'
+import { openBodyMask } from '../bodies/open.ts'
+import type { OpenBodyMask, RequestAnalysis } from '../request.ts'
+import { BodyFieldsAnalysis } from './body-fields.ts'
+import { GraphqlAnalysis } from './graphql/analysis.ts'
+import { openGraphqlMask } from './graphql/answer.ts'
+import { McpAnalysis } from './mcp/analysis.ts'
+import { openMcpMask } from './mcp/answer.ts'
+import { HttpMeaning } from './meaning.ts'
+
+/** A few of them stand for all connections. */
+const known = new Map<string, HttpMeaning>()
+const maximumKnown = 100
+
+export function meaningOf(target: HttpTarget | undefined): HttpMeaning {
+  const { graphql = [], mcp = [], readBodies = false } = target ?? {}
+  const key = JSON.stringify([graphql, mcp, readBodies])
+  let meaning = known.get(key)
+  if (!meaning) {
+    if (known.size >= maximumKnown) known.clear()
+    meaning = makeMeaning(graphql, mcp, readBodies)
+    known.set(key, meaning)
+  }
+  return meaning
+}
+
+function makeMeaning(graphql: readonly string[], mcp: readonly string[], readBodies: boolean): HttpMeaning {
+  const asGraphql = new GraphqlAnalysis(graphql)
+  const asMcp = new McpAnalysis(mcp)
+  const analyses: readonly RequestAnalysis[] = [
+    ...(graphql.length > 0 ? [asGraphql] : []),
+    ...(mcp.length > 0 ? [asMcp] : []),
+    ...(readBodies ? [new BodyFieldsAnalysis()] : []),
+  ]
+  const openMask: OpenBodyMask = (request, response, terms) => {
+    if (asGraphql.needs(request) !== undefined) return openGraphqlMask(request, response, terms)
+    if (asMcp.needs(request) !== undefined) return openMcpMask(request, response, terms, () => true)
+    return openBodyMask(request, response, terms)
+  }
+  return new HttpMeaning(analyses, openMask)
+}
