@@ -119,7 +119,7 @@ describeWithProduct('records of an agent pod', (product) => {
   after(async function () {
     this.timeout('5m')
     await supportBot?.[Symbol.asyncDispose]()
-    await upgrade({ recordings: null, audit: null })
+    await upgrade({ recordings: { place: '', retention: { secret: { name: '' } } }, audit: { sinks: [] } })
     await stack.disposeAsync()
     rmSync(home, { recursive: true, force: true })
   })
