@@ -6,7 +6,7 @@ import { layout } from '../../operator/injection/layout.ts'
 import { eventuallyWith } from '../../test/eventually.ts'
 import type { Cluster } from '../cluster/cluster.ts'
 import type { AgentPod } from './agent-pod.ts'
-import { hasMemoryEatenUp, killContainer } from './container-processes.ts'
+import { hasMemoryEatenUp, killContainer, killSandbox } from './container-processes.ts'
 import { describeWithProduct } from './suite.ts'
 import { SupportBot } from './support-bot.ts'
 
@@ -15,6 +15,7 @@ const script = readFileSync(new URL('attempts.py', import.meta.url), 'utf8')
 describeWithProduct('while something breaks, an agent', (product) => {
   let supportBot: SupportBot
   let agent: AgentPod
+  let command: readonly string[]
   const audited = new Set<string>()
   const stop = new AbortController()
   let collecting: Promise<void> | undefined
@@ -95,7 +96,7 @@ describeWithProduct('while something breaks, an agent', (product) => {
     if (!product().cluster.machinery) this.skip()
     supportBot = await SupportBot.deploy(product())
     const { pod, service } = await supportBot.databaseAddresses()
-    const command = ['python3', '-c', script, ...pod, ...service]
+    command = ['python3', '-c', script, ...pod, ...service]
     agent = await supportBot.startAgent('agent', { container: { command } })
     collecting = collectAudit(stop.signal)
     await eventually(said('answered'), /\d/)
@@ -148,6 +149,26 @@ describeWithProduct('while something breaks, an agent', (product) => {
       assert.equal(await said('reached')(), '', 'the database itself was reached')
       assert.ok((await said('tried')()).split('\n').length > tried)
     }).timeout('4m')
+
+  it('is contained before it starts again when its pod gets another network namespace', async () => {
+    const cluster = product().cluster.machinery
+    assert.ok(cluster)
+    const spec = { restartPolicy: 'Always' }
+    await using anew = await supportBot.startAgent('anew', { container: { command }, spec })
+    const inPod = (path: string): Promise<string> =>
+      kubectl('get', 'pod', anew.name, '-n', anew.namespace, '-o', `jsonpath=${path}`)
+    const rules = `{.status.initContainerStatuses[?(@.name=="${layout.rulesContainer}")]`
+    const before = await inPod(`${rules}.containerID}`)
+    await killSandbox(cluster, anew.namespace, anew.name)
+    await eventually(() => inPod('{.status.containerStatuses[0].restartCount}'), /^[1-9]/)
+    await anew.ready()
+    assert.notEqual(await inPod(`${rules}.containerID}`), before)
+    assert.equal(await inPod(`${rules}.state.terminated.exitCode}`), '0')
+    const log = (): Promise<string> => kubectl('logs', anew.name, '-n', anew.namespace, '-c', 'agent')
+    await eventually(log, /^answered /m)
+    await eventually(log, /^tried /m)
+    assert.doesNotMatch(await log(), /^reached /m)
+  }).timeout('4m')
 
   /** All the time: the kubelet keeps the logs of a container and of the one before it, and no more. */
   async function collectAudit(until: AbortSignal): Promise<void> {

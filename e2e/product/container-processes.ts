@@ -33,6 +33,21 @@ export async function hasMemoryEatenUp(
   })
 }
 
+/** Kills what holds a pod's network namespace; the kubelet then makes the pod another one, and starts all of it anew. */
+export async function killSandbox(cluster: Cluster, namespace: string, pod: string): Promise<void> {
+  // every container of the pod has its network
+  const { node, processes } = await find(cluster, namespace, pod, 'agent')
+  const pause = `
+    network=$(readlink /proc/${processes[0]}/ns/net)
+    for process in /proc/[0-9]*; do
+      if [ "$(readlink $process/ns/net)" = "$network" ] && [ "$(cat $process/comm)" = pause ]
+      then kill -KILL "\${process#/proc/}"; echo killed; fi
+    done`
+  const killed = await node.run('sh', ['-c', pause])
+  if (killed.trim() !== 'killed')
+    throw new Error(`the sandbox of ${namespace}/${pod} was not found: ${killed}`)
+}
+
 async function find(
   { nodes, kubectl }: Cluster,
   namespace: string,
