@@ -160,6 +160,23 @@ describe('attacks on HTTP', function () {
       })
   })
 
+  it('lets nobody keep a connection by a head that does not end', async () => {
+    const socket = connect({ ...guard.address, allowHalfOpen: true })
+    let received = ''
+    socket.on('data', (chunk: Buffer) => {
+      received += chunk.toString('latin1')
+    })
+    const drip = setInterval(() => socket.write('x'), 500)
+    socket.write('GET /users HTTP/1.1\r\nHost: shop\r\nX-Slow: ')
+    await new Promise<void>((resolve) => {
+      socket.on('end', () => resolve()).on('error', () => resolve())
+    })
+    clearInterval(drip)
+    socket.destroy()
+    assert.equal(statusOf(received), 408)
+    assert.deepEqual(shop.reached, [])
+  })
+
   it('audits each of them exactly once that comes from somebody', async () => {
     const before = (await guard.audited()).length
     await send(guard.address, Buffer.from('GET /x/../admin HTTP/1.1\r\nHost: shop\r\n\r\n'), 'GET')
