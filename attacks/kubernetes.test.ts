@@ -15,6 +15,7 @@ interface Case {
   readonly json?: unknown
   readonly yaml?: unknown
   readonly text?: string
+  readonly hex?: string
 }
 
 interface Attack extends Case {
@@ -45,7 +46,8 @@ function refusalOf(attack: Case, policy: PolicySnapshot): string | undefined {
   return decision.effect === 'allow' ? undefined : decision.reason
 }
 
-function bodyOf({ json, yaml, text }: Case): string | undefined {
+function bodyOf({ json, yaml, text, hex }: Case): string | Buffer | undefined {
+  if (hex !== undefined) return Buffer.from(hex, 'hex')
   if (json !== undefined) return JSON.stringify(json)
   return yaml === undefined ? text : stringify(yaml)
 }

@@ -13,6 +13,7 @@ import type { SidecarMetrics } from './metrics/metrics.ts'
 import manifest from './package.json' with { type: 'json' }
 import { http } from './protocols/http/index.ts'
 import { httpSpans } from './protocols/http/spans.ts'
+import { kubernetes } from './protocols/kubernetes/index.ts'
 import { commandLanguage } from './protocols/languages.ts'
 import { postgresql } from './protocols/postgresql/index.ts'
 import { sqlSpans } from './protocols/postgresql/spans.ts'
@@ -28,6 +29,7 @@ export const protocols: Partial<
 > = {
   postgresql: { protocol: postgresql, port: 5432, spans: sqlSpans },
   http: { protocol: http, port: 8080, spans: httpSpans },
+  kubernetes: { protocol: kubernetes, port: 6443 },
 }
 
 /** What becomes of the audit trail. */

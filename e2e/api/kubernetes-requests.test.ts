@@ -6,9 +6,12 @@ import type { IncomingMessage } from 'node:http'
 import { request } from 'node:https'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { text } from 'node:stream/consumers'
+import { buffer } from 'node:stream/consumers'
 import { readRequestInfo } from '@firebreak/sidecar/protocols/kubernetes/analysis/request-info.ts'
 import { builtinKinds, kindOf } from '@firebreak/sidecar/protocols/kubernetes/analysis/resources.ts'
+import type { Document } from '@firebreak/sidecar/protocols/kubernetes/documents/document.ts'
+import { parseJson, plainValue } from '@firebreak/sidecar/protocols/kubernetes/documents/json.ts'
+import { decodeProtobuf } from '@firebreak/sidecar/protocols/kubernetes/protobuf/decode.ts'
 import { requestOf } from '@firebreak/sidecar/protocols/kubernetes/testing.ts'
 import { parse } from 'yaml'
 import { type ControlPlane, startControlPlane } from '../index.ts'
@@ -36,6 +39,107 @@ const own = parse(readFileSync(new URL('kubernetes-requests.yaml', import.meta.u
 const { attacks, benign } = parse(
   readFileSync(new URL('../../attacks/kubernetes.yaml', import.meta.url), 'utf8'),
 ) as Attacks
+
+interface Named {
+  readonly metadata: { readonly name: string; readonly namespace?: string }
+}
+
+const container = {
+  name: 'c',
+  image: 'i:1',
+  env: [
+    { name: 'A', valueFrom: { secretKeyRef: { name: 'db', key: 'k' } } },
+    { name: 'B', value: 'b' },
+  ],
+  envFrom: [{ secretRef: { name: 'all' } }, { configMapRef: { name: 'map' } }],
+  ports: [{ containerPort: 80, hostPort: 80 }],
+  resources: { limits: { memory: '64Mi' } },
+  livenessProbe: { httpGet: { path: '/', port: 'web' } },
+  securityContext: {
+    privileged: true,
+    capabilities: { add: ['SYS_ADMIN'] },
+    seccompProfile: { type: 'Unconfined' },
+  },
+}
+const podSpec = {
+  serviceAccountName: 'admin',
+  hostNetwork: true,
+  hostPID: true,
+  nodeName: 'n1',
+  restartPolicy: 'Always',
+  containers: [container],
+  volumes: [
+    { name: 'a', secret: { secretName: 'db' } },
+    { name: 'b', hostPath: { path: '/' } },
+    {
+      name: 'c',
+      projected: { sources: [{ secret: { name: 'db' } }, { serviceAccountToken: { path: 't' } }] },
+    },
+    { name: 'd', csi: { driver: 'd', nodePublishSecretRef: { name: 'db' } } },
+  ],
+}
+const laboratory = { namespace: 'laboratory' }
+const labels = { app: 'x' }
+const protobufExamples: readonly (readonly [string, object])[] = [
+  ['api/v1/namespaces/laboratory/serviceaccounts', { metadata: { name: 'admin', ...laboratory } }],
+  [
+    'api/v1/namespaces/laboratory/pods',
+    {
+      metadata: {
+        name: 'p',
+        labels,
+        ...laboratory,
+        ownerReferences: [{ apiVersion: 'v1', kind: 'Pod', name: 'o', uid: 'u' }],
+      },
+      spec: podSpec,
+    },
+  ],
+  [
+    'api/v1/namespaces/laboratory/secrets',
+    { metadata: { name: 's', ...laboratory }, data: { a: 'AAECAw==' } },
+  ],
+  [
+    'apis/apps/v1/namespaces/laboratory/deployments',
+    {
+      metadata: { name: 'd', ...laboratory },
+      spec: {
+        replicas: 2,
+        selector: { matchLabels: labels },
+        template: { metadata: { labels }, spec: { ...podSpec, nodeName: undefined } },
+      },
+    },
+  ],
+  [
+    'apis/batch/v1/namespaces/laboratory/cronjobs',
+    {
+      metadata: { name: 'j', ...laboratory },
+      spec: {
+        schedule: '* * * * *',
+        jobTemplate: { spec: { template: { spec: { ...podSpec, restartPolicy: 'Never' } } } },
+      },
+    },
+  ],
+  [
+    'apis/networking.k8s.io/v1/namespaces/laboratory/networkpolicies',
+    {
+      metadata: { name: 'n', ...laboratory },
+      spec: { podSelector: {}, ingress: [{ ports: [{ port: 80 }, { port: 'web' }] }] },
+    },
+  ],
+]
+
+/** Without what protobuf writes of empty fields and JSON doesn't, and without times, which have another form. */
+function comparable(document: Document): unknown {
+  if (document instanceof Map) {
+    const entries = [...(document as ReadonlyMap<string, Document>)]
+      .map(([name, value]) => [name, comparable(value)] as const)
+      .filter(([name, value]) => value !== undefined && !/(Time|Timestamp|^time)$/.test(name))
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+    return entries.length === 0 ? undefined : Object.fromEntries(entries)
+  }
+  if (Array.isArray(document)) return document.length === 0 ? undefined : document.map(comparable)
+  return document === null || document === '' || document === 0 || document === false ? undefined : document
+}
 
 describe('requests to an API server', function () {
   this.timeout('2m')
@@ -70,7 +174,7 @@ describe('requests to an API server', function () {
     line: string,
     headers: Readonly<Record<string, string>> = {},
     body?: string,
-  ): Promise<{ readonly status: number; readonly body: string }> => {
+  ): Promise<{ readonly status: number; readonly body: string; readonly bytes: Buffer }> => {
     const [method = '', path = ''] = line.split(/ (.*)/)
     // a removal would go without its body otherwise
     const length = body === undefined ? {} : { 'content-length': String(Buffer.byteLength(body)) }
@@ -90,8 +194,11 @@ describe('requests to an API server', function () {
       )
       sent.once('error', reject).end(body)
     })
-    return { status: answer.statusCode ?? 0, body: await text(answer) }
+    const bytes = await buffer(answer)
+    return { status: answer.statusCode ?? 0, body: bytes.toString(), bytes }
   }
+  const sendForBytes = async (line: string, accept: string): Promise<Buffer> =>
+    (await send(line, { accept })).bytes
 
   /** What the API server says that a request was about. */
   const auditOf = async (line: string): Promise<AuditEvent> => {
@@ -191,6 +298,47 @@ describe('requests to an API server', function () {
         wrong.push(`${group}/${resource} may be made`)
     }
     assert.deepEqual(wrong, [])
+  })
+
+  it('have objects in protobuf that are read as they are in JSON', async () => {
+    for (const [path, object] of protobufExamples) {
+      const { status, body } = await send(
+        `POST /${path}`,
+        { 'content-type': 'application/json' },
+        JSON.stringify(object),
+      )
+      assert.equal(status, 201, body)
+    }
+    const lists = [
+      'api/v1/namespaces/laboratory/pods',
+      'api/v1/namespaces/laboratory/secrets',
+      'api/v1/services',
+      'api/v1/namespaces',
+      'apis/apps/v1/namespaces/laboratory/deployments',
+      'apis/batch/v1/namespaces/laboratory/cronjobs',
+      'apis/rbac.authorization.k8s.io/v1/clusterroles',
+      'apis/rbac.authorization.k8s.io/v1/clusterrolebindings',
+      'apis/flowcontrol.apiserver.k8s.io/v1/flowschemas',
+      'apis/networking.k8s.io/v1/namespaces/laboratory/networkpolicies',
+      'apis/coordination.k8s.io/v1/leases',
+    ]
+    let objects = 0
+    for (const list of lists) {
+      const { items } = JSON.parse((await send(`GET /${list}`)).body) as { items: readonly Named[] }
+      for (const { metadata } of items) {
+        const base =
+          metadata.namespace === undefined || list.includes('namespaces/')
+            ? list
+            : list.replace(/[^/]+$/, `namespaces/${metadata.namespace}/$&`)
+        const path = `GET /${base}/${metadata.name.replaceAll(':', '%3A')}`
+        const json = parseJson(await sendForBytes(path, 'application/json'))
+        const protobuf = decodeProtobuf(await sendForBytes(path, 'application/vnd.kubernetes.protobuf'))
+        assert.ok(json.ok && protobuf.ok, protobuf.ok ? path : `${path}: ${protobuf.error}`)
+        assert.deepEqual(comparable(protobuf.value), comparable(plainValue(json.value)), path)
+        objects++
+      }
+    }
+    assert.ok(objects > 60, String(objects))
   })
 
   describe('mean what the analysis goes by', () => {

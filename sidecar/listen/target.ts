@@ -9,7 +9,7 @@ export function targetOf(resource: ProtectedResource, configuration: Configurati
   const base = {
     ...addressOf(resource),
     ...(spec.database !== undefined && { database: spec.database }),
-    ...(spec.type === 'http' && { http: httpTargetOf(resource) }),
+    ...((spec.type === 'http' || spec.type === 'kubernetes') && { http: httpTargetOf(resource) }),
   }
   const { mode, ca, serverName } = spec.tls
   if (mode === 'disable') return { ok: true, value: { ...base, tls: { mode } } }

@@ -4,6 +4,8 @@ import { bodyFacts } from './http/analysis/body-fields.ts'
 import { httpFacts } from './http/analysis/facts.ts'
 import { graphqlFacts } from './http/analysis/graphql/analysis.ts'
 import { mcpFacts } from './http/analysis/mcp/analysis.ts'
+import { baselineKubernetesActions, kubernetesActions } from './kubernetes/analysis/actions.ts'
+import { kubernetesFacts } from './kubernetes/analysis/facts.ts'
 import { baselineSqlActions, columnSqlActions, sqlActions } from './postgresql/analysis/actions.ts'
 import { sqlFacts } from './postgresql/analysis/facts.ts'
 
@@ -18,8 +20,8 @@ export interface Vocabulary {
 }
 
 export const vocabulary: Vocabulary = {
-  actions: [...Object.keys(sqlActions), ...Object.keys(httpActions)],
-  baseline: baselineSqlActions,
+  actions: [...Object.keys(sqlActions), ...Object.keys(httpActions), ...Object.keys(kubernetesActions)],
+  baseline: [...baselineSqlActions, ...baselineKubernetesActions],
   aboutParts: columnSqlActions,
   facts: {
     sql: Object.keys(sqlFacts),
@@ -27,5 +29,6 @@ export const vocabulary: Vocabulary = {
     graphql: Object.keys(graphqlFacts),
     mcp: Object.keys(mcpFacts),
     body: Object.keys(bodyFacts),
+    k8s: Object.keys(kubernetesFacts),
   },
 }

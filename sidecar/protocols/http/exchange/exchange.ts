@@ -1,7 +1,7 @@
 /** A request from its head to its end: who, what, whether, and then on its way. */
 import type { Command, Decision } from '@firebreak/policy'
 import { newReference } from '../../../audit/reference.ts'
-import type { GuardedSession, HoldOutcome } from '../../../session.ts'
+import type { Credential, GuardedSession, HoldOutcome, HttpAuthentication } from '../../../session.ts'
 import { type MalformedRequest, readHead } from '../head/head.ts'
 import type { HeaderFields, HttpRequest, RequestHead } from '../request.ts'
 import {
@@ -250,7 +250,7 @@ class Exchange {
       response,
       tunnel,
       upstream: upstreamOf(gateway, this.#session.subject.role, credential.value),
-      authentication: gateway.target.http?.authentication ?? { as: 'none' },
+      authentication: authenticationOf(gateway, credential.value),
       credential: credential.value,
       openBodyMask,
     })
@@ -298,4 +298,13 @@ function claimedTrace({ headers }: HttpRequest): string | undefined {
 
 function isTraceParent([name]: readonly [string, string]): boolean {
   return name === 'traceparent'
+}
+
+/** Who shows a certificate, and has no secret beside it, says nothing else. */
+function authenticationOf(
+  { target }: Connection['gateway'],
+  { password, clientCertificate }: Credential,
+): HttpAuthentication {
+  const isCertificateAlone = clientCertificate !== undefined && password === undefined
+  return isCertificateAlone ? { as: 'none' } : (target.http?.authentication ?? { as: 'none' })
 }

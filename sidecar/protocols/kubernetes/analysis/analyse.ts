@@ -54,9 +54,10 @@ const verbActions: Readonly<Record<Verb, KubernetesAction>> = {
 
 const reads: ReadonlySet<Verb> = new Set(['get', 'list', 'watch'])
 
-/** How much of a body has to be seen to know what a request does. */
-export function bodyNeeded({ method }: RequestHead): number {
-  return method === 'GET' || method === 'HEAD' ? 0 : maximumBody
+/** How much of a body has to be seen to know what a request does; what a proxy sends on is none of the API's. */
+export function bodyNeeded(head: RequestHead): number {
+  const info = readRequestInfo(head)
+  return info.ok && info.value.kind === 'resource' && info.value.subresource === 'proxy' ? 0 : maximumBody
 }
 
 export function analyse(request: HttpRequest): Result<Analysed, Refused> {
@@ -65,12 +66,14 @@ export function analyse(request: HttpRequest): Result<Analysed, Refused> {
   const problem = headersProblem(request, info.value.kind === 'resource' ? info.value.subresource : '')
   if (problem) return problem
   if (info.value.kind === 'other') return { ok: true, value: ofOther(request, info.value) }
-  const body = readBody(request)
+  const body = info.value.subresource === 'proxy' ? noBody : readBody(request)
   if (!body.ok) return body
   return analyseResource(request, info.value, body.value)
 }
 
 function analyseResource(request: HttpRequest, info: ResourceRequest, body: Body): Result<Analysed, Refused> {
+  if (reads.has(info.verb) && body.kind !== 'none')
+    return malformed('what is only read is asked for without a body')
   const change = reads.has(info.verb) ? noChange : changeOf(body)
   if (!change.ok) return change
   const deletes = info.verb === 'delete' || info.verb === 'deletecollection'
@@ -101,6 +104,7 @@ function analyseResource(request: HttpRequest, info: ResourceRequest, body: Body
   return { ok: true, value: { command, objects } }
 }
 
+const noBody: Result<Body, Refused> = { ok: true, value: { kind: 'none' } }
 const noChange: Result<Change, Refused> = { ok: true, value: { set: [], compared: [], opaque: [] } }
 
 /** What comes back of these are no objects. */

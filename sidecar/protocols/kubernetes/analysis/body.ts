@@ -5,6 +5,7 @@ import type { HttpRequest } from '../../http/request.ts'
 import type { Document } from '../documents/document.ts'
 import { parseJson, plainValue } from '../documents/json.ts'
 import { parseYaml } from '../documents/yaml.ts'
+import { decodeProtobuf } from '../protobuf/decode.ts'
 import { malformed, type Refused, unsupported } from './refusal.ts'
 
 export type PatchKind = 'json' | 'merge' | 'strategic' | 'apply'
@@ -14,7 +15,12 @@ export type Body =
   | { readonly kind: 'object'; readonly value: Document }
   | { readonly kind: 'patch'; readonly patch: PatchKind; readonly value: Document }
   /** In words: `protobuf`. */
-  | { readonly kind: 'opaque'; readonly form: string; readonly patch?: PatchKind }
+  | {
+      readonly kind: 'opaque'
+      readonly form: string
+      readonly why?: string
+      readonly patch?: PatchKind
+    }
 
 const patchKinds = new Map<string, PatchKind>([
   ['application/json-patch+json', 'json'],
@@ -41,12 +47,19 @@ export function readBody({ method, headers, body }: HttpRequest): Result<Body, R
     case 'application/yaml':
       return readText(body, fromYaml, (value) => ({ kind: 'object', value }))
     case 'application/vnd.kubernetes.protobuf':
-      return { ok: true, value: { kind: 'opaque', form: 'protobuf' } }
+      return fromProtobuf(body)
     case 'application/cbor':
       return { ok: true, value: { kind: 'opaque', form: 'CBOR' } }
     default:
       return unsupported('the API takes application/json and application/yaml')
   }
+}
+
+/** What isn't known of it may be anything: a newer API server has more. */
+function fromProtobuf(body: Buffer): Result<Body, Refused> {
+  const decoded = decodeProtobuf(body)
+  if (decoded.ok) return { ok: true, value: { kind: 'object', value: decoded.value } }
+  return { ok: true, value: { kind: 'opaque', form: 'protobuf', why: decoded.error } }
 }
 
 function readPatch(type: string, body: Buffer): Result<Body, Refused> {

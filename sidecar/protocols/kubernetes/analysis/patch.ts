@@ -20,12 +20,16 @@ export function changeOf(body: Body): Result<Change, Refused> {
     case 'none':
       return { ok: true, value: nothing }
     case 'opaque':
-      return { ok: true, value: { ...nothing, opaque: [`what is sent as ${body.form} isn't looked into`] } }
+      return { ok: true, value: { ...nothing, opaque: [opaqueWords(body)] } }
     case 'object':
       return ofObject(body.value)
     case 'patch':
       return body.patch === 'json' ? ofJsonPatch(body.value) : ofObject(body.value)
   }
+}
+
+function opaqueWords({ form, why }: Extract<Body, { kind: 'opaque' }>): string {
+  return `what is sent as ${form} isn't looked into${why === undefined ? '' : ` (${why})`}`
 }
 
 function ofObject(value: Document): Result<Change, Refused> {
