@@ -17,8 +17,8 @@ export const actionFamilies: Readonly<Record<ResourceType, string>> = {
   http: 'http',
 }
 
-/** In the path of what is touched: whatever is there. */
-export const everyName = '*'
+/** In the path of what is touched: whatever is there. No system has a name like it; people see `*`. */
+export const everyName = '\u{10ffff}'
 
 /** Something in a protected system that an action touches. */
 export interface ObjectName {

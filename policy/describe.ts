@@ -1,7 +1,7 @@
 /** Commands and decisions in words for people. */
 import type { Source, Touch } from './command.ts'
 import type { Decision, RuleReference } from './decision.ts'
-import { joinName } from './names.ts'
+import { joinName, shownName } from './names.ts'
 
 /** `sql:update on table public.users (ssn)`. */
 export function describeTouch(
@@ -15,7 +15,7 @@ export function describeTouch(
 }
 
 export function describeSource({ path, part }: Source): string {
-  return [...path, part].join('.')
+  return [...path, part].map(shownName).join('.')
 }
 
 /** `policy agents/orders, rule no-drop`. */

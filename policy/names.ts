@@ -26,7 +26,11 @@ export function isPath(pattern: string): boolean {
 
 /** The full name of a thing, as a pattern for it is written. */
 export function joinName(kind: string, path: readonly string[]): string {
-  return kind === 'path' ? `/${path.join('/')}` : path.join('.')
+  return kind === 'path' ? `/${path.join('/')}` : path.map(shownName).join('.')
+}
+
+export function shownName(name: string): string {
+  return name === everyName ? '*' : name
 }
 
 /** @returns the segments of a pattern that names one thing; undefined where it has wildcards. */
