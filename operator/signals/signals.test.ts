@@ -2,13 +2,16 @@
 import assert from 'node:assert/strict'
 import { createHmac } from 'node:crypto'
 import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { createClient } from '@connectrpc/connect'
 import { Signals } from '@firebreak/xds'
 import type pg from 'pg'
+import { parse } from 'yaml'
 import { controlTransport } from '../../test/approval-client.ts'
 import { ApprovalCluster, namespace } from '../../test/approval-cluster.ts'
+import { attacksDirectory } from '../../test/shop.ts'
 import type { SidecarProcess } from '../../test/sidecar-process.ts'
 
 const secret = 'known to both sides'
@@ -25,6 +28,15 @@ interface Notified {
   readonly event: string
   readonly signal?: Readonly<Record<string, unknown>>
 }
+
+interface Told extends Readonly<Record<string, unknown>> {
+  readonly name: string
+  readonly raw?: string
+}
+
+const { honest, taken, refused } = parse(
+  readFileSync(new URL('cluster-signals.yaml', attacksDirectory), 'utf8'),
+) as { honest: object; taken: readonly Told[]; refused: readonly Told[] }
 
 describe('signals in a cluster', function () {
   this.timeout(120_000)
@@ -177,52 +189,29 @@ describe('signals in a cluster', function () {
           (error: Error) => error.message,
         )
     }
-    const honest = { kind: 'probing', severity: 'high', explanation: 'It is told by the test.' }
-
     it('is taken about its agent, and those that act for it', async () => {
-      assert.equal(await tell(honest), 'taken')
-      assert.equal(await tell({ ...honest, identity: 'agents/support-bot' }), 'taken')
-      const chain = ['agents/support-bot', 'agents/helper']
-      assert.equal(await tell({ ...honest, identity: 'agents/helper', chain }), 'taken')
+      for (const { name, ...signal } of taken)
+        assert.equal(await tell({ ...honest, ...signal }), 'taken', name)
       await cluster.eventually(
         () => eventsOf('agentidentity/helper'),
         /SignalProbing .*It is told by the test/,
       )
     })
 
-    it('is refused about others, and in other forms', async () => {
-      const chain = (...names: string[]): object => ({ ...honest, identity: names.at(-1), chain: names })
-      for (const signal of [
-        'no JSON',
-        '[]',
-        'null',
-        {},
-        { ...honest, kind: 'somethingElse' },
-        { ...honest, kind: 'constructor' },
-        { ...honest, severity: 'none' },
-        { ...honest, action: 'delete' },
-        { ...honest, explanation: '' },
-        { ...honest, explanation: 'x'.repeat(4_097) },
-        { ...honest, evidence: Array(9).fill('x') },
-        { ...honest, evidence: [1] },
-        { ...honest, reference: { a: 1 } },
-        { ...honest, remote: 'x'.repeat(513) },
-        { ...honest, identity: 'agents/nobody' },
-        { ...honest, identity: 'other/support-bot' },
-        chain('agents/helper'),
-        chain('agents/helper', 'agents/support-bot'),
-        chain('agents/support-bot', 'agents/nobody'),
-        chain('agents/support-bot', 'agents/helper', 'agents/support-bot'),
-      ])
-        assert.match(await tell(signal), /permission_denied/, JSON.stringify(signal))
-    })
+    for (const { name, raw, ...signal } of refused)
+      it(`is refused: ${name}`, async () => {
+        const told = JSON.stringify({ ...honest, ...signal }).replace(/\{(\d+)\}/, (_, length: string) =>
+          'x'.repeat(Number(length)),
+        )
+        assert.match(await tell(raw ?? told), /permission_denied/)
+      })
 
     it('can not draw on a terminal, and is no more than so many', async () => {
       assert.equal(await tell({ ...honest, explanation: 'before \u001b[2J\u202e after' }), 'taken')
       await cluster.eventually(() => eventsOf('pod/bot-1'), /before {2}\[2J {1,2}after/)
       const answers = await Promise.all(Array.from({ length: 130 }, () => tell(honest)))
-      const [refused = ''] = answers.filter((answer) => answer !== 'taken')
-      assert.match(refused, /resource_exhausted.*120 signals within a minute/)
+      const [no = ''] = answers.filter((answer) => answer !== 'taken')
+      assert.match(no, /resource_exhausted.*120 signals within a minute/)
     })
   })
 })
