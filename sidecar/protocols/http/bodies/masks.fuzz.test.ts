@@ -41,7 +41,7 @@ const { document } = fc.letrec<{ document: unknown; value: unknown }>((tie) => (
     fc.double({ noNaN: true, noDefaultInfinity: true }),
     fc.boolean(),
     fc.constant(null),
-    fc.json(),
+    fc.json({ stringUnit: fc.constantFrom(...'abé😀" \\[]}:,\n') }),
     fc.array(tie('value')),
     fc.dictionary(name, tie('value'), { noNullPrototype: true }),
   ),
