@@ -1,5 +1,6 @@
 /** Recorded responses of each protocol, as people are to see them. */
 import type { ResourceType } from '@firebreak/policy'
+import { ResponseText } from './http/replay/decode.ts'
 import { ResponseDecoder } from './postgresql/replay/decode.ts'
 
 /** What a client was shown. */
@@ -31,6 +32,7 @@ export interface ResponseReplay {
 
 const byType: Partial<Record<ResourceType, () => ResponseReplay>> = {
   postgresql: () => new ResponseDecoder(),
+  http: () => new ResponseText(),
 }
 
 /** @returns undefined where responses of the protocol can't be shown. */

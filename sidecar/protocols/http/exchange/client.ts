@@ -87,10 +87,10 @@ export function answer(response: ClientResponse, problem: Problem, say: Say): Bu
   ])
 }
 
-/** A response's head as HTTP/1.1 writes it. */
+/** A response's head as recordings show it. */
 export function shownHead(status: number, headers: HeaderFields): Buffer {
-  const lines = headers.map(([name, value]) => `${name}: ${value}\r\n`)
-  return Buffer.from(`HTTP/1.1 ${status}\r\n${lines.join('')}\r\n`, 'latin1')
+  const lines = headers.map(([name, value]) => `${name}: ${value}\n`)
+  return Buffer.from(`HTTP ${status}\n${lines.join('')}\n`, 'latin1')
 }
 
 /** Headers as Node takes them: of those that come several times, a list. */

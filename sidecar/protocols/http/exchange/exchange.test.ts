@@ -1,10 +1,13 @@
 /** Requests through a real gateway, between real clients and a real server. */
 import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
 import { once } from 'node:events'
 import { connect as connectHttp2 } from 'node:http2'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import { gzipSync } from 'node:zlib'
 import { fetch, WebSocket } from 'undici'
 import { selfSigned } from '../../../../test/certificates.ts'
@@ -505,6 +508,19 @@ describe('an exchange over HTTP', function () {
     } finally {
       shop.server.off('upgrade', echoSocket)
     }
+  })
+
+  it('records what the agent sent and saw, to be replayed', async () => {
+    const recorded = await start({ more: '  recording: {mode: full}\n' })
+    await fetch(`${base}/users/7`, { method: 'POST', body: 'hello' })
+    await recorded.stop()
+    const begun = (await recorded.auditLines()).find(({ event }) => event === 'session.start')
+    const main = fileURLToPath(new URL('../../../../cli/main.ts', import.meta.url))
+    const words = [main, 'replay', String(begun?.session), '--state', recorded.directory]
+    const { stdout } = await promisify(execFile)(process.execPath, words)
+    assert.match(stdout, /#1 allow {2}POST \/users\/7/)
+    assert.match(stdout, /HTTP 200\n.*"url":"\/users\/7".*5 bytes of data from the client/s)
+    assert.doesNotMatch(stdout, /the-secret/)
   })
 
   it('ends what a client no longer waits for, and writes its line', async () => {

@@ -27,7 +27,8 @@ const nothing: FieldMask = {
 const knownMasks = new WeakMap<Decision, Map<string, FieldMask | undefined>>()
 
 /** The policy is asked about each field as about a command that returns just that. */
-export function masksOf({ session, command, decision }: CommandRun): MaskOf {
+export function masksOf(run: CommandRun): MaskOf {
+  const { decision } = run
   let known = knownMasks.get(decision)
   if (!known) {
     known = new Map()
@@ -38,15 +39,18 @@ export function masksOf({ session, command, decision }: CommandRun): MaskOf {
     const key = path.join('\0')
     const before = remembered.get(key)
     if (before !== undefined || remembered.has(key)) return before
-    const mask = maskFor(path, session, command)
+    const mask = maskFor(path, run)
     if (remembered.size < rememberedFields) remembered.set(key, mask)
     return mask
   }
 }
 
-function maskFor(path: readonly string[], session: GuardedSession, command: Command): FieldMask | undefined {
-  const label = ['$', ...path].join('.')
-  const source = { path: ['$', ...path.slice(0, -1)], part: path.at(-1) ?? '' }
+function maskFor(
+  path: readonly string[],
+  { session, command, kind: { root } }: CommandRun,
+): FieldMask | undefined {
+  const label = [...root, ...path].join('.')
+  const source = { path: [...root, ...path.slice(0, -1)], part: path.at(-1) ?? '' }
   const decision = session.decide({ ...command, fields: [{ label, sources: [source], derivation: 'copy' }] })
   return decision.effect === 'deny' ? nothing : decision.masks[0]
 }
