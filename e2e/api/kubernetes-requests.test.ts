@@ -390,7 +390,7 @@ describe('requests to an API server', function () {
     it('yes is true in YAML, and the last of two keys counts', async () => {
       const yaml = { 'content-type': 'application/yaml' }
       const pod =
-        'apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {hostPID: yes, containers: [{name: c, image: i}]}\n'
+        'apiVersion: v1\nkind: Pod\nmetadata: {name: yes-it-is}\nspec: {hostPID: yes, containers: [{name: c, image: i}]}\n'
       const made = await send('POST /api/v1/namespaces/laboratory/pods?dryRun=All', yaml, pod)
       assert.ok(made.body.includes('"hostPID":true'), made.body)
       const json = { 'content-type': 'application/json' }

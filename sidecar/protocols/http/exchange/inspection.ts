@@ -1,6 +1,5 @@
 /** Which part of an exchange is left to what can be looked into, while something may have to be masked. */
-import type { Command, Decision, FieldMask } from '@firebreak/policy'
-import type { GuardedSession } from '../../../session.ts'
+import type { Decision, FieldMask } from '@firebreak/policy'
 import type { MaskOf, ResponseHead } from '../request.ts'
 import type { CommandRun } from './run.ts'
 
