@@ -23,7 +23,7 @@ describe('manifests', () => {
     })
   }
 
-  for (const folder of ['ci-job', 'standalone', 'support-bot']) {
+  for (const folder of ['ci-job', 'standalone', 'support-bot', 'tutorial']) {
     it(`loads examples/${folder}`, () => {
       const directory = new URL(`../examples/${folder}/`, import.meta.url)
       const files = readdirSync(directory)

@@ -21,7 +21,7 @@ export const imageValues = {
   pullPolicy: 'Never',
 } as const
 
-/** PostgreSQL's programs are in /usr/local/postgresql/bin; psql and the tools image's other packages are there as well. */
+/** PostgreSQL's programs; psql and the tools image's other packages are there as well. */
 export const postgresImage = `${registry}/postgresql:${tag}`
 
 /** Builds the images of this checkout, and Envoy's. Needs Linux and root. @returns paths of archives. */
@@ -70,7 +70,10 @@ export async function buildPostgresImage(directory: string): Promise<string> {
   return await inDraft(async (contents) => {
     const place = join(contents, 'usr/local/postgresql')
     cpSync(dirname(findBinaries()), place, { recursive: true, verbatimSymlinks: true })
-    return await image(directory, { name: postgresImage, contents })
+    const environment = {
+      PATH: '/usr/local/postgresql/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+    }
+    return await image(directory, { name: postgresImage, contents, environment })
   })
 }
 

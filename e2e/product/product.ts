@@ -18,8 +18,20 @@ export class Product implements AsyncDisposable {
   readonly helm: Helm
   readonly #lock: AsyncDisposable
 
-  /** Waits while another process has the product on this machine's cluster. @throws with the operator's log when it doesn't become ready. */
+  /** As {@link prepare}, and installs it. @throws with the operator's log when it doesn't become ready. */
   static async install(cluster: TestCluster, progress: Progress = toStandardError): Promise<Product> {
+    const product = await Product.prepare(cluster, progress)
+    try {
+      await product.#install()
+    } catch (error) {
+      await product[Symbol.asyncDispose]()
+      throw error
+    }
+    return product
+  }
+
+  /** The cluster has the images, and nothing of the product. Waits while another process has it on this machine's cluster. */
+  static async prepare(cluster: TestCluster, progress: Progress = toStandardError): Promise<Product> {
     const lock = await lockFile(join(stateDirectory(), 'product.lock'), progress)
     const product = new Product(cluster, await Helm.find(cluster.kubeconfig), lock)
     try {
@@ -27,7 +39,6 @@ export class Product implements AsyncDisposable {
       await loadImages(cluster, productImages)
       // what a process left behind that was killed; on a cluster of one's own it may be in use
       if (cluster.machinery) await product.#remove()
-      await product.#install()
     } catch (error) {
       await product[Symbol.asyncDispose]()
       throw error
@@ -51,6 +62,11 @@ export class Product implements AsyncDisposable {
     const replicas = ['-l', 'app.kubernetes.io/name=firebreak-operator', '--prefix', '--tail=30']
     const { stdout, stderr } = await this.cluster.kubectl.attempt(['logs', '-n', this.namespace, ...replicas])
     return stdout + stderr
+  }
+
+  /** Of the chart, for this cluster and the images of this checkout. */
+  async values(): Promise<object> {
+    return { images: imageValues, networkPolicy: { apiServer: await this.#apiServer() } }
   }
 
   async uninstall(): Promise<void> {
@@ -79,10 +95,7 @@ export class Product implements AsyncDisposable {
     const { namespace } = this
     await this.kubectl('create', 'namespace', namespace)
     await this.kubectl('label', 'namespace', namespace, 'pod-security.kubernetes.io/enforce=restricted')
-    await this.helm.run(['install', 'firebreak', chart, '--namespace', namespace], {
-      images: imageValues,
-      networkPolicy: { apiServer: await this.#apiServer() },
-    })
+    await this.helm.run(['install', 'firebreak', chart, '--namespace', namespace], await this.values())
     const status = ['status', 'deployment/firebreak-operator', '-n', namespace, '--timeout=150s']
     const { stderr, status: code } = await this.cluster.kubectl.attempt(['rollout', ...status])
     if (code === 0) return
