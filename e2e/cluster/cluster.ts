@@ -40,6 +40,8 @@ export interface Cluster extends ControlPlane {
   readonly nodes: readonly ClusterNode[]
   /** Makes the images of an archive (OCI layout or docker save) available to all pods. */
   loadImage(archive: string): Promise<void>
+  /** Writes down the control plane's processes once more, after one was started again: whoever stops the cluster looks there. */
+  remember(): void
 }
 
 /** All that has to be undone. Written before it is done, so that nothing is forgotten. */
@@ -191,6 +193,10 @@ function clusterOf(
     nodes,
     loadImage: async (archive) => {
       for (const node of nodes) await node.loadImage(archive)
+    },
+    remember: () => {
+      const record = read()
+      if (record) save({ ...record, controlPlane: controlPlane.record })
     },
     [Symbol.asyncDispose]: stopCluster,
   }

@@ -58,10 +58,11 @@ describeWithProduct('while something breaks, an agent', (product) => {
     },
     {
       name: 'the API server is killed and started again',
-      happens: async ({ apiServer, ready }) => {
+      happens: async ({ apiServer, ready, remember }) => {
         await apiServer.kill()
         await delay(3_000)
         apiServer.start()
+        remember()
         await ready()
       },
     },
