@@ -265,4 +265,10 @@ describeWithProduct('approvals of what an agent in a pod does', (product) => {
     const used = [...previous, ...(await agent.audit())].filter(({ event }) => event === 'approval.used')
     assert.ok(used.length >= 3, JSON.stringify(used))
   }).timeout('2m')
+
+  it('requests go with the agent that they are of', async () => {
+    assert.ok((await requests()).length > 0)
+    await kubectl('delete', 'agentidentity', 'support-bot', '-n', 'agents')
+    await eventually(async () => String((await requests()).length), /^0$/)
+  }).timeout('6m')
 })

@@ -7,6 +7,7 @@ import type { AddressInfo } from 'node:net'
 import type pg from 'pg'
 import { ApprovalCluster, firebreak, namespace, policy } from '../../test/approval-cluster.ts'
 import type { SidecarProcess } from '../../test/sidecar-process.ts'
+import type { KubernetesObject } from '../kubernetes/objects.ts'
 
 const secret = 'known to both sides'
 
@@ -112,7 +113,11 @@ describe('approvals in a cluster', function () {
     assert.equal(await running, '1 rows')
     assert.match((await waiting).said, /condition met/)
     await cluster.eventually(() => state(name), /^Used$/)
-    const { spec, status } = await cluster.request(name)
+    const { metadata, spec, status } = await cluster.request(name)
+    assert.deepEqual(
+      (metadata as KubernetesObject['metadata']).ownerReferences?.map((owner) => [owner.kind, owner.name]),
+      [['AgentIdentity', 'support-bot']],
+    )
     assert.deepEqual(
       spec.votes?.map(({ user, decision, reason }) => [user, decision, reason]),
       [['alice', 'Approved', 'CHG-1']],

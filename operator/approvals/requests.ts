@@ -1,14 +1,14 @@
 /** What sidecars have done to requests. Every write is made on what was read, or not at all. */
 import { isDeepStrictEqual } from 'node:util'
 import { Code, ConnectError } from '@connectrpc/connect'
-import type { ApprovalRequest } from '@firebreak/crds'
+import type { AgentIdentity, ApprovalRequest } from '@firebreak/crds'
 import { windowOf } from '@firebreak/sidecar/approvals/admission.ts'
 import { isFinished } from '@firebreak/sidecar/approvals/store.ts'
 import { SlidingWindow } from '@firebreak/sidecar/limits/sliding-window.ts'
 import { compileAgent } from '../compile/agent.ts'
 import type { NamespaceCompiler } from '../compile/namespace.ts'
 import { ApiError, type KubernetesClient } from '../kubernetes/client.ts'
-import { approvalRequests } from '../kubernetes/objects.ts'
+import { approvalRequests, ownerOf } from '../kubernetes/objects.ts'
 import type { Key } from '../watch/informer.ts'
 import type { World } from '../watch/world.ts'
 import type { ProvenPod } from '../xds/authenticate.ts'
@@ -101,19 +101,19 @@ export class ApprovalRequests {
     return request && agentOf(request) === agent ? request : undefined
   }
 
-  #checked({ agent, key }: ProvenPod, wanted: ApprovalRequest, now: Date): ApprovalRequest {
+  #checked({ agent, key }: ProvenPod, wanted: ApprovalRequest, now: Date): Stored {
     const identity = this.#world.identities.get(agent)
     const namespace = this.#compiler.compile(this.#world.objectsOf(namespaceIn(agent)))
     const granted = rolesGrantedTo(agent, this.#world)
     const compiled = identity && compileAgent(identity, namespace, granted)
-    if (compiled?.kind !== 'compiled')
+    if (!identity || compiled?.kind !== 'compiled')
       throw new ConnectError(`the agent ${agent} has no configuration now`, Code.FailedPrecondition)
     const { configuration } = compiled
     const request = asked(wanted, { pod: nameIn(key), agent, configuration, now })
     if (!request.ok) throw new ConnectError(request.error, Code.PermissionDenied)
     const full = this.#full(agent)
     if (full !== undefined) throw new ConnectError(full, Code.ResourceExhausted)
-    return request.value
+    return request.value.spec.kind === 'resumption' ? request.value : ownedBy(identity, request.value)
   }
 
   #full(agent: Key): string | undefined {
@@ -136,7 +136,7 @@ export class ApprovalRequests {
     return undefined
   }
 
-  async #create(request: ApprovalRequest): Promise<Stored> {
+  async #create(request: Stored): Promise<Stored> {
     try {
       return await this.#client.create(approvalRequests, request)
     } catch (error) {
@@ -150,6 +150,11 @@ export class ApprovalRequests {
     if (there && isDeepStrictEqual(whatIsAsked(there), whatIsAsked(request))) return there
     throw new ConnectError('its name is taken', Code.AlreadyExists)
   }
+}
+
+/** It is deleted with its agent. A suspension is not: who makes the agent anew must not end it. */
+function ownedBy(identity: AgentIdentity, request: ApprovalRequest): Stored {
+  return { ...request, metadata: { ...request.metadata, ownerReferences: [ownerOf(identity)] } }
 }
 
 /** The agent in whose pod a request was made. */
