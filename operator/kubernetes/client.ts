@@ -1,5 +1,6 @@
 /** Requests to the API server: what controllers need of it, in the fewest words. */
 import { readFileSync } from 'node:fs'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { KubeConfig } from '@kubernetes/client-node'
 import { Agent, request } from 'undici'
 import { type KubernetesObject, type ListOf, pods, type Resource, type WatchEvent } from './objects.ts'
@@ -7,6 +8,10 @@ import { type KubernetesObject, type ListOf, pods, type Resource, type WatchEven
 /** Everything that the operator writes by server-side apply is known as written by it. */
 export const fieldManager = 'firebreak'
 const pageSize = 500
+/** Of one request that the server puts off. */
+const maximumAttempts = 5
+/** However long it wants to be left alone. In seconds. */
+const longestWait = 10
 
 /** The API server said no. https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/status/ */
 export class ApiError extends Error {
@@ -253,11 +258,24 @@ export class KubernetesClient implements AsyncDisposable {
     return await response.body.json()
   }
 
-  async #send({ method, path, query = {}, body, contentType = 'application/json', signal }: Request) {
+  /** A server that has no time for a request now says when to ask again, and has done nothing of it. */
+  async #send(what: Request) {
+    for (let attempt = 1; ; attempt++) {
+      const response = await this.#attempt(what)
+      if (response.statusCode < 300) return response
+      const text = await response.body.text()
+      const wait = Number(response.headers['retry-after'])
+      if (response.statusCode !== 429 || !(wait > 0) || attempt === maximumAttempts)
+        throw errorOf(statusIn(text) ?? { code: response.statusCode, message: text.slice(0, 500) })
+      await delay(Math.min(wait, longestWait) * 1_000, undefined, what.signal && { signal: what.signal })
+    }
+  }
+
+  async #attempt({ method, path, query = {}, body, contentType = 'application/json', signal }: Request) {
     const url = new URL(`${this.#server.replace(/\/$/, '')}${path}`)
     for (const [name, value] of Object.entries(query))
       if (value !== undefined) url.searchParams.set(name, String(value))
-    const response = await request(url, {
+    return await request(url, {
       method,
       dispatcher: this.#agent,
       headers: {
@@ -269,9 +287,6 @@ export class KubernetesClient implements AsyncDisposable {
       ...(body !== undefined && { body: JSON.stringify(body) }),
       ...(signal && { signal }),
     })
-    if (response.statusCode < 300) return response
-    const text = await response.body.text()
-    throw errorOf(statusIn(text) ?? { code: response.statusCode, message: text.slice(0, 500) })
   }
 
   /** Asked anew each time: a token from a file is replaced before it expires. */
