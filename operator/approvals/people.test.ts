@@ -1,28 +1,14 @@
 /** What people see and do, with kubectl, when agents' commands wait for them. */
 import assert from 'node:assert/strict'
-import { createHmac } from 'node:crypto'
-import { once } from 'node:events'
-import { createServer, type Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import type pg from 'pg'
 import { ApprovalCluster, firebreak, namespace, policy } from '../../test/approval-cluster.ts'
+import { NotificationHook } from '../../test/notification-hook.ts'
 import type { SidecarProcess } from '../../test/sidecar-process.ts'
 import type { KubernetesObject } from '../kubernetes/objects.ts'
 
-const secret = 'known to both sides'
-
-interface Notified {
-  readonly event: string
-  readonly by?: string
-  readonly request?: { readonly metadata: { readonly name: string } }
-  readonly signal?: Readonly<Record<string, unknown>>
-}
-
 describe('approvals in a cluster', function () {
   this.timeout(60_000)
-  const notified: Notified[] = []
-  let unsigned = 0
-  let hook: Server
+  let hook: NotificationHook
   let cluster: ApprovalCluster
   let sidecar: SidecarProcess
   let client: pg.Client
@@ -54,28 +40,15 @@ describe('approvals in a cluster', function () {
 
   before(async function () {
     this.timeout('45m')
-    hook = createServer((request, response) => {
-      const chunks: Buffer[] = []
-      request.on('data', (chunk) => chunks.push(chunk))
-      request.on('end', () => {
-        const body = Buffer.concat(chunks).toString()
-        const signed = `${request.headers['firebreak-timestamp']}.${body}`
-        const signature = createHmac('sha256', secret).update(signed).digest('hex')
-        if (request.headers['firebreak-signature'] !== `sha256=${signature}`) unsigned++
-        notified.push(JSON.parse(body) as Notified)
-        response.end()
-      })
-    }).listen(0, '127.0.0.1')
-    await once(hook, 'listening')
-    const url = `http://127.0.0.1:${(hook.address() as AddressInfo).port}`
-    cluster = await ApprovalCluster.start(2, { notify: { url, secret } })
+    hook = await NotificationHook.start()
+    cluster = await ApprovalCluster.start(2, { notify: { url: hook.url, secret: hook.secret } })
     sidecar = await cluster.startPod('bot-1')
     client = await cluster.connect(sidecar)
   })
   after(async () => {
     await client?.end().catch(() => {})
     await cluster?.[Symbol.asyncDispose]()
-    hook?.close()
+    await hook?.[Symbol.asyncDispose]()
   })
 
   it('a command waits, is seen, is approved, and runs', async () => {
@@ -321,17 +294,17 @@ describe('approvals in a cluster', function () {
   })
 
   it('a webhook was told of all that, signed', async () => {
-    const told = (event: string): boolean => notified.some((each) => each.event === event)
+    const told = (event: string): boolean => hook.notified.some((each) => each.event === event)
     for (const event of ['requested', 'decided', 'used', 'withdrawn', 'expired'])
       await cluster.eventually(() => String(told(`approval.${event}`)), /true/)
     for (const event of ['granted', 'ended'])
       await cluster.eventually(() => String(told(`elevation.${event}`)), /true/)
     await cluster.eventually(() => String(told('signal')), /true/)
-    assert.equal(unsigned, 0)
-    const { signal } = notified.find(({ event }) => event === 'signal') ?? {}
+    assert.equal(hook.unsigned, 0)
+    const { signal } = hook.notified.find(({ event }) => event === 'signal') ?? {}
     assert.deepEqual([signal?.kind, signal?.pod], ['breakGlass', 'agents/bot-1'])
-    const [first] = notified
-    const steps = notified.filter(
+    const [first] = hook.notified
+    const steps = hook.notified.filter(
       ({ request }) => request && request.metadata.name === first?.request?.metadata.name,
     )
     assert.deepEqual(

@@ -1,20 +1,16 @@
 /** What people see and do, with kubectl, when agents' sidecars raise signals. */
 import assert from 'node:assert/strict'
-import { createHmac } from 'node:crypto'
-import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
-import { createServer, type Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { createClient } from '@connectrpc/connect'
 import { Signals } from '@firebreak/xds'
 import type pg from 'pg'
 import { parse } from 'yaml'
 import { controlTransport } from '../../test/approval-client.ts'
 import { ApprovalCluster, namespace } from '../../test/approval-cluster.ts'
+import { NotificationHook } from '../../test/notification-hook.ts'
 import { attacksDirectory } from '../../test/shop.ts'
 import type { SidecarProcess } from '../../test/sidecar-process.ts'
 
-const secret = 'known to both sides'
 const trick = "COPY (SELECT 1) TO PROGRAM 'id'"
 
 const watch = (signals: string): string => `apiVersion: firebreak.dev/v1alpha1
@@ -23,11 +19,6 @@ metadata: {name: watch, namespace: agents}
 spec:
   signals: ${signals}
 `
-
-interface Notified {
-  readonly event: string
-  readonly signal?: Readonly<Record<string, unknown>>
-}
 
 interface Told extends Readonly<Record<string, unknown>> {
   readonly name: string
@@ -40,29 +31,14 @@ const { honest, taken, refused } = parse(
 
 describe('signals in a cluster', function () {
   this.timeout(120_000)
-  const notified: Notified[] = []
-  let unsigned = 0
-  let hook: Server
+  let hook: NotificationHook
   let cluster: ApprovalCluster
   const sidecars: SidecarProcess[] = []
 
   before(async function () {
     this.timeout('45m')
-    hook = createServer((request, response) => {
-      const chunks: Buffer[] = []
-      request.on('data', (chunk) => chunks.push(chunk))
-      request.on('end', () => {
-        const body = Buffer.concat(chunks).toString()
-        const signed = `${request.headers['firebreak-timestamp']}.${body}`
-        const signature = createHmac('sha256', secret).update(signed).digest('hex')
-        if (request.headers['firebreak-signature'] !== `sha256=${signature}`) unsigned++
-        notified.push(JSON.parse(body) as Notified)
-        response.end()
-      })
-    }).listen(0, '127.0.0.1')
-    await once(hook, 'listening')
-    const url = `http://127.0.0.1:${(hook.address() as AddressInfo).port}`
-    cluster = await ApprovalCluster.start(2, { notify: { url, secret } })
+    hook = await NotificationHook.start()
+    cluster = await ApprovalCluster.start(2, { notify: { url: hook.url, secret: hook.secret } })
     await cluster.apply(watch('[{kind: tampering, action: suspend, groups: [dba]}]'))
     sidecars.push(await cluster.startPod('bot-1'), await cluster.startPod('bot-2'))
     // the policy is in the configuration that a sidecar starts with, or comes a moment later
@@ -75,7 +51,7 @@ describe('signals in a cluster', function () {
   })
   after(async () => {
     await cluster?.[Symbol.asyncDispose]()
-    hook?.close()
+    await hook?.[Symbol.asyncDispose]()
   })
 
   const connect = async (index: number): Promise<pg.Client> => {
@@ -125,15 +101,15 @@ describe('signals in a cluster', function () {
       )
     assert.doesNotMatch(await eventsOf('pod/bot-2'), /SignalTampering/)
     await cluster.eventually(
-      () => JSON.stringify(notified.filter(({ event }) => event === 'signal')),
+      () => JSON.stringify(hook.notified.filter(({ event }) => event === 'signal')),
       /tampering/,
     )
-    const told = notified.find(({ event }) => event === 'signal')?.signal
+    const told = hook.notified.find(({ event }) => event === 'signal')?.signal
     assert.deepEqual(
       [told?.kind, told?.severity, told?.action, told?.identity, told?.pod],
       ['tampering', 'critical', 'suspend', 'agents/support-bot', 'agents/bot-1'],
     )
-    assert.equal(unsigned, 0)
+    assert.equal(hook.unsigned, 0)
   })
 
   it('a new pod of a suspended agent is suspended too, whatever policies say by then', async () => {
