@@ -4,8 +4,8 @@
  */
 import { applyMask, type FieldMask, maskDetected } from '@firebreak/policy'
 import type { Result } from '../../../session.ts'
+import { Output } from '../../output.ts'
 import type { BodyTerms } from '../request.ts'
-import { Output } from './output.ts'
 import { type MaskedLabels, maximumValueBytes, type TextMask } from './text-mask.ts'
 
 interface Column {
@@ -26,7 +26,6 @@ export class CsvMask implements TextMask {
   readonly #labels: MaskedLabels
   readonly #output = new Output()
   readonly #cell = new Output()
-  #cellBytes = 0
   #place: Place = 'start'
   #columns: Column[] = []
   #isHeader = true
@@ -55,7 +54,7 @@ export class CsvMask implements TextMask {
 
   end(): Result<Buffer, string> {
     if (this.#place === 'quoted') return { ok: false, error: 'the CSV ends inside of quotes' }
-    const problem = this.#cellBytes > 0 || this.#index > 0 ? this.#cellDone(true) : undefined
+    const problem = this.#cell.length > 0 || this.#index > 0 ? this.#cellDone(true) : undefined
     return problem === undefined ? { ok: true, value: this.#output.take() } : { ok: false, error: problem }
   }
 
@@ -81,15 +80,13 @@ export class CsvMask implements TextMask {
   }
 
   #hold(chunk: Buffer, start: number, end: number): string | undefined {
-    this.#cellBytes += end - start
-    if (this.#cellBytes > maximumValueBytes) return 'a cell of the CSV is too long'
+    if (this.#cell.length + end - start > maximumValueBytes) return 'a cell of the CSV is too long'
     this.#cell.copy(chunk, start, end)
     return undefined
   }
 
   #cellDone(endsRow: boolean): string | undefined {
     const written = this.#cell.take().toString()
-    this.#cellBytes = 0
     this.#place = 'start'
     const tail = endsRow && written.endsWith('\r') ? '\r' : ''
     const cell = readCell(written.slice(0, written.length - tail.length))

@@ -1,9 +1,9 @@
 /** Masks forms, `a=1&b=2`, by the names in them. */
 import { applyMask, type FieldMask, maskDetected } from '@firebreak/policy'
 import type { Result } from '../../../session.ts'
+import { Output } from '../../output.ts'
 import type { BodyTerms } from '../request.ts'
 import { decodeFormText, formPath } from './form-text.ts'
-import { Output } from './output.ts'
 import { type MaskedLabels, maximumValueBytes, type TextMask } from './text-mask.ts'
 
 const ampersand = 0x26
@@ -13,7 +13,6 @@ export class FormMask implements TextMask {
   readonly #labels: MaskedLabels
   readonly #output = new Output()
   readonly #pair = new Output()
-  #pairBytes = 0
 
   constructor(terms: BodyTerms, labels: MaskedLabels) {
     this.#terms = terms
@@ -38,15 +37,13 @@ export class FormMask implements TextMask {
   }
 
   #hold(chunk: Buffer, start: number, end: number): string | undefined {
-    this.#pairBytes += end - start
-    if (this.#pairBytes > maximumValueBytes) return 'a field of the form is too long'
+    if (this.#pair.length + end - start > maximumValueBytes) return 'a field of the form is too long'
     this.#pair.copy(chunk, start, end)
     return undefined
   }
 
   #pairDone(): string | undefined {
     const written = this.#pair.take().toString()
-    this.#pairBytes = 0
     const equals = written.indexOf('=')
     const name = decodeFormText(equals < 0 ? written : written.slice(0, equals))
     const value = decodeFormText(equals < 0 ? '' : written.slice(equals + 1))

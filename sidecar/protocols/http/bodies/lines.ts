@@ -1,5 +1,5 @@
 /** Cuts text into lines, however it comes cut itself. */
-import { Output } from './output.ts'
+import { Output } from '../../output.ts'
 import { maximumValueBytes } from './text-mask.ts'
 
 /** A line with what ends it. Where it was too long, `isCut`: all that is left of it is whether it ended. */

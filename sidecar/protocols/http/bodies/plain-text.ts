@@ -1,9 +1,9 @@
 /** Text without fields: detectors run over each line, and over a private key as the lines that it has. */
 import { type DetectorKind, maskDetected } from '@firebreak/policy'
 import type { Result } from '../../../session.ts'
+import { Output } from '../../output.ts'
 import type { BodyTerms } from '../request.ts'
 import { type Line, Lines } from './lines.ts'
-import { Output } from './output.ts'
 import type { MaskedLabels, TextMask } from './text-mask.ts'
 
 /** What a private key may have between its first line and its last, and a little more. */

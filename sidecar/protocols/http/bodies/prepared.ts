@@ -1,6 +1,6 @@
 /** A document that has to be there as a whole before it can be masked. */
 import type { Result } from '../../../session.ts'
-import { Output } from './output.ts'
+import { Output } from '../../output.ts'
 import type { Preparation, TextMask } from './text-mask.ts'
 
 const maximumBytes = 4 * 1024 * 1024
@@ -9,7 +9,6 @@ export class PreparedMask implements TextMask {
   readonly #mask: TextMask
   readonly #prepare: Preparation
   readonly #held = new Output()
-  #heldBytes = 0
 
   constructor(mask: TextMask, prepare: Preparation) {
     this.#mask = mask
@@ -17,8 +16,7 @@ export class PreparedMask implements TextMask {
   }
 
   push(chunk: Buffer): Result<Buffer, string> {
-    this.#heldBytes += chunk.length
-    if (this.#heldBytes > maximumBytes)
+    if (this.#held.length + chunk.length > maximumBytes)
       return { ok: false, error: 'the body is too long to be looked into as a whole' }
     this.#held.write(chunk)
     return { ok: true, value: Buffer.alloc(0) }

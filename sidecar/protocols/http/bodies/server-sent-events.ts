@@ -4,9 +4,9 @@
  */
 import { maskDetected } from '@firebreak/policy'
 import type { Result } from '../../../session.ts'
+import { Output } from '../../output.ts'
 import type { BodyTerms } from '../request.ts'
 import { JsonMask } from './json/mask.ts'
-import { Output } from './output.ts'
 import { type MaskedLabels, maximumValueBytes, type Preparation, type TextMask } from './text-mask.ts'
 
 interface EventLine {

@@ -1,10 +1,10 @@
 /** Rewrites DataRow messages. */
 import type { DetectorKind, FieldMask } from '@firebreak/policy'
+import type { Output } from '../../output.ts'
 import type { Catalogue } from '../catalogue/types.ts'
 import type { ResultColumn } from '../codec/server-messages.ts'
 import { type CellMask, cellMask } from './cells.ts'
 import { inspectionMask } from './inspect.ts'
-import type { Output } from './output.ts'
 
 interface MaskedColumn {
   readonly mask: CellMask

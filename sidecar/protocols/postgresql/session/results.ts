@@ -1,8 +1,8 @@
 /** What commands return: rows and COPY data, masked, counted, and cut where a limit is reached. */
 import type { LimitReached } from '../../../session.ts'
+import { Output } from '../../output.ts'
 import { decodeCopyResponse, decodeDataRow, decodeRowDescription } from '../codec/server-messages.ts'
 import { fromServer } from '../codec/types.ts'
-import { Output } from '../masking/output.ts'
 import type { Operation } from './operation.ts'
 import { limitReached, unmaskable } from './refusals.ts'
 import type { CommandRun } from './run.ts'

@@ -1,8 +1,8 @@
 /** Masks JSON while it passes: what carries no mask goes out byte for byte, numbers, order and spaces and all. */
 import { type FieldMask, maskDetected } from '@firebreak/policy'
 import type { Result } from '../../../../session.ts'
+import { Output } from '../../../output.ts'
 import type { BodyTerms } from '../../request.ts'
-import { Output } from '../output.ts'
 import { type MaskedLabels, maximumValueBytes, type TextMask } from '../text-mask.ts'
 import { fieldsUnder, type JsonField, type JsonFields, readString } from './fields.ts'
 import { JsonReader, type JsonSink } from './reader.ts'

@@ -1,9 +1,18 @@
 const none = Buffer.alloc(0)
 
-/** A buffer that grows while masked text is written into it, handed out once per chunk. */
+/** A buffer that grows while what was masked is written into it, handed out once per chunk. */
 export class Output {
-  #bytes: Buffer = none
+  #bytes: Buffer
   #length = 0
+
+  /** @param expected bytes that are likely to come. */
+  constructor(expected = 0) {
+    this.#bytes = expected === 0 ? none : Buffer.allocUnsafe(expected)
+  }
+
+  get length(): number {
+    return this.#length
+  }
 
   copy(source: Buffer, start: number, end: number): void {
     const length = end - start
@@ -19,6 +28,17 @@ export class Output {
 
   write(bytes: Buffer): void {
     this.copy(bytes, 0, bytes.length)
+  }
+
+  int32(value: number): void {
+    this.#reserve(4)
+    this.#bytes.writeInt32BE(value, this.#length)
+    this.#length += 4
+  }
+
+  /** Sets an earlier {@link int32}. */
+  setInt32(value: number, position: number): void {
+    this.#bytes.writeInt32BE(value, position)
   }
 
   /** @param bytes that are likely to come next, all in all. */
