@@ -100,4 +100,9 @@ export interface Command {
   readonly indirectUses: readonly IndirectUse[]
   /** What conditions see as `command.<namespace>.<name>`; the namespace is the protocol family (`sql`). */
   readonly facts: Readonly<Record<string, Readonly<Record<string, Fact>>>>
+  /**
+   * It stands for all commands that say more: a condition that asks for what isn't said holds for what allows, and not
+   * for anything else. For asking what may be let pass at all, never for what is about to run.
+   */
+  readonly incomplete?: true
 }

@@ -10,7 +10,10 @@ export interface ConditionInput {
   readonly subject: Subject
 }
 
-/** @returns the expression's truth, or `onError` when it can't be evaluated (a fact the command doesn't carry, for one). */
+/**
+ * @returns the expression's truth, or `onError` when it can't be evaluated (a fact the command doesn't carry, for one); the
+ * opposite for an incomplete command.
+ */
 export type Condition = (input: ConditionInput, onError: boolean) => boolean
 
 const environment = new Environment({
@@ -37,6 +40,7 @@ export function compileCondition(expression: string): Condition {
     throw new Error(`expected a condition that is true or false, found one of type ${checked.type}`)
   return ({ command, principal, subject }, onError) => {
     const [namespace, name] = principal.identity.split('/')
+    const unknown = command.incomplete ? !onError : onError
     try {
       const value: unknown = evaluate({
         command: {
@@ -48,9 +52,9 @@ export function compileCondition(expression: string): Condition {
         resource: subject.resource.split('/')[1],
         role: subject.role,
       })
-      return typeof value === 'boolean' ? value : onError
+      return typeof value === 'boolean' ? value : unknown
     } catch {
-      return onError
+      return unknown
     }
   }
 }

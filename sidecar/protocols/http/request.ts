@@ -2,7 +2,7 @@
  * A request and its response as they are decided, read and masked: what the exchange of bytes and the meaning of a
  * request (of any HTTP API, or of one that is known better) have in common.
  */
-import type { DetectorKind, Fact, FieldMask, IndirectUse, Touch } from '@firebreak/policy'
+import type { Command, DetectorKind, Fact, FieldMask, IndirectUse, Touch } from '@firebreak/policy'
 import type { Result } from '../../session.ts'
 
 /** Name in lower case and value, in the order of arrival. */
@@ -80,6 +80,8 @@ export interface BodyTerms {
   readonly detectors: readonly DetectorKind[]
   /** Secret of the installation that keyed hashes and kept formats are made with. */
   readonly maskKey: Uint8Array
+  /** Whether policy may let a command run, now or once people agree. */
+  readonly allows: (command: Command) => boolean
 }
 
 export interface ResponseHead {

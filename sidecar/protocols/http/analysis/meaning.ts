@@ -12,19 +12,29 @@ export interface Meaning {
   commandOf(request: HttpRequest, upgrades: boolean): Command
   /** Where answers have to be read otherwise than as what they say to be, to be masked. */
   readonly openBodyMask?: OpenBodyMask
+  /** Whether the answer has to be read by {@link openBodyMask} whatever there is to be masked. */
+  readsAnswer?(head: RequestHead): boolean
 }
 
 /** Requests that only need their head to be understood are known again by it. */
 const rememberedCommands = 2_000
 
+type Answers = Pick<Meaning, 'openBodyMask' | 'readsAnswer'>
+
 export class HttpMeaning implements Meaning {
   readonly openBodyMask?: OpenBodyMask
   readonly #analyses: readonly RequestAnalysis[]
+  readonly #answers: Answers
   readonly #remembered = new Map<string, Command>()
 
-  constructor(analyses: readonly RequestAnalysis[], openBodyMask?: OpenBodyMask) {
-    if (openBodyMask) this.openBodyMask = openBodyMask
+  constructor(analyses: readonly RequestAnalysis[], answers: Answers = {}) {
+    if (answers.openBodyMask) this.openBodyMask = answers.openBodyMask
     this.#analyses = analyses
+    this.#answers = answers
+  }
+
+  readsAnswer(head: RequestHead): boolean {
+    return this.#answers.readsAnswer?.(head) ?? false
   }
 
   needs(head: RequestHead): number {

@@ -1,7 +1,7 @@
 /** How a target's manifest says that its requests are to be understood. */
 import type { HttpTarget } from '../../../session.ts'
 import { openBodyMask } from '../bodies/open.ts'
-import type { OpenBodyMask, RequestAnalysis } from '../request.ts'
+import type { OpenBodyMask, RequestAnalysis, RequestHead } from '../request.ts'
 import { BodyFieldsAnalysis } from './body-fields.ts'
 import { GraphqlAnalysis } from './graphql/analysis.ts'
 import { openGraphqlMask } from './graphql/answer.ts'
@@ -33,10 +33,13 @@ function makeMeaning(graphql: readonly string[], mcp: readonly string[], readBod
     ...(mcp.length > 0 ? [asMcp] : []),
     ...(readBodies ? [new BodyFieldsAnalysis()] : []),
   ]
+  const readsAnswer = (head: RequestHead): boolean => asMcp.needs(head) !== undefined
   const openMask: OpenBodyMask = (request, response, terms) => {
     if (asGraphql.needs(request) !== undefined) return openGraphqlMask(request, response, terms)
-    if (asMcp.needs(request) !== undefined) return openMcpMask(request, response, terms, () => true)
+    if (readsAnswer(request))
+      return openMcpMask(request, response, terms, (asked) => meaning.commandOf(asked, false))
     return openBodyMask(request, response, terms)
   }
-  return new HttpMeaning(analyses, openMask)
+  const meaning = new HttpMeaning(analyses, { openBodyMask: openMask, readsAnswer })
+  return meaning
 }

@@ -1,9 +1,7 @@
 /** A document that has to be there as a whole before it can be masked. */
 import type { Result } from '../../../session.ts'
 import { Output } from '../../output.ts'
-import type { Preparation, TextMask } from './text-mask.ts'
-
-const maximumBytes = 4 * 1024 * 1024
+import { maximumPreparedBytes, type Preparation, type TextMask } from './text-mask.ts'
 
 export class PreparedMask implements TextMask {
   readonly #mask: TextMask
@@ -16,7 +14,7 @@ export class PreparedMask implements TextMask {
   }
 
   push(chunk: Buffer): Result<Buffer, string> {
-    if (this.#held.length + chunk.length > maximumBytes)
+    if (this.#held.length + chunk.length > maximumPreparedBytes)
       return { ok: false, error: 'the body is too long to be looked into as a whole' }
     this.#held.write(chunk)
     return { ok: true, value: Buffer.alloc(0) }

@@ -7,14 +7,18 @@ import type { Result } from '../../../session.ts'
 import { Output } from '../../output.ts'
 import type { BodyTerms } from '../request.ts'
 import { JsonMask } from './json/mask.ts'
-import { type MaskedLabels, maximumValueBytes, type Preparation, type TextMask } from './text-mask.ts'
+import {
+  type MaskedLabels,
+  maximumPreparedBytes,
+  maximumValueBytes,
+  type Preparation,
+  type TextMask,
+} from './text-mask.ts'
 
 interface EventLine {
   readonly text: string
   readonly ending: string
 }
-
-const asItIs: Preparation = (text) => ({ ok: true, value: text })
 
 /** A comment, or a field that an event may have. */
 const eventLine = /^(:|$|(data|event|id|retry)(:|$))/
@@ -27,14 +31,14 @@ const carriageReturn = 0x0d
 export class EventMask implements TextMask {
   readonly #terms: BodyTerms
   readonly #labels: MaskedLabels
-  readonly #prepare: Preparation
+  readonly #prepare: Preparation | undefined
   readonly #output = new Output()
   readonly #line = new Output()
   #event: EventLine[] = []
   #eventBytes = 0
   #afterReturn = false
 
-  constructor(terms: BodyTerms, labels: MaskedLabels, prepare: Preparation = asItIs) {
+  constructor(terms: BodyTerms, labels: MaskedLabels, prepare?: Preparation) {
     this.#terms = terms
     this.#labels = labels
     this.#prepare = prepare
@@ -66,7 +70,8 @@ export class EventMask implements TextMask {
 
   #hold(chunk: Buffer, start: number, end: number): string | undefined {
     this.#eventBytes += end - start
-    if (this.#eventBytes > maximumValueBytes) return 'an event is too long'
+    if (this.#eventBytes > (this.#prepare ? maximumPreparedBytes : maximumValueBytes))
+      return 'an event is too long'
     this.#line.copy(chunk, start, end)
     return undefined
   }
@@ -106,7 +111,9 @@ export class EventMask implements TextMask {
 
   /** @returns undefined for what masks can't go by. */
   #maskData(data: string): string | undefined {
-    const masked = this.#maskJson(Buffer.from(data))
+    const prepared = this.#prepare?.(Buffer.from(data))
+    if (prepared?.ok === false) return undefined
+    const masked = this.#maskJson(prepared?.value ?? Buffer.from(data))
     if (masked !== undefined) return masked
     if (data === done) return data
     return this.#terms.masksFields ? undefined : this.#inspect(data)
@@ -114,10 +121,8 @@ export class EventMask implements TextMask {
 
   /** @returns undefined for what is no JSON. */
   #maskJson(data: Buffer): string | undefined {
-    const prepared = this.#prepare(data)
-    if (!prepared.ok) return undefined
     const mask = new JsonMask(this.#terms, this.#labels, true)
-    const parts = [mask.push(prepared.value), mask.end()]
+    const parts = [mask.push(data), mask.end()]
     const masked = parts.flatMap((part) => (part.ok ? [part.value] : []))
     return masked.length === parts.length ? Buffer.concat(masked).toString() : undefined
   }

@@ -15,6 +15,9 @@ export type Preparation = (text: Buffer) => Result<Buffer, string>
 /** Longest value that is looked into; a longer one is replaced whole or refused. */
 export const maximumValueBytes = 1024 * 1024
 
+/** Longest document that is prepared, which needs it whole. */
+export const maximumPreparedBytes = 4 * 1024 * 1024
+
 /** Labels of what was masked, each once. */
 export class MaskedLabels {
   readonly #labels = new Set<string>()

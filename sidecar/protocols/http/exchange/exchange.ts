@@ -253,15 +253,20 @@ class Exchange {
       authentication: authenticationOf(gateway, credential.value),
       credential: credential.value,
       openBodyMask,
+      inspected: this.#isInspected(),
     })
   }
 
   /** The request in a form whose answer can be looked into, where it may have to be. */
   #forwarded(): HttpRequest {
-    const { masks, detectors } = this.#session.terms
     const { inspectable } = this.#connection.kind
-    if (!inspectable || (!masks && detectors.length === 0)) return this.#request
+    if (!inspectable || !this.#isInspected()) return this.#request
     return { ...this.#request, headers: inspectable(this.#request) }
+  }
+
+  #isInspected(): boolean {
+    const { masks, detectors } = this.#session.terms
+    return masks || detectors.length > 0 || this.#connection.meaning.readsAnswer?.(this.#request) === true
   }
 
   /** The body, once. @returns whether it is there as a whole. */

@@ -23,6 +23,8 @@ export interface Passing {
   readonly authentication: HttpAuthentication
   readonly credential: Credential
   readonly openBodyMask: OpenBodyMask
+  /** Whether the answer has to come in a form that can be looked into. */
+  readonly inspected: boolean
 }
 
 export function outgoing(passing: Passing): Dispatcher.DispatchOptions {
@@ -45,9 +47,7 @@ export function outgoing(passing: Passing): Dispatcher.DispatchOptions {
   }
 }
 
-function headersOf({ run, request, body }: Passing): HeaderFields {
-  const { masks, detectors } = run.session.terms
-  const inspected = masks || detectors.length > 0
+function headersOf({ request, body, inspected }: Passing): HeaderFields {
   const length = request.headers.find(([name]) => name === 'content-length')
   return [
     ...forwardedHeaders(request).filter(([name]) => !(inspected && partial.has(name))),

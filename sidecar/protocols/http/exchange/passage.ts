@@ -1,5 +1,6 @@
 /** A request that may run: it goes to the target, and what comes back goes to the client as it comes. */
 import type { Duplex } from 'node:stream'
+import type { Command } from '@firebreak/policy'
 import type { Dispatcher } from 'undici'
 import { returnedHeaders } from '../head/forwarded.ts'
 import type { BodyMask, HeaderFields, ResponseHead } from '../request.ts'
@@ -187,13 +188,22 @@ class Passage implements Dispatcher.DispatchHandler {
 
   /** What goes out of a head, where its body may pass; otherwise the request ends. */
   #inspect(controller: Dispatcher.DispatchController, head: ResponseHead): ResponseHead | undefined {
-    const { run, request, openBodyMask } = this.#passing
+    const { run, request, openBodyMask, inspected } = this.#passing
     const { masks, detectors } = run.session.terms
-    if (!masks && detectors.length === 0) return head
-    const seen = { ...head, headers: head.headers.filter(([name]) => saysNothing.test(name)) }
+    const masksAny = masks || detectors.length > 0
+    if (!masksAny && !inspected) return head
+    const seen = masksAny
+      ? { ...head, headers: head.headers.filter(([name]) => saysNothing.test(name)) }
+      : head
     if (!mayHaveBody(request.method, head)) return seen
     const { maskKey } = run.session
-    const terms = { maskOf: masksOf(run), masksFields: masks, detectors, maskKey }
+    const terms = {
+      maskOf: masksOf(run),
+      masksFields: masks,
+      detectors,
+      maskKey,
+      allows: (command: Command) => run.session.decide(command).effect !== 'deny',
+    }
     const opened = openBodyMask(request, seen, terms)
     if (opened.ok) {
       this.#mask = opened.value

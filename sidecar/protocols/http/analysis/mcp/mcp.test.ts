@@ -3,7 +3,8 @@ import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { parse } from 'yaml'
 import { anyRequest, bodyTerms, cutAt, runMask } from '../../bodies/testing.ts'
-import type { HttpRequest } from '../../request.ts'
+import type { BodyTerms, HttpRequest } from '../../request.ts'
+import { HttpMeaning } from '../meaning.ts'
 import { McpAnalysis } from './analysis.ts'
 import { openMcpMask } from './answer.ts'
 
@@ -135,14 +136,18 @@ const answers: readonly {
 ]
 
 describe('answers of MCP', () => {
-  const terms = bodyTerms({
-    masks: { '$.result.content.text.email': 'redact', '$.result.structuredContent.email': 'redact' },
-  })
+  const terms: BodyTerms = {
+    ...bodyTerms({
+      masks: { '$.result.content.text.email': 'redact', '$.result.structuredContent.email': 'redact' },
+    }),
+    allows: ({ touches }) => touches.every(({ action }) => action !== 'mcp:tools/call.drop'),
+  }
+  const meaning = new HttpMeaning([analysis])
   for (const { name, request, type = 'application/json', answer, out } of answers)
     it(name, () => {
       for (const every of [1, 7, answer.length]) {
         const head = { status: 200, headers: [['content-type', type]] as const }
-        const mask = openMcpMask(requestOf(request), head, terms, (tool) => tool !== 'drop')
+        const mask = openMcpMask(requestOf(request), head, terms, (asked) => meaning.commandOf(asked, false))
         assert.ok(mask.ok)
         const masked = runMask(mask.value, cutAt(Buffer.from(answer), every))
         assert.ok(masked.ok, masked.ok ? '' : masked.error)
