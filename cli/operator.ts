@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util'
 import { setFlagsFromString } from 'node:v8'
 import { type Operator, probeResource, startOperator } from '@firebreak/operator'
+import type { OperatorPlace } from '@firebreak/operator/containment/names.ts'
 import type { ApiServerAccess } from '@firebreak/operator/kubernetes/client.ts'
 import { ownCluster } from '@firebreak/operator/kubernetes/own-cluster.ts'
 import { PageServer } from '@firebreak/sidecar/listen/pages.ts'
@@ -21,6 +22,8 @@ export const operator: CliCommand = {
     'enforcer-image',
     'envoy-image',
     'secret-namespaces',
+    'api-server-cidrs',
+    'api-server-ports',
     'webhook-port',
     'control-port',
     'metrics-port',
@@ -43,6 +46,9 @@ Usage: firebreak operator --service=NAME --certificate-secret=NAME --pod-labels=
   --enforcer-image IMAGE, --envoy-image IMAGE
                              what is injected
   --secret-namespaces A,B…   the only namespaces whose Secrets are read (default all)
+  --api-server-cidrs A,B…, --api-server-ports A,B…
+                             where NetworkPolicies let agents reach this cluster's own API, where it is a protected
+                             resource of theirs (default everywhere, 443 and 6443)
   --webhook-port PORT        (default 8443)
   --control-port PORT        of the configuration streams, here and at the Service (default 18000)
   --metrics-port PORT        Prometheus' metrics at /metrics (default 9090)
@@ -71,6 +77,8 @@ Exit code 0: stopped by SIGTERM, SIGINT or SIGHUP. 1: the API server can't be re
         'enforcer-image': { type: 'string' },
         'envoy-image': { type: 'string' },
         'secret-namespaces': { type: 'string' },
+        'api-server-cidrs': { type: 'string' },
+        'api-server-ports': { type: 'string' },
         'webhook-port': { type: 'string', default: '8443' },
         'control-port': { type: 'string', default: '18000' },
         'metrics-port': { type: 'string', default: '9090' },
@@ -109,6 +117,7 @@ Exit code 0: stopped by SIGTERM, SIGINT or SIGHUP. 1: the API server can't be re
         namespace,
         podSelector: { matchLabels: parseLabels(needed('pod-labels', values['pod-labels'])) },
         port: controlPort,
+        ...apiServerPlace(values['api-server-cidrs'], values['api-server-ports']),
       },
       certificate: {
         namespace,
@@ -167,6 +176,21 @@ function port(option: string, value: string): number {
   const number = Number(value)
   if (!/^\d+$/.test(value) || number > 65_535) throw new UsageError(`--${option} takes a port number`)
   return number
+}
+
+function apiServerPlace(
+  cidrs: string | undefined,
+  ports: string | undefined,
+): Pick<OperatorPlace, 'apiServer'> {
+  if ((cidrs === undefined) !== (ports === undefined))
+    throw new UsageError('--api-server-cidrs and --api-server-ports go together')
+  if (cidrs === undefined || ports === undefined) return {}
+  return {
+    apiServer: {
+      cidrs: cidrs.split(','),
+      ports: ports.split(',').map((each) => port('api-server-ports', each)),
+    },
+  }
 }
 
 function parseLabels(text: string): Record<string, string> {

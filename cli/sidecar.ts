@@ -11,6 +11,7 @@ export const sidecar: CliCommand = {
     'control',
     'token-file',
     'run-directory',
+    'clients',
     'ready-port',
     'listen',
     'api',
@@ -20,13 +21,14 @@ export const sidecar: CliCommand = {
   ],
   help: `The enforcer in an agent's pod. The operator starts it there; its configuration comes from the operator.
 
-Usage: firebreak sidecar --control=HOST:PORT --token-file=FILE --run-directory=DIR --ready-port=PORT
-       --api=HOST:PORT [--listen=RESOURCE=HOST:PORT]… [--dns-port=PORT] [--audit=TARGET]…
-       --spool=DIR
+Usage: firebreak sidecar --control=HOST:PORT --token-file=FILE --run-directory=DIR --clients=DIR
+       --ready-port=PORT --api=HOST:PORT [--listen=RESOURCE=HOST:PORT]… [--dns-port=PORT]
+       [--audit=TARGET]… --spool=DIR
 
   --control H:P        the operator's configuration stream
   --token-file FILE    the service account token that proves this pod; read again for each stream
   --run-directory DIR  what it shares with Envoy: sockets, and Envoy's configuration
+  --clients DIR        where the agent's clients find the files that lead them here; it only reads them
   --ready-port PORT    answers /ready, /ready/capture and, for Prometheus, /metrics
   --api H:P            where agents ask for delegations and more rights, on loopback
   --listen R=H:P       where clients find resource R; may be repeated
@@ -44,6 +46,7 @@ Exit code 0: stopped by SIGTERM, SIGINT or SIGHUP. 1: a port is taken, or the di
         control: { type: 'string' },
         'token-file': { type: 'string' },
         'run-directory': { type: 'string' },
+        clients: { type: 'string' },
         'ready-port': { type: 'string' },
         listen: { type: 'string', multiple: true },
         api: { type: 'string' },
@@ -61,6 +64,7 @@ Exit code 0: stopped by SIGTERM, SIGINT or SIGHUP. 1: a port is taken, or the di
         ca: variable('FIREBREAK_CONTROL_CA'),
       },
       runDirectory: needed('run-directory', values['run-directory']),
+      clientDirectory: needed('clients', values.clients),
       readyPort: port('ready-port', values['ready-port']),
       listen: parseListen(values.listen ?? []),
       api: parseAddress('api', needed('api', values.api)),

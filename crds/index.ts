@@ -1,4 +1,4 @@
-export { addressOf } from './address.ts'
+export { addressOf, isOwnCluster } from './address.ts'
 export { crossCheck } from './cross-check.ts'
 export { documentCheck, type ManifestFile, readDocuments, type YamlDocument } from './documents.ts'
 export type * from './generated/types.ts'

@@ -40,6 +40,7 @@ export class SidecarProcess extends Program {
       `--control=${settings.control}`,
       `--token-file=${join(directory, 'token')}`,
       `--run-directory=${directory}`,
+      `--clients=${directory}`,
       `--spool=${join(directory, 'spool')}`,
       `--ready-port=${readyPort}`,
       `--api=127.0.0.1:${apiPort}`,

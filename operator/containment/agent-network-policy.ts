@@ -1,6 +1,6 @@
 /** What leaves an agent's pod, as far as NetworkPolicies can say it: the layer behind the rules in the pod. */
 import { isIP } from 'node:net'
-import { type AgentIdentity, addressOf, type ProtectedResource } from '@firebreak/crds'
+import { type AgentIdentity, addressOf, isOwnCluster, type ProtectedResource } from '@firebreak/crds'
 import type { V1LabelSelector, V1NetworkPolicyEgressRule, V1NetworkPolicyPeer } from '@kubernetes/client-node'
 import { type NetworkPolicy, ownerOf } from '../kubernetes/objects.ts'
 import type { Destination } from '../records/records.ts'
@@ -24,7 +24,7 @@ export function agentNetworkPolicies(
   const egress = [
     clusterDns,
     to([podsIn(operator.namespace, operator.podSelector)], [operator.port]),
-    ...resources.map(toResource),
+    ...resources.map((resource) => toResource(resource, operator)),
     ...records.map(toHost),
     ...(identity.spec.egress ?? []).map(({ cidr, port }) =>
       to(cidr === undefined ? anywhere : [{ ipBlock: { cidr } }], [port]),
@@ -69,7 +69,16 @@ const clusterDns: V1NetworkPolicyEgressRule = {
   ],
 }
 
-function toResource(resource: ProtectedResource): V1NetworkPolicyEgressRule {
+function toResource(resource: ProtectedResource, { apiServer }: OperatorPlace): V1NetworkPolicyEgressRule {
+  // it runs in no pod that could be selected, and its Service leads to other ports
+  if (isOwnCluster(resource))
+    return apiServer
+      ? to(
+          apiServer.cidrs.map((cidr) => ({ ipBlock: { cidr } })),
+          apiServer.ports,
+        )
+      : to(anywhere, [443, 6443])
+
   const { port } = addressOf(resource)
   const { workload } = resource.spec
   if (workload) {

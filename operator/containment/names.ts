@@ -25,12 +25,20 @@ export const resourcesFromAnnotation = 'firebreak.dev/resources-from'
 
 export const managed = { [labels.managedBy]: 'firebreak' } as const
 
+/** Addresses and ports behind the API server's Service: NetworkPolicies are about these. */
+export interface ApiServerPlace {
+  readonly cidrs: readonly string[]
+  readonly ports: readonly number[]
+}
+
 /** The pods of the operator, as NetworkPolicies select them. */
 export interface OperatorPlace {
   readonly namespace: string
   readonly podSelector: V1LabelSelector
   /** Of the configuration stream. */
   readonly port: number
+  /** Of the cluster that this is. Absent: anywhere, on the ports that are usual. */
+  readonly apiServer?: ApiServerPlace
 }
 
 export function agentPodLabels(identity: AgentIdentity): Record<string, string> {

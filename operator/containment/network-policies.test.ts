@@ -9,6 +9,7 @@ const operator = {
   namespace: 'firebreak-system',
   podSelector: { matchLabels: { 'app.kubernetes.io/name': 'firebreak-operator' } },
   port: 18000,
+  apiServer: { cidrs: ['192.0.2.1/32'], ports: [6443] },
 }
 
 /** Each file holds the manifests, and after the line `# policies` what is made of them. */

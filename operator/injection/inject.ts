@@ -11,6 +11,7 @@ import type {
   V1Volume,
 } from '@kubernetes/client-node'
 import { annotations, labels } from '../containment/names.ts'
+import { type ClientSettings, clientSettings, type ResourcePort, settingsOf } from './clients.ts'
 import { layout } from './layout.ts'
 
 export interface InjectionContext {
@@ -51,8 +52,8 @@ export function inject(
   uids: Uids,
 ): AdmittedPod {
   const ports = resources.map((resource, index) => ({ resource, port: layout.firstResourcePort + index }))
-  const environment = environmentFor(identity, ports)
-  const withEnforcement = (container: V1Container): V1Container => contained(container, environment)
+  const clients = clientSettings(identity, ports)
+  const withEnforcement = (container: V1Container): V1Container => contained(container, clients)
   const { initContainers = [], containers, volumes = [], ephemeralContainers: _, ...rest } = pod.spec
   return {
     ...pod,
@@ -83,11 +84,6 @@ export function templateVersion(context: InjectionContext): string {
     .slice(0, 12)
 }
 
-interface ResourcePort {
-  readonly resource: ProtectedResource
-  readonly port: number
-}
-
 /**
  * In this order, since the kubelet looks once a second for what has become of a container before it starts the next one:
  * the sidecars boot while it waits. They need no rules, which are about everybody else.
@@ -105,6 +101,7 @@ function sidecars(ports: readonly ResourcePort[], context: InjectionContext, uid
         `--control=${context.control}`,
         `--token-file=${layout.tokenDirectory}/token`,
         `--run-directory=${layout.runDirectory}`,
+        `--clients=${layout.clientDirectory}`,
         `--spool=${layout.spoolDirectory}`,
         `--ready-port=${layout.readinessPort}`,
         `--api=127.0.0.1:${layout.apiPort}`,
@@ -113,6 +110,7 @@ function sidecars(ports: readonly ResourcePort[], context: InjectionContext, uid
       env: [{ name: 'FIREBREAK_CONTROL_CA', value: context.controlCa }, ...podFields],
       volumeMounts: [
         run,
+        { name: layout.clientVolume, mountPath: layout.clientDirectory },
         { name: layout.spoolVolume, mountPath: layout.spoolDirectory },
         { name: layout.tokenVolume, mountPath: layout.tokenDirectory, readOnly: true },
       ],
@@ -159,6 +157,7 @@ const podFields: V1EnvVar[] = [
 
 const injectedVolumes: V1Volume[] = [
   { name: layout.runVolume, emptyDir: { medium: 'Memory', sizeLimit: '16Mi' } },
+  { name: layout.clientVolume, emptyDir: { medium: 'Memory', sizeLimit: '4Mi' } },
   // a pod whose volume is larger is evicted: four sinks, and what of theirs is delivered and not removed yet
   { name: layout.spoolVolume, emptyDir: { sizeLimit: '320Mi' } },
   {
@@ -202,12 +201,13 @@ export const droppedCapabilities: readonly string[] = [
   'SYS_PTRACE',
 ]
 
-function contained(container: V1Container, environment: readonly V1EnvVar[]): V1Container {
-  const { securityContext = {}, env = [] } = container
-  const own = new Set(env.map(({ name }) => name))
+function contained(container: V1Container, clients: ClientSettings): V1Container {
+  const { securityContext = {}, env = [], volumeMounts = [] } = container
+  const settings = settingsOf(container, clients)
   return {
     ...container,
-    env: [...env, ...environment.filter(({ name }) => !own.has(name))],
+    env: [...env, ...settings.environment],
+    ...(settings.mounts.length > 0 && { volumeMounts: [...volumeMounts, ...settings.mounts] }),
     securityContext: {
       ...securityContext,
       allowPrivilegeEscalation: false,
@@ -219,39 +219,4 @@ function contained(container: V1Container, environment: readonly V1EnvVar[]): V1
 function dropping({ add, drop = [] }: V1Capabilities = {}): V1Capabilities {
   const dropped = drop.includes('ALL') ? drop : [...new Set([...drop, ...droppedCapabilities])]
   return { ...(add && { add }), drop: dropped }
-}
-
-/** The names of the variables that say where an agent's container finds a resource. */
-export function addressVariables({ metadata }: ProtectedResource): {
-  readonly host: string
-  readonly port: string
-} {
-  const name = metadata.name.toUpperCase().replaceAll(/[^A-Z0-9]/g, '_')
-  return { host: `FIREBREAK_${name}_HOST`, port: `FIREBREAK_${name}_PORT` }
-}
-
-/** Where the agent's clients find the resources without being told. The container's own variables stand. */
-function environmentFor(identity: AgentIdentity, ports: readonly ResourcePort[]): V1EnvVar[] {
-  const api = { name: 'FIREBREAK_API', value: `http://127.0.0.1:${layout.apiPort}` }
-  const named = ports.flatMap(({ resource, port }) => {
-    const variables = addressVariables(resource)
-    return [
-      { name: variables.host, value: '127.0.0.1' },
-      { name: variables.port, value: String(port) },
-    ]
-  })
-  const databases = ports.filter(({ resource }) => resource.spec.type === 'postgresql')
-  const [only] = databases
-  if (!only || databases.length > 1) return [api, ...named]
-  const { resource, port } = only
-  const role = identity.spec.access?.find((access) => access.resource === resource.metadata.name)?.roles[0]
-  return [
-    api,
-    ...named,
-    { name: 'PGHOST', value: '127.0.0.1' },
-    { name: 'PGPORT', value: String(port) },
-    { name: 'PGSSLMODE', value: 'disable' },
-    ...(role === undefined ? [] : [{ name: 'PGUSER', value: role }]),
-    ...(resource.spec.database === undefined ? [] : [{ name: 'PGDATABASE', value: resource.spec.database }]),
-  ]
 }

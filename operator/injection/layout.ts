@@ -7,10 +7,15 @@ export const layout = {
   envoyContainer: 'firebreak-envoy',
   enforcerContainer: 'firebreak-enforcer',
   runVolume: 'firebreak-run',
+  clientVolume: 'firebreak-clients',
   tokenVolume: 'firebreak-token',
   spoolVolume: 'firebreak-spool',
   /** Sockets between Envoy and the enforcer, in memory; no other container mounts it. */
   runDirectory: '/run/firebreak',
+  /** What clients of the agent's are told: written by the enforcer, read by everybody. */
+  clientDirectory: '/etc/firebreak',
+  /** In it. */
+  kubeconfig: 'kubeconfig',
   tokenDirectory: '/var/run/secrets/firebreak',
   /** Audit lines that wait for sinks elsewhere; no other container mounts it. */
   spoolDirectory: '/var/spool/firebreak',

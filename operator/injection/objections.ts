@@ -1,4 +1,5 @@
 /** What in an agent's pod would undo its containment. */
+import { posix } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import type { AgentIdentity, ProtectedResource } from '@firebreak/crds'
 import type {
@@ -9,6 +10,7 @@ import type {
   V1Volume,
 } from '@kubernetes/client-node'
 import { annotations, labels } from '../containment/names.ts'
+import { isClientMount } from './clients.ts'
 import { type AdmittedPod, droppedCapabilities, type InjectionContext, inject, type Uids } from './inject.ts'
 import { layout, uidRange } from './layout.ts'
 
@@ -104,15 +106,7 @@ export function tampering(
   if (!uids || pod.metadata?.labels?.[labels.agent] !== identity.metadata.name)
     return [`the pod of agent ${identity.metadata.name} was not injected`]
   const { initContainers = [], containers, volumes = [] } = pod.spec
-  const bare = {
-    ...pod,
-    spec: {
-      ...pod.spec,
-      initContainers: initContainers.filter(({ name }) => !name.startsWith(layout.prefix)),
-      containers: containers.filter(({ name }) => !name.startsWith(layout.prefix)),
-      volumes: volumes.filter(({ name }) => !name.startsWith(layout.prefix)),
-    },
-  }
+  const bare = withoutInjected(pod)
   const wanted = inject(bare, identity, resources, context, uids)
   const found: string[] = []
   const ours = (wanted.spec.initContainers ?? []).filter(({ name }) => name.startsWith(layout.prefix))
@@ -127,7 +121,7 @@ export function tampering(
     if (volume.name.startsWith(layout.prefix) && !(present.length === 1 && includes(present[0], volume)))
       found.push(`volume ${volume.name} is not as it was injected`)
   }
-  for (const container of [...bare.spec.initContainers, ...bare.spec.containers]) {
+  for (const container of [...(bare.spec.initContainers ?? []), ...bare.spec.containers]) {
     const { allowPrivilegeEscalation, capabilities } = container.securityContext ?? {}
     if (
       allowPrivilegeEscalation !== false ||
@@ -136,6 +130,31 @@ export function tampering(
       found.push(`container ${container.name} has rights again that injection took from it`)
   }
   return found
+}
+
+/** The pod as it was before injection, as far as anybody may have changed it since. */
+export function withoutInjected(pod: AdmittedPod): AdmittedPod {
+  const { initContainers, containers, volumes } = pod.spec
+  return {
+    ...pod,
+    spec: {
+      ...pod.spec,
+      ...(initContainers && { initContainers: notOurs(initContainers).map(withoutClientMount) }),
+      containers: notOurs(containers).map(withoutClientMount),
+      ...(volumes && { volumes: notOurs(volumes) }),
+    },
+  }
+}
+
+function notOurs<T extends { readonly name: string }>(all: readonly T[]): T[] {
+  return all.filter(({ name }) => !name.startsWith(layout.prefix))
+}
+
+function withoutClientMount(container: V1Container): V1Container {
+  const { volumeMounts } = container
+  return volumeMounts
+    ? { ...container, volumeMounts: volumeMounts.filter((mount) => !isClientMount(mount)) }
+    : container
 }
 
 export function uidsOf({ metadata }: AdmittedPod): Uids | undefined {
@@ -162,6 +181,8 @@ function containerObjections(container: V1Container): Objection[] {
   volumeMounts.forEach((mount, index) => {
     if (mount.name.startsWith(layout.prefix))
       found.push([`.volumeMounts[${index}]`, "the sidecar's volumes are its own"])
+    if (`${posix.normalize(mount.mountPath)}/`.startsWith(`${layout.clientDirectory}/`))
+      found.push([`.volumeMounts[${index}]`, `${layout.clientDirectory} is the sidecar's`])
     if (mount.mountPropagation === 'Bidirectional')
       found.push([`.volumeMounts[${index}]`, 'mounts may not spread to the node'])
   })

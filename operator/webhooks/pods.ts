@@ -3,9 +3,16 @@ import { randomInt } from 'node:crypto'
 import type { AgentIdentity, ProtectedResource } from '@firebreak/crds'
 import type { V1Pod } from '@kubernetes/client-node'
 import { annotations, labels } from '../containment/names.ts'
+import { clientWarnings } from '../injection/clients.ts'
 import { type AdmittedPod, type InjectionContext, inject } from '../injection/inject.ts'
 import { layout, uidRange } from '../injection/layout.ts'
-import { ephemeralObjections, hasRules, objections, tampering } from '../injection/objections.ts'
+import {
+  ephemeralObjections,
+  hasRules,
+  objections,
+  tampering,
+  withoutInjected,
+} from '../injection/objections.ts'
 import { selectedBy } from '../reconcile/selection.ts'
 import { inNamespace, type World } from '../watch/world.ts'
 import { type Admission, type AdmissionRequest, allowed, refused } from './admission.ts'
@@ -32,8 +39,10 @@ export function injectPod(request: AdmissionRequest, world: World, context: Inje
   }
   if (uids.envoy === uids.enforcer) uids.enforcer++
   const { metadata, spec } = inject(pod, found.identity, found.resources, context, uids)
+  const { initContainers = [], containers } = pod.spec
   return {
     allowed: true,
+    warnings: clientWarnings([...initContainers, ...containers], found.resources),
     patch: [
       { op: 'add', path: '/metadata/labels', value: metadata?.labels },
       { op: 'add', path: '/metadata/annotations', value: metadata?.annotations },
@@ -122,21 +131,6 @@ function agentOf(
 function withoutLabel(pod: AdmittedPod): AdmittedPod {
   const { [labels.agent]: _, ...others } = pod.metadata?.labels ?? {}
   return { ...pod, metadata: { ...pod.metadata, labels: others } }
-}
-
-function withoutInjected(pod: AdmittedPod): AdmittedPod {
-  const others = <T extends { name: string }>(all: readonly T[] = []): T[] =>
-    all.filter(({ name }) => !name.startsWith(layout.prefix))
-  const { initContainers, containers, volumes } = pod.spec
-  return {
-    ...pod,
-    spec: {
-      ...pod.spec,
-      initContainers: others(initContainers),
-      containers: others(containers),
-      volumes: others(volumes),
-    },
-  }
 }
 
 function notContainable({ metadata: { name } }: AgentIdentity, problems: readonly string[]): string {

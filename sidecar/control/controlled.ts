@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
-import type { ProtectedResource } from '@firebreak/crds'
+import { isOwnCluster, type ProtectedResource } from '@firebreak/crds'
 import type { QualifiedName } from '@firebreak/policy'
 import { type DeltaDiscoveryResponse, places, typeUrls } from '@firebreak/xds'
 import { type OpenApi, openApi } from '../api/open.ts'
@@ -32,6 +32,7 @@ import { SignalForwarder } from '../signals/forwarder.ts'
 import { inWords } from '../system-errors.ts'
 import { emptyConfiguration, type ReceivedConfiguration, readConfiguration } from './agent-configuration.ts'
 import { OperatorCalls } from './calls.ts'
+import { ClientFiles, type GuardedCluster, kubeconfigFor } from './client-files.ts'
 import { assignmentOf, type SentRecords, withSpool } from './records.ts'
 import { Relay } from './relay.ts'
 import { type ControlAddress, keepStream, type Subscriber } from './stream.ts'
@@ -40,6 +41,8 @@ export interface ControlledOptions {
   readonly control: ControlAddress
   /** Where this pod's Envoy finds its sockets; nobody else may get at it. */
   readonly runDirectory: string
+  /** Where the agent's clients find their files; it can't write there. */
+  readonly clientDirectory: string
   readonly readyPort: number
   /** Where agents ask the sidecar itself. */
   readonly api: Address
@@ -84,6 +87,7 @@ export class ControlledSidecar implements AsyncDisposable, Subscriber {
   readonly #relay: Relay
   readonly #recordings: RecordingPlace
   readonly #listeners = new Map<string, Listener>()
+  readonly #clientFiles: ClientFiles
   readonly #ending = new AbortController()
   readonly #ticking: NodeJS.Timeout
   #pages: PageServer | undefined
@@ -150,6 +154,7 @@ export class ControlledSidecar implements AsyncDisposable, Subscriber {
     this.#runtime = runtime
     this.#recordings = recordings
     this.#relay = relay
+    this.#clientFiles = new ClientFiles(options.clientDirectory)
     this.#signals = new SignalForwarder(this.#operator, (reason) =>
       runtime.audit.notice('notification.lost', { notification: 'signal', reason }),
     )
@@ -226,6 +231,7 @@ export class ControlledSidecar implements AsyncDisposable, Subscriber {
       await this.#openApprovals()
       await this.#openApi(name)
       for (const resource of configuration.manifests.resources) await this.#listenFor(resource, name)
+      await this.#clientFiles.write('kubeconfig', kubeconfigFor(this.#guardedClusters(name)))
       this.#containment ??= await Containment.open({
         runtime: this.#runtime,
         identity: `${namespace}/${name}` satisfies QualifiedName,
@@ -293,6 +299,19 @@ export class ControlledSidecar implements AsyncDisposable, Subscriber {
     this.#inForce = undefined
     this.#runtime.audit.notice('configuration.applied', { revision: nothing.snapshot.revision, before })
     this.#options.onEvent({ kind: 'removed' })
+  }
+
+  /** @param identity of the pod's agent. */
+  #guardedClusters(identity: string): GuardedCluster[] {
+    const { resources, identities } = this.#runtime.configuration.manifests
+    const access = identities.find(({ metadata }) => metadata.name === identity)?.spec.access ?? []
+    return access.flatMap(({ resource: name, roles }) => {
+      const resource = resources.find(({ metadata }) => metadata.name === name)
+      const listener = this.#listeners.get(name)
+      if (resource?.spec.type !== 'kubernetes' || !listener) return []
+      const { namespace } = this.#options.pod
+      return [{ name, port: listener.address.port, roles, ...(isOwnCluster(resource) && { namespace }) }]
+    })
   }
 
   /** The port stays what it stands for: one whose resource is gone lets nobody in. */

@@ -1,6 +1,6 @@
 /** What is tried of one agent. */
 import { type AgentIdentity, addressOf, type ProtectedResource } from '@firebreak/crds'
-import { addressVariables } from '@firebreak/operator/injection/inject.ts'
+import { addressVariables } from '@firebreak/operator/injection/clients.ts'
 import { ApiError } from '@firebreak/operator/kubernetes/client.ts'
 import type { Check, CheckName, Objection } from './check.ts'
 import {

@@ -1,0 +1,105 @@
+/** By what an agent's clients find its resources without being told: variables, and files that the enforcer writes. */
+import type { AgentIdentity, ProtectedResource } from '@firebreak/crds'
+import type { V1Container, V1EnvVar, V1VolumeMount } from '@kubernetes/client-node'
+import { layout } from './layout.ts'
+
+/** A resource, and the loopback port that stands for it. */
+export interface ResourcePort {
+  readonly resource: ProtectedResource
+  readonly port: number
+}
+
+export interface ClientSettings {
+  readonly environment: readonly V1EnvVar[]
+  readonly mounts: readonly V1VolumeMount[]
+}
+
+/** In every container of the agent, unless the container has its own. */
+export function clientSettings(identity: AgentIdentity, ports: readonly ResourcePort[]): ClientSettings {
+  const kubernetes = ports.some(({ resource }) => resource.spec.type === 'kubernetes')
+  return {
+    environment: [
+      { name: 'FIREBREAK_API', value: `http://127.0.0.1:${layout.apiPort}` },
+      ...ports.flatMap(addressOf),
+      ...databaseVariables(identity, ports),
+      ...(kubernetes ? [{ name: kubeconfigVariable, value: kubeconfigFile }] : []),
+    ],
+    mounts: kubernetes ? [clientMount] : [],
+  }
+}
+
+/** What one container gets of it: its own variables stand, and so does a kubeconfig of its own. */
+export function settingsOf(container: V1Container, { environment, mounts }: ClientSettings): ClientSettings {
+  const own = new Set(container.env?.map(({ name }) => name))
+  if (mountsKubeconfig(container)) own.add(kubeconfigVariable)
+  return { environment: environment.filter(({ name }) => !own.has(name)), mounts }
+}
+
+/** What whoever makes a pod has to know about it, in words. */
+export function clientWarnings(
+  containers: readonly V1Container[],
+  resources: readonly ProtectedResource[],
+): string[] {
+  if (!resources.some(({ spec }) => spec.type === 'kubernetes')) return []
+  return containers
+    .filter(
+      (container) =>
+        mountsKubeconfig(container) || container.env?.some(({ name }) => name === kubeconfigVariable),
+    )
+    .map(
+      ({ name }) =>
+        `container ${name} keeps its own kubeconfig: that of the protected clusters is ${kubeconfigFile}`,
+    )
+}
+
+/** Whether a mount of an agent's container is the one that it was given, and no other. */
+export function isClientMount(mount: V1VolumeMount): boolean {
+  const { name, mountPath, readOnly, recursiveReadOnly: _, ...others } = mount
+  return (
+    name === clientMount.name &&
+    mountPath === clientMount.mountPath &&
+    readOnly === true &&
+    Object.keys(others).length === 0
+  )
+}
+
+/** The names of the variables that say where an agent's container finds a resource. */
+export function addressVariables({ metadata }: ProtectedResource): {
+  readonly host: string
+  readonly port: string
+} {
+  const name = metadata.name.toUpperCase().replaceAll(/[^A-Z0-9]/g, '_')
+  return { host: `FIREBREAK_${name}_HOST`, port: `FIREBREAK_${name}_PORT` }
+}
+
+const kubeconfigVariable = 'KUBECONFIG'
+const kubeconfigFile = `${layout.clientDirectory}/${layout.kubeconfig}`
+const clientMount = { name: layout.clientVolume, mountPath: layout.clientDirectory, readOnly: true }
+
+/** At ~/.kube, which the variable would hide. */
+function mountsKubeconfig({ volumeMounts = [] }: V1Container): boolean {
+  return volumeMounts.some(({ mountPath }) => mountPath.split('/').includes('.kube'))
+}
+
+function addressOf({ resource, port }: ResourcePort): V1EnvVar[] {
+  const variables = addressVariables(resource)
+  return [
+    { name: variables.host, value: '127.0.0.1' },
+    { name: variables.port, value: String(port) },
+  ]
+}
+
+/** Those of PostgreSQL's clients, where there is no doubt which database they are about. */
+function databaseVariables(identity: AgentIdentity, ports: readonly ResourcePort[]): V1EnvVar[] {
+  const [only, ...others] = ports.filter(({ resource }) => resource.spec.type === 'postgresql')
+  if (!only || others.length > 0) return []
+  const { resource, port } = only
+  const role = identity.spec.access?.find((access) => access.resource === resource.metadata.name)?.roles[0]
+  return [
+    { name: 'PGHOST', value: '127.0.0.1' },
+    { name: 'PGPORT', value: String(port) },
+    { name: 'PGSSLMODE', value: 'disable' },
+    ...(role === undefined ? [] : [{ name: 'PGUSER', value: role }]),
+    ...(resource.spec.database === undefined ? [] : [{ name: 'PGDATABASE', value: resource.spec.database }]),
+  ]
+}
