@@ -38,6 +38,8 @@ export interface HttpTarget {
 export type HttpAuthentication =
   | { readonly as: 'bearer' | 'basic' | 'none' }
   | { readonly as: 'header' | 'query'; readonly name: string }
+  /** An access token, which is asked for there. */
+  | { readonly as: 'oauth2'; readonly tokenUrl: string }
 
 export type TargetTls =
   | { readonly mode: 'disable' }
@@ -53,6 +55,8 @@ export interface Credential {
   readonly username: string
   readonly password?: string
   readonly clientCertificate?: { readonly certificate: string; readonly key: string }
+  /** What the target takes instead of name and password, which it never sees then. */
+  readonly accessToken?: string
 }
 
 /** How a session's own downstream account is to be. */
@@ -192,6 +196,8 @@ export interface GuardedSession extends Disposable {
   readonly terms: SessionTerms
   /** The role's credential as it is now; fails with a refusal that names no secret. */
   credential(): Promise<Result<Credential, Refusal>>
+  /** The target doesn't take it any more. @returns whether {@link credential} may have another one now. */
+  credentialRefused(credential: Credential): boolean
   /** Set where the session gets an account of its own, made with the {@link credential}. */
   readonly ownAccount: AccountTerms | undefined
   /** Puts into the audit trail what became of the {@link ownAccount}. */

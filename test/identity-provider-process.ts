@@ -31,6 +31,8 @@ export type FromProvider =
 
 export const audience = 'https://firebreak.example'
 export const clientSecret = 'client-secret-that-nobody-may-see'
+/** An API whose tokens say nothing by themselves: it asks the provider what each is good for. */
+export const introspectingApi = 'https://crm.example'
 const exchange = 'urn:ietf:params:oauth:grant-type:token-exchange'
 
 let tokens: TokenSettings = { groups: ['support'], seconds: 600 }
@@ -71,11 +73,11 @@ function providerFor({ keys, audience, subjectTokenKeys }: ProviderSettings, iss
     response_types: [],
     ...more,
   })
-  const resourceServer = (): ResourceServer =>
+  const resourceServer = (indicator = audience): ResourceServer =>
     ({
       scope: 'commands',
-      audience,
-      accessTokenFormat: 'jwt',
+      audience: indicator,
+      accessTokenFormat: indicator === introspectingApi ? 'opaque' : 'jwt',
       accessTokenTTL: tokens.seconds,
       jwt: { sign: { alg: keys.keys[0]?.alg } },
     }) as ResourceServer
@@ -83,6 +85,7 @@ function providerFor({ keys, audience, subjectTokenKeys }: ProviderSettings, iss
     jwks: keys as Configuration['jwks'],
     clients: [
       client('support-bot', { client_secret: clientSecret }),
+      client('crm-agent', { client_secret: clientSecret }),
       client('with-post', { client_secret: clientSecret, token_endpoint_auth_method: 'client_secret_post' }),
       client('public', { token_endpoint_auth_method: 'none' }),
     ],
@@ -96,11 +99,13 @@ function providerFor({ keys, audience, subjectTokenKeys }: ProviderSettings, iss
     features: {
       devInteractions: { enabled: false },
       clientCredentials: { enabled: true },
+      introspection: { enabled: true, allowedPolicy: () => true },
+      revocation: { enabled: true },
       resourceIndicators: {
         enabled: true,
-        defaultResource: () => audience,
+        defaultResource: (_context, { clientId }) => (clientId === 'crm-agent' ? introspectingApi : audience),
         useGrantedResource: () => true,
-        getResourceServerInfo: resourceServer,
+        getResourceServerInfo: (_context, indicator) => resourceServer(indicator),
       },
     },
   }

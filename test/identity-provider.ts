@@ -118,6 +118,24 @@ export class IdentityProvider implements AsyncDisposable {
       .sign(key.privateKey)
   }
 
+  /** Whether a token that says nothing by itself is good, as an API asks. */
+  async isActive(token: string): Promise<boolean> {
+    const answer = await this.#askAbout(token, 'introspection')
+    return ((await answer.json()) as { active: boolean }).active
+  }
+
+  async revoke(token: string): Promise<void> {
+    await this.#askAbout(token, 'revocation')
+  }
+
+  async #askAbout(token: string, endpoint: 'introspection' | 'revocation'): Promise<Response> {
+    return await fetch(`${this.issuer}/token/${endpoint}`, {
+      method: 'POST',
+      headers: { authorization: `Basic ${btoa(`crm-agent:${clientSecret}`)}` },
+      body: new URLSearchParams({ token }),
+    })
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.goAway()
   }

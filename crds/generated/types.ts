@@ -642,10 +642,41 @@ export interface ProtectedResourceSpec {
     readBodies: boolean
     /** How the API takes the role's credential. What the agent sends of that kind never reaches it. */
     authentication: {
-      /** bearer: its password as a bearer token. basic: its user name and password. header: its password in the header name. query: its password in the parameter name of the query. none: not at all, as where the client certificate says it. */
-      as: 'bearer' | 'basic' | 'header' | 'query' | 'none'
+      /** bearer: its password as a bearer token. basic: its user name and password. header: its password in the header name. query: its password in the parameter name of the query. oauth2: a token that is obtained with them. none: not at all, as where the client certificate says it. */
+      as: 'bearer' | 'basic' | 'header' | 'query' | 'oauth2' | 'none'
       /** Name of the header or of the parameter. */
       name?: string
+      /** Access tokens by OAuth 2.0's client credentials. The role's user name is the client's id, and its password the client's secret. They go to the token endpoint, and the token to the API. */
+      oauth2?: {
+        /** URL of the token endpoint. Plain http only on this host. */
+        tokenUrl: string
+        /** What the token is to be good for. */
+        scopes?: string[]
+        /** Whom the token is to be for, where the provider asks for an audience. */
+        audience?: string
+        /** How the client says who it is. basic: in the header Authorization. post: in the form. */
+        clientAuthentication: 'basic' | 'post'
+        /** Where a PEM text comes from. */
+        ca?: {
+          /** A key of a Secret in the same namespace. */
+          secret?: {
+            /** Name of the Secret. */
+            name: string
+            /** Key in its data. */
+            key: string
+          }
+          /** A file that the sidecar can read (standalone). */
+          file?: {
+            /** Path of the file, relative to the manifest's directory. */
+            path: string
+          }
+          /** A variable of the sidecar's environment (standalone). */
+          env?: {
+            /** Name of the variable. */
+            name: string
+          }
+        }
+      }
     }
   }
   /** How the connection to the system is protected. Without ca the authorities of the system are trusted. */

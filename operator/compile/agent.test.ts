@@ -56,6 +56,29 @@ describe("an agent's configuration", () => {
     assert.deepEqual(names(part.policies), ['everybody', 'readers'])
   })
 
+  it('holds the authorities by which the endpoint is verified that gives out tokens', () => {
+    const api = objectsOf(`${text}---
+apiVersion: firebreak.dev/v1alpha1
+kind: ProtectedResource
+metadata: {name: crm}
+spec:
+  type: http
+  address: crm:443
+  http:
+    authentication: {as: oauth2, oauth2: {tokenUrl: "https://issuer/token", ca: {secret: {name: orders-ca, key: ca.crt}}}}
+  roles: [{name: support, credential: {secret: {name: orders-reader}}}]
+---
+apiVersion: firebreak.dev/v1alpha1
+kind: AgentIdentity
+metadata: {name: support-bot}
+spec:
+  access: [{resource: crm, roles: [support]}]
+`)
+    const { objects: part } = configurationOf('support-bot', api)
+    assert.deepEqual(names(part.secrets), ['orders-ca', 'orders-reader'])
+    assert.equal(part.resources[0]?.spec.http?.authentication?.oauth2?.tokenUrl, 'https://issuer/token')
+  })
+
   it('holds those whom the agent may delegate to, as deep as it may, and no credential that the agent itself may not use', () => {
     const { objects: part } = configurationOf('orchestrator', objects)
     assert.deepEqual(names(part.identities), ['orchestrator', 'planner', 'reader-bot'])

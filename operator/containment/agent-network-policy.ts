@@ -25,6 +25,7 @@ export function agentNetworkPolicies(
     clusterDns,
     to([podsIn(operator.namespace, operator.podSelector)], [operator.port]),
     ...resources.map((resource) => toResource(resource, operator)),
+    ...resources.flatMap(credentialSources).map(toHost),
     ...records.map(toHost),
     ...(identity.spec.egress ?? []).map(({ cidr, port }) =>
       to(cidr === undefined ? anywhere : [{ ipBlock: { cidr } }], [port]),
@@ -89,6 +90,19 @@ function toResource(resource: ProtectedResource, { apiServer }: OperatorPlace): 
     return to([peer], [podPort])
   }
   return toHost(addressOf(resource))
+}
+
+/** Where sidecars get what the resource takes: its token endpoint, and vaults. */
+function credentialSources({ spec: { http, roles } }: ProtectedResource): Destination[] {
+  const tokenUrl = http?.authentication?.oauth2?.tokenUrl
+  const vaults = roles.flatMap(({ credential }) => credential.http?.url ?? [])
+  return [...(tokenUrl === undefined ? [] : [tokenUrl]), ...vaults].map((url) => {
+    const { hostname, port, protocol } = new URL(url)
+    return {
+      host: hostname.replace(/^\[|\]$/g, ''),
+      port: Number(port || (protocol === 'https:' ? 443 : 80)),
+    }
+  })
 }
 
 function toHost({ host, port }: Destination): V1NetworkPolicyEgressRule {

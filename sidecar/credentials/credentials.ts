@@ -1,4 +1,5 @@
 /** The station that knows the downstream accounts' credentials. They live here, in memory, and nowhere else. */
+import { isDeepStrictEqual } from 'node:util'
 import type { ProtectedResource } from '@firebreak/crds'
 import type { QualifiedName } from '@firebreak/policy'
 import { type Clock, Deadline } from '../clock.ts'
@@ -6,6 +7,8 @@ import type { Configuration } from '../configuration/configuration.ts'
 import { readValue } from '../configuration/values.ts'
 import { nameOf } from '../decide/live-session.ts'
 import type { Credential, Result } from '../session.ts'
+import { AccessToken } from './access-token.ts'
+import { askForToken } from './oauth2.ts'
 import { providerFor, type Role } from './provider.ts'
 
 /** What a program or a vault gave is used for that long before it is asked again, unless it said for how long. In milliseconds. */
@@ -25,10 +28,16 @@ interface Known {
   readonly usable: Deadline
 }
 
+type Authentication = NonNullable<ProtectedResource['spec']['http']>['authentication'] | undefined
+
 /** One role of one resource, as its manifest says. */
 class Account {
   readonly role: Role
+  readonly #authentication: Authentication
   readonly #read: () => Promise<Result<Known, string>>
+  /** Undefined where the credential is what the target takes. */
+  readonly #tokenOf: ((client: Credential) => AccessToken) | undefined
+  #token: { readonly client: Credential; readonly access: AccessToken } | undefined
   #known: Known | undefined
   #reading: Promise<Result<Known, string>> | undefined
   /** When it is looked at again without being asked for. */
@@ -37,6 +46,8 @@ class Account {
   constructor(resource: ProtectedResource, role: Role, configuration: () => Configuration, clock: Clock) {
     const provider = providerFor(resource, role, configuration)
     this.role = role
+    this.#authentication = resource.spec.http?.authentication
+    this.#tokenOf = tokensOf(resource, configuration, clock)
     this.check = new Deadline(clock, provider.remote ? checkEvery.remote : checkEvery.local)
     this.#read = async () => {
       const provided = await provider.read(clock.wall())
@@ -63,6 +74,13 @@ class Account {
     }
   }
 
+  isAbout({ spec: { http } }: ProtectedResource, role: Role): boolean {
+    return (
+      this.role === role ||
+      (isDeepStrictEqual(this.role, role) && isDeepStrictEqual(this.#authentication, http?.authentication))
+    )
+  }
+
   /** What is known, or what the provider says. */
   async current(): Promise<Result<Credential, string>> {
     const known = this.#known
@@ -75,6 +93,19 @@ class Account {
     if (read.ok) this.#known = read.value
     else if (known && !known.usable.passed) return { ok: true, value: known.credential }
     return read.ok ? { ok: true, value: read.value.credential } : read
+  }
+
+  /** The credential with what the target takes in its place. */
+  async usable(credential: Credential): Promise<Result<Credential, string>> {
+    if (!this.#tokenOf) return { ok: true, value: credential }
+    if (!this.#token || !sameCredential(this.#token.client, credential))
+      this.#token = { client: credential, access: this.#tokenOf(credential) }
+    const token = await this.#token.access.current()
+    return token.ok ? { ok: true, value: { ...credential, accessToken: token.value } } : token
+  }
+
+  refused({ accessToken }: Credential): boolean {
+    return accessToken !== undefined && this.#token?.access.refused(accessToken) === true
   }
 }
 
@@ -102,9 +133,13 @@ export class Credentials {
   async current(resource: QualifiedName, role: string): Promise<Result<Credential, string>> {
     const account = this.#accountOf(resource, role)
     if (!account) return { ok: false, error: 'the role is gone' }
-    const credential = await account.current()
-    if (credential.ok) this.#give(resource, role, credential.value)
-    return credential
+    const credential = await this.#look(account, resource, role)
+    return credential.ok ? await account.usable(credential.value) : credential
+  }
+
+  /** The target doesn't take it. @returns whether {@link current} may have another one now. */
+  refused(resource: QualifiedName, role: string, credential: Credential): boolean {
+    return this.#accountOf(resource, role)?.refused(credential) ?? false
   }
 
   /** Looks whether credentials have changed, of the roles for whose sessions it matters. Called every second. */
@@ -117,8 +152,14 @@ export class Credentials {
       const account = this.#accountOf(resource, role)
       if (account?.role.credential.onRotation !== 'end' || !account.check.passed) continue
       account.check.restart()
-      void this.current(resource, role)
+      void this.#look(account, resource, role)
     }
+  }
+
+  async #look(account: Account, resource: QualifiedName, role: string): Promise<Result<Credential, string>> {
+    const credential = await account.current()
+    if (credential.ok) this.#give(resource, role, credential.value)
+    return credential
   }
 
   #accountOf(resourceName: QualifiedName, roleName: string): Account | undefined {
@@ -129,7 +170,7 @@ export class Credentials {
     if (!resource || !role) return undefined
     const key = keyOf(resourceName, roleName)
     let account = this.#accounts.get(key)
-    if (!account || JSON.stringify(account.role) !== JSON.stringify(role)) {
+    if (!account?.isAbout(resource, role)) {
       account = new Account(resource, role, this.#configuration, this.#clock)
       this.#accounts.set(key, account)
     }
@@ -155,6 +196,21 @@ export function sameCredential(one: Credential, other: Credential): boolean {
     one.clientCertificate?.certificate === other.clientCertificate?.certificate &&
     one.clientCertificate?.key === other.clientCertificate?.key
   )
+}
+
+/** @returns how a client's tokens are asked for; undefined where the target takes the credential itself. */
+function tokensOf(
+  { spec: { http }, metadata: { namespace } }: ProtectedResource,
+  configuration: () => Configuration,
+  clock: Clock,
+): ((client: Credential) => AccessToken) | undefined {
+  const oauth2 = http?.authentication?.oauth2
+  if (!oauth2) return undefined
+  return (client) =>
+    new AccessToken(async () => {
+      const ca = oauth2.ca && readValue(oauth2.ca, namespace, configuration())
+      return ca && !ca.ok ? ca : await askForToken(oauth2, client, ca?.value)
+    }, clock)
 }
 
 function clientCertificate(

@@ -134,6 +134,11 @@ export class LiveSession implements GuardedSession {
     return { ok: false, error: { code: 'unavailable', message, reference: this.reference() } }
   }
 
+  credentialRefused(credential: Credential): boolean {
+    const { resource, role } = this.subject
+    return this.#runtime.credentials.refused(resource, role, credential)
+  }
+
   get ownAccount(): AccountTerms | undefined {
     const { shortLived } = this.#runtime.roleOf(this.subject) ?? {}
     const [first, ...others] = shortLived?.memberOf ?? []

@@ -201,9 +201,13 @@ function problemOf(error: unknown, issuer: string, now: number): ReturnType<type
   return misused('malformed', 'the token is not well-formed')
 }
 
-/** The reason that lies deepest says most: openid-client wraps what its requests fail with. */
 export function deepestMessage(error: unknown): string {
+  return deepestCause(error)?.message ?? 'unknown'
+}
+
+/** The reason that lies deepest says most: openid-client wraps what its requests fail with. */
+export function deepestCause(error: unknown): Error | undefined {
   let deepest = error
   while (deepest instanceof Error && deepest.cause instanceof Error) deepest = deepest.cause
-  return deepest instanceof Error ? deepest.message : 'unknown'
+  return deepest instanceof Error ? deepest : undefined
 }

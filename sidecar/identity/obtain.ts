@@ -6,15 +6,14 @@ import {
   clientCredentialsGrant,
   genericGrantRequest,
   None,
-  ResponseBodyError,
-  WWWAuthenticateChallengeError,
 } from 'openid-client'
 import { type Clock, Deadline } from '../clock.ts'
 import type { RootProof } from '../delegation/delegation.ts'
 import type { Result } from '../session.ts'
 import { inspectToken, isSignedToken } from './inspect.ts'
-import { deepestMessage, type Issuer } from './issuer.ts'
-import { type Rejection, rejected, shown, type VerifiedClaims } from './proof.ts'
+import type { Issuer } from './issuer.ts'
+import { type Rejection, rejected, type VerifiedClaims } from './proof.ts'
+import { refusalInWords } from './token-endpoint.ts'
 
 /** What the token request is made of, secrets read. */
 export interface TokenRequest {
@@ -43,7 +42,7 @@ export async function requestToken(
   } catch (error) {
     return rejected(
       'unavailable',
-      `issuer ${issuer.url} gave no token for client ${request.clientId}: ${reasonOf(error, request)}`,
+      `issuer ${issuer.url} gave no token for client ${request.clientId}: ${refusalInWords(error, [request.clientSecret, request.subjectToken])}`,
       'Check spec.authentication.oidc.obtain of the AgentIdentity, and that the provider runs.',
     )
   }
@@ -85,32 +84,6 @@ function authenticationFor(methods: readonly string[] | undefined, secret: strin
   return !methods || methods.includes('client_secret_basic')
     ? ClientSecretBasic(secret)
     : ClientSecretPost(secret)
-}
-
-/** What the provider says of its refusal helps, unless it repeats a secret. */
-function reasonOf(error: unknown, { clientSecret, subjectToken }: TokenRequest): string {
-  const said = shown(saidByProvider(error))
-  return [clientSecret, subjectToken].some((secret) => secret && repeats(said, secret)) ? 'it refused' : said
-}
-
-/** Whether a text has a secret in it, or a piece of one that would be worth something. */
-function repeats(text: string, secret: string): boolean {
-  const length = Math.min(secret.length, 12)
-  for (let at = 0; at + length <= text.length; at++)
-    if (secret.includes(text.slice(at, at + length))) return true
-  return false
-}
-
-/** https://www.rfc-editor.org/rfc/rfc6749#section-5.2 */
-function saidByProvider(error: unknown): string {
-  const answer =
-    error instanceof ResponseBodyError
-      ? error
-      : error instanceof WWWAuthenticateChallengeError
-        ? error.cause[0]?.parameters
-        : undefined
-  const words = [answer?.error, answer?.error_description].filter((part) => part !== undefined)
-  return words.length > 0 ? words.join(', ') : deepestMessage(error)
 }
 
 /** A token is replaced after that part of its life, as kubelet does with projected ones. */

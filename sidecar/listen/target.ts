@@ -39,6 +39,14 @@ export function httpTargetOf(resource: ProtectedResource): HttpTarget {
 }
 
 function authenticationOf({ spec }: ProtectedResource): HttpAuthentication {
-  const { as = 'bearer', name = '' } = spec.http?.authentication ?? {}
-  return as === 'header' || as === 'query' ? { as, name } : { as }
+  const { as = 'bearer', name = '', oauth2 } = spec.http?.authentication ?? {}
+  switch (as) {
+    case 'header':
+    case 'query':
+      return { as, name }
+    case 'oauth2':
+      return { as, tokenUrl: oauth2?.tokenUrl ?? '' }
+    default:
+      return { as }
+  }
 }

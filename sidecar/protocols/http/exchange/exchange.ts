@@ -17,8 +17,16 @@ import {
 import { heldRequest, maximumHeldBody } from './held.ts'
 import { identify } from './identification.ts'
 import { pass } from './passage.ts'
-import { limitReached, notApproved, type Problem, refusedCommand, refusedSession } from './problems.ts'
+import {
+  limitReached,
+  noCredential,
+  notApproved,
+  type Problem,
+  refusedCommand,
+  refusedSession,
+} from './problems.ts'
 import { CommandRun } from './run.ts'
+import { refusalAtTokenEndpoint } from './token-endpoint.ts'
 import type { Tunnel } from './tunnel.ts'
 import { upstreamOf } from './upstream.ts'
 
@@ -107,7 +115,7 @@ function refuseMalformed(
 }
 
 function malformed({ status, message }: RefusedRequest, reference: string): Problem {
-  return { kind: 'malformed', status, detail: message, reference }
+  return { kind: status === 403 ? 'denied' : 'malformed', status, detail: message, reference }
 }
 
 /** Says no to a command, and writes its line. */
@@ -149,8 +157,10 @@ class Exchange {
     const { response } = this.#incoming
     const needed = this.#connection.meaning.needs(this.#request)
     const unread = needed > 0 && !(await this.#read(needed))
-    const { kind } = this.#connection
-    const refused = unread ? undefined : kind.refusal?.(this.#request)
+    const { kind, gateway } = this.#connection
+    const refused = unread
+      ? undefined
+      : (kind.refusal?.(this.#request) ?? refusalAtTokenEndpoint(gateway.target, this.#request))
     if (refused) {
       refuseMalformed(this.#incoming, this.#session, refused, this.#receivedAt, kind)
       return
@@ -237,7 +247,7 @@ class Exchange {
     const { gateway, openBodyMask } = this.#connection
     const credential = await this.#session.credential()
     if (!credential.ok) {
-      tell(run, response, { ...refusedSession(credential.error), reference: run.reference })
+      tell(run, response, noCredential(credential.error, run.reference))
       return
     }
     run.sent = true

@@ -12,13 +12,15 @@ export interface Addressed {
 export function withCredential(
   { query, headers }: Addressed,
   authentication: HttpAuthentication,
-  { username, password = '' }: Credential,
+  { username, password = '', accessToken = '' }: Credential,
 ): Addressed {
   switch (authentication.as) {
     case 'none':
       return { query, headers }
     case 'bearer':
       return { query, headers: [...headers, ['authorization', `Bearer ${password}`]] }
+    case 'oauth2':
+      return { query, headers: [...headers, ['authorization', `Bearer ${accessToken}`]] }
     case 'basic': {
       const value = Buffer.from(`${username}:${password}`).toString('base64')
       return { query, headers: [...headers, ['authorization', `Basic ${value}`]] }

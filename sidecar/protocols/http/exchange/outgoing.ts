@@ -27,8 +27,9 @@ export interface Passing {
   readonly inspected: boolean
 }
 
-export function outgoing(passing: Passing): Dispatcher.DispatchOptions {
-  const { request, upstream, authentication, credential, tunnel } = passing
+/** @param credential that of the role as it is now. */
+export function outgoing(passing: Passing, credential: Credential): Dispatcher.DispatchOptions {
+  const { request, upstream, authentication, tunnel } = passing
   const { query, headers } = withCredential(
     { query: request.query, headers: headersOf(passing) },
     authentication,

@@ -2,6 +2,7 @@
 import type { Duplex } from 'node:stream'
 import type { Command } from '@firebreak/policy'
 import type { Dispatcher } from 'undici'
+import type { Credential } from '../../../session.ts'
 import { returnedHeaders } from '../head/forwarded.ts'
 import type { BodyMask, HeaderFields, ResponseHead } from '../request.ts'
 import { answer, forNode, shownHead } from './client.ts'
@@ -9,7 +10,7 @@ import { Ended, overLimit, sessionOver, tooManyBytes, tooSlow, withheld } from '
 import { masksOf, mayHaveBody, saysNothing } from './inspection.ts'
 import { Masking } from './masking.ts'
 import { outgoing, type Passing } from './outgoing.ts'
-import type { Problem } from './problems.ts'
+import { noCredential, type Problem } from './problems.ts'
 import { throughTunnel } from './tunnel.ts'
 import { NotConnected, readRaw } from './upstream.ts'
 
@@ -37,6 +38,11 @@ export async function pass(passing: Passing): Promise<void> {
   }
 }
 
+/** Of a target that takes the role's credential no more. */
+class CredentialRefused extends Error {
+  override readonly name = 'CredentialRefused'
+}
+
 class Passage implements Dispatcher.DispatchHandler {
   readonly #passing: Passing
   readonly #done = Promise.withResolvers<void>()
@@ -47,6 +53,7 @@ class Passage implements Dispatcher.DispatchHandler {
   #over = false
   /** That has come, and has not gone out. */
   #head: ResponseHead | undefined
+  #repeated = false
   #failed: { readonly code: string; readonly message: string } | undefined
 
   constructor(passing: Passing) {
@@ -54,14 +61,19 @@ class Passage implements Dispatcher.DispatchHandler {
   }
 
   run(): Promise<void> {
-    const { response, upstream } = this.#passing
+    const { response, credential } = this.#passing
+    this.#send(credential)
+    if (response.destroyed) this.end(new Ended(undefined))
+    return this.#done.promise
+  }
+
+  #send(credential: Credential): void {
+    const { upstream } = this.#passing
     try {
-      upstream.pool.dispatch(outgoing(this.#passing), this)
+      upstream.pool.dispatch(outgoing(this.#passing, credential), this)
     } catch (error) {
       this.#fail(error)
     }
-    if (response.destroyed) this.end(new Ended(undefined))
-    return this.#done.promise
   }
 
   /** Ends the request, wherever it is. */
@@ -104,6 +116,11 @@ class Passage implements Dispatcher.DispatchHandler {
   onResponseStart(controller: Dispatcher.DispatchController, status: number): void {
     // what is only provisional is the gateway's own business
     if (status < 200) return
+    if (status === 401 && this.#isToBeRepeated()) {
+      this.#repeated = true
+      controller.abort(new CredentialRefused())
+      return
+    }
     const { request, response, upstream } = this.#passing
     const received = { status, headers: readRaw(controller.rawHeaders) }
     const head = this.#inspect(controller, {
@@ -133,7 +150,23 @@ class Passage implements Dispatcher.DispatchHandler {
   }
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
-    this.#fail(this.#ended ?? error)
+    if (error instanceof CredentialRefused && !this.#ended) void this.#repeat()
+    else this.#fail(this.#ended ?? error)
+  }
+
+  /** Whether there is another credential to try with, and nothing of a body is gone. */
+  #isToBeRepeated(): boolean {
+    const { run, credential, body, tunnel } = this.#passing
+    return !this.#repeated && run.session.credentialRefused(credential) && !body && !tunnel
+  }
+
+  async #repeat(): Promise<void> {
+    const { session, reference } = this.#passing.run
+    this.#controller = undefined
+    const credential = await session.credential()
+    if (this.#ended) this.#fail(this.#ended)
+    else if (credential.ok) this.#send(credential.value)
+    else this.#fail(new Ended(noCredential(credential.error, reference)))
   }
 
   #complete(trailers: HeaderFields): void {

@@ -91,6 +91,12 @@ export function refusedSession({ code, message, hint, reference }: Refusal): Pro
   return { ...refusals[code], detail: message, hint, reference }
 }
 
+/** Nothing has gone out: the role's credential can't be had, or not what the target takes for it. */
+export function noCredential({ message }: Refusal, reference: string): Problem {
+  const hint = 'Check the role of the ProtectedResource: its credential, and spec.http.authentication.'
+  return { kind: 'unavailable', status: 502, detail: message, hint, reference }
+}
+
 export function refusedCommand(decision: Decision, reference: string): Problem {
   const { rule, reason, hint } = decision
   const detail = rule ? `${describeDecision(decision)}: ${reason}` : `denied: ${reason}`

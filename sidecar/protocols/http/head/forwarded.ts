@@ -20,6 +20,7 @@ const ofConnection = new Set([
 const credentials = new Set([
   'authorization',
   'proxy-authorization',
+  'dpop',
   'cookie',
   'cookie2',
   'api-key',

@@ -1,0 +1,30 @@
+/** Requests of agents to the endpoint that gives out the role's tokens, where it is at the target itself. */
+import { isDeepStrictEqual } from 'node:util'
+import type { Target } from '../../../session.ts'
+import { canonicalPath } from '../head/path.ts'
+import type { RequestHead } from '../request.ts'
+import type { RefusedRequest } from './client.ts'
+
+/** Asked with the role's token, it might give the agent one of its own, which would be good past the gateway. */
+export function refusalAtTokenEndpoint(
+  { host, port, http }: Target,
+  { path }: RequestHead,
+): RefusedRequest | undefined {
+  if (http?.authentication.as !== 'oauth2') return undefined
+  const url = new URL(http.authentication.tokenUrl)
+  const isThere =
+    url.hostname.replace(/^\[|\]$/g, '') === host.toLowerCase() &&
+    Number(url.port || (url.protocol === 'https:' ? 443 : 80)) === port
+  const endpoint = isThere ? canonicalPath(url.pathname) : undefined
+  if (!endpoint?.ok) return undefined
+  const wanted = leniently(endpoint.value.segments)
+  return [path.segments, ...path.otherReadings].some((reading) =>
+    isDeepStrictEqual(leniently(reading), wanted),
+  )
+    ? { status: 403, message: 'the token endpoint is for the gateway alone' }
+    : undefined
+}
+
+function leniently(segments: readonly string[]): readonly string[] {
+  return segments.filter((segment) => segment !== '').map((segment) => segment.toLowerCase())
+}
