@@ -15,46 +15,13 @@ import { resourceOf, spansWith } from '../../sidecar/traces/testdata/exported.ts
 import { type ApiServer, startApiServer } from '../../test/api-server.ts'
 import { eventuallyWith } from '../../test/eventually.ts'
 import { Shop } from '../../test/shop.ts'
+import { shopInCluster } from '../../test/shop-in-cluster.ts'
 import { SidecarProcess } from '../../test/sidecar-process.ts'
 import { ObjectStore } from '../../tools/object-store.ts'
 import { ReplicaProcess } from '../testdata/replica-process.ts'
 import type { RecordTargets } from './records.ts'
 
 const plugin = fileURLToPath(new URL('../../cli/kubectl/main.ts', import.meta.url))
-
-function manifests(address: string, password: string): string {
-  return `apiVersion: v1
-kind: Namespace
-metadata: {name: agents}
----
-apiVersion: v1
-kind: ServiceAccount
-metadata: {name: bot, namespace: agents}
----
-apiVersion: v1
-kind: Secret
-metadata: {name: shop-agent, namespace: agents}
-stringData: {username: postgres, password: "${password}"}
----
-apiVersion: firebreak.dev/v1alpha1
-kind: ProtectedResource
-metadata: {name: shop, namespace: agents}
-spec:
-  type: postgresql
-  address: ${address}
-  database: shop
-  tls: {mode: disable}
-  roles: [{name: agent, credential: {secret: {name: shop-agent}}}]
----
-apiVersion: firebreak.dev/v1alpha1
-kind: AgentIdentity
-metadata: {name: support-bot, namespace: agents}
-spec:
-  workload: {podSelector: {matchLabels: {app: support-bot}}}
-  access: [{resource: shop, roles: [agent]}]
----
-${policy('90d')}`
-}
 
 function policy(retention: string): string {
   return `apiVersion: firebreak.dev/v1alpha1
@@ -108,7 +75,11 @@ describe('records of pods', function () {
     const { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey } = credentials
     const place = { kind: 's3', bucket, endpoint, region, prefix: 'cluster/' } as const
     return {
-      recordings: { target: { ...place, credentials: writer }, recipients: [reader.recipient] },
+      recordings: {
+        target: { ...place, credentials: writer },
+        recipients: [reader.recipient],
+        unmaskedRecipients: [],
+      },
       retention: { ...place, credentials: { accessKeyId, secretAccessKey } },
       audit: [{ kind: 'http', url: sink.url, secret, format: 'lines' }],
       traces: { url: collector.url, headers: { authorization: 'Bearer of the collector' }, share: 1 },
@@ -155,7 +126,7 @@ describe('records of pods', function () {
     kubeconfig = (await cluster.user({ name: 'firebreak-operator', groups: ['system:masters'] })).kubeconfig
     replica = await startReplica(0)
     const { host, port, password } = shop.postgres
-    await apply(manifests(`${host}:${port}`, password))
+    await apply(shopInCluster(`${host}:${port}`, password) + policy('90d'))
     await eventually(
       () => cluster.kubectl.run(['get', 'namespace', 'agents', '-o', 'jsonpath={.metadata.labels}']),
       /firebreak.dev\/agents/,

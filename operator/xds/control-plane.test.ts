@@ -5,41 +5,10 @@ import type { ControlPlane } from '../../e2e/index.ts'
 import { type ApiServer, startApiServer } from '../../test/api-server.ts'
 import { eventuallyWith } from '../../test/eventually.ts'
 import { Shop } from '../../test/shop.ts'
+import { shopInCluster } from '../../test/shop-in-cluster.ts'
 import { SidecarProcess } from '../../test/sidecar-process.ts'
 import { guardrailPolicies } from '../kubernetes/objects.ts'
 import { ReplicaProcess } from '../testdata/replica-process.ts'
-
-const manifests = (address: string, password: string, rules: string): string => `apiVersion: v1
-kind: Namespace
-metadata: {name: agents}
----
-apiVersion: v1
-kind: ServiceAccount
-metadata: {name: bot, namespace: agents}
----
-apiVersion: v1
-kind: Secret
-metadata: {name: shop-agent, namespace: agents}
-stringData: {username: postgres, password: "${password}"}
----
-apiVersion: firebreak.dev/v1alpha1
-kind: ProtectedResource
-metadata: {name: shop, namespace: agents}
-spec:
-  type: postgresql
-  address: ${address}
-  database: shop
-  tls: {mode: disable}
-  roles: [{name: agent, credential: {secret: {name: shop-agent}}}]
----
-apiVersion: firebreak.dev/v1alpha1
-kind: AgentIdentity
-metadata: {name: support-bot, namespace: agents}
-spec:
-  workload: {podSelector: {matchLabels: {app: support-bot}}}
-  access: [{resource: shop, roles: [agent]}]
----
-${policy(rules)}`
 
 function policy(rules: string): string {
   return `apiVersion: firebreak.dev/v1alpha1
@@ -109,7 +78,7 @@ describe("an agent's sidecar and the operator", function () {
       )
     replica = await startReplica(0)
     const { host, port, password } = shop.postgres
-    await apply(manifests(`${host}:${port}`, password, noDrop))
+    await apply(shopInCluster(`${host}:${port}`, password) + policy(noDrop))
     await eventually(
       () => cluster.kubectl.run(['get', 'namespace', 'agents', '-o', 'jsonpath={.metadata.labels}']),
       /firebreak.dev\/agents/,
