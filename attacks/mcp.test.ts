@@ -27,14 +27,24 @@ interface Answer {
   readonly out?: string
 }
 
+interface Session {
+  readonly name: string
+  readonly method?: string
+  /** Names and values in turn. */
+  readonly headers: readonly string[]
+}
+
 interface Cases<Case> {
   readonly attacks: readonly Case[]
   readonly benign: readonly Case[]
 }
 
-const { messages, answers } = parse(readFileSync(new URL('mcp.yaml', attacksDirectory), 'utf8')) as {
+const { messages, answers, sessions } = parse(
+  readFileSync(new URL('mcp.yaml', attacksDirectory), 'utf8'),
+) as {
   messages: Cases<Message>
   answers: Cases<Answer>
+  sessions: Cases<Session>
 }
 
 const rules = `
@@ -47,6 +57,9 @@ const rules = `
     - {name: prompts, match: {actions: ["mcp:prompts/get"], objects: [prompt greet]}, effect: allow}
     - {name: public, match: {actions: ["mcp:resources/read"], objects: ['resource "file:///public/*"']}, effect: allow}
 `
+
+const roles =
+  '[{name: agent, credential: {env: {password: SHOP_PASSWORD}}}, {name: other, credential: {env: {password: SHOP_PASSWORD}}}]'
 
 const listTools = '{"jsonrpc":"2.0","id":1,"method":"tools/list"}'
 
@@ -62,7 +75,7 @@ describe('attacks by MCP', function () {
 
   before(async () => {
     shop = await HttpShop.start()
-    guard = await shop.guard({ rules, http: ', mcp: [/mcp]' })
+    guard = await shop.guard({ rules, http: ', mcp: [/mcp]', roles, access: '[agent, other]' })
   })
   after(async () => {
     await guard[Symbol.asyncDispose]()
@@ -77,12 +90,15 @@ describe('attacks by MCP', function () {
     path = '/mcp',
     type = 'application/json',
     body,
-  }: Omit<Message, 'name'>) =>
+    role = 'agent',
+    more = [],
+  }: Omit<Message, 'name'> & { readonly role?: string; readonly more?: readonly string[] }) =>
     await new Promise<Received>((resolve, reject) => {
-      const headers = {
-        ...(body !== '' && { 'content-type': type, 'content-length': Buffer.byteLength(body) }),
-        accept: 'application/json, text/event-stream',
-      }
+      const headers = [
+        ...['host', 'shop', 'firebreak-role', role, 'accept', 'application/json, text/event-stream'],
+        ...(body === '' ? [] : ['content-type', type, 'content-length', String(Buffer.byteLength(body))]),
+        ...more,
+      ]
       const sent = ask({ ...guard.address, path, method, headers, agent: false }, (response) => {
         const chunks: Buffer[] = []
         const done = (): void =>
@@ -152,6 +168,46 @@ describe('attacks by MCP', function () {
       it(one.name, async () => {
         const { head, body } = await answerTo(one)
         assert.doesNotMatch(head + body, /canary|\\u006f|dr/)
+      })
+  })
+
+  /** The name that a server gives to every session, as an agent of a role gets it. */
+  const sessionOf = async (role: string): Promise<string> => {
+    shop.answer = (_request, response) => {
+      response
+        .writeHead(200, { 'content-type': 'application/json', 'mcp-session-id': 'the-session' })
+        .end('{}')
+    }
+    const { head } = await send({ role, body: '{"jsonrpc":"2.0","id":1,"method":"initialize"}' })
+    return /^mcp-session-id\n(.*)$/m.exec(head)?.[1] ?? ''
+  }
+
+  const useSession = async ({ method = 'POST', headers }: Session): Promise<Received> => {
+    const [own, others] = [await sessionOf('agent'), await sessionOf('other')]
+    assert.equal(new Set([own, others, 'the-session', '']).size, 4)
+    shop.reached.length = 0
+    const more = headers.map((text) =>
+      text.replaceAll('{own}', own).replaceAll('{others}', others).replaceAll('{raw}', 'the-session'),
+    )
+    return await send({ method, body: method === 'POST' ? listTools : '', more })
+  }
+
+  describe('use no session that is', () => {
+    for (const one of sessions.attacks)
+      it(one.name, async () => {
+        const { head } = await useSession(one)
+        assert.match(head, /^4/)
+        assert.deepEqual(shop.reached, [])
+      })
+  })
+
+  describe('are no reason to refuse a session that is', () => {
+    for (const one of sessions.benign)
+      it(one.name, async () => {
+        await useSession(one)
+        const [reached] = shop.reached
+        const at = reached?.headers.findIndex((name) => name.toLowerCase() === 'mcp-session-id') ?? -1
+        assert.equal(reached?.headers[at + 1], 'the-session')
       })
   })
 

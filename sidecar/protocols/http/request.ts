@@ -4,6 +4,7 @@
  */
 import type { Command, DetectorKind, Fact, FieldMask, IndirectUse, Touch } from '@firebreak/policy'
 import type { Result } from '../../session.ts'
+import type { Whose } from './exchange/conversation.ts'
 
 /** Name in lower case and value, in the order of arrival. */
 export type HeaderFields = readonly (readonly [name: string, value: string])[]
@@ -80,6 +81,8 @@ export interface BodyTerms {
   readonly detectors: readonly DetectorKind[]
   /** Secret of the installation that keyed hashes and kept formats are made with. */
   readonly maskKey: Uint8Array
+  /** Who asks: what a body or its head gives to it is nobody else's. */
+  readonly whose: Whose
   /** Whether policy may let a command run, now or once people agree. */
   readonly allows: (command: Command) => boolean
 }

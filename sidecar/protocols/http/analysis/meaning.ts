@@ -1,5 +1,6 @@
 /** What a request does: method, path and whatever else of it is understood → Command. */
 import type { Command, Fact, Touch } from '@firebreak/policy'
+import type { Conversation } from '../exchange/conversation.ts'
 import { headerOf } from '../head/head.ts'
 import type { HttpRequest, OpenBodyMask, RequestAnalysis, RequestHead, Understanding } from '../request.ts'
 import { actionOf } from './actions.ts'
@@ -14,12 +15,14 @@ export interface Meaning {
   readonly openBodyMask?: OpenBodyMask
   /** Whether the answer has to be read by {@link openBodyMask} whatever there is to be masked. */
   readsAnswer?(head: RequestHead): boolean
+  /** What is spoken by requests, where that is more than HTTP. */
+  conversationOf?(request: HttpRequest): Conversation | undefined
 }
 
 /** Requests that only need their head to be understood are known again by it. */
 const rememberedCommands = 2_000
 
-type Answers = Pick<Meaning, 'openBodyMask' | 'readsAnswer'>
+type Answers = Pick<Meaning, 'openBodyMask' | 'readsAnswer' | 'conversationOf'>
 
 export class HttpMeaning implements Meaning {
   readonly openBodyMask?: OpenBodyMask
@@ -35,6 +38,10 @@ export class HttpMeaning implements Meaning {
 
   readsAnswer(head: RequestHead): boolean {
     return this.#answers.readsAnswer?.(head) ?? false
+  }
+
+  conversationOf(request: HttpRequest): Conversation | undefined {
+    return this.#answers.conversationOf?.(request)
   }
 
   needs(head: RequestHead): number {

@@ -7,6 +7,7 @@ import { GraphqlAnalysis } from './graphql/analysis.ts'
 import { openGraphqlMask } from './graphql/answer.ts'
 import { McpAnalysis } from './mcp/analysis.ts'
 import { openMcpMask } from './mcp/answer.ts'
+import { McpConversation } from './mcp/conversation.ts'
 import { HttpMeaning } from './meaning.ts'
 
 /** A few of them stand for all connections. */
@@ -40,6 +41,10 @@ function makeMeaning(graphql: readonly string[], mcp: readonly string[], readBod
       return openMcpMask(request, response, terms, (asked) => meaning.commandOf(asked, false))
     return openBodyMask(request, response, terms)
   }
-  const meaning = new HttpMeaning(analyses, { openBodyMask: openMask, readsAnswer })
+  const meaning = new HttpMeaning(analyses, {
+    openBodyMask: openMask,
+    readsAnswer,
+    conversationOf: (request) => (readsAnswer(request) ? new McpConversation(request) : undefined),
+  })
   return meaning
 }

@@ -30,6 +30,7 @@ export function bodyTerms({
     masksFields: byPath.size > 0,
     detectors,
     maskKey: Buffer.from('a key of a test'),
+    whose: { owner: 'a test', key: Buffer.from('a key of a test') },
     allows: () => true,
   }
 }

@@ -68,7 +68,7 @@ export function hasBody({
 
 /** Answers in the gateway's own name. @returns the bytes as a recording shows them. */
 export function answer(response: ClientResponse, problem: Problem, say: Say): Buffer {
-  const { contentType, body } = say(problem)
+  const { contentType, body, status = problem.status } = say(problem)
   const headers = {
     'content-type': contentType,
     'content-length': body.length,
@@ -76,11 +76,11 @@ export function answer(response: ClientResponse, problem: Problem, say: Say): Bu
     ...(problem.status === 401 && { 'www-authenticate': 'Bearer realm="firebreak"' }),
     ...(problem.kind === 'limit' && { 'retry-after': '60' }),
   }
-  response.writeHead(problem.status, headers)
+  response.writeHead(status, headers)
   response.end(body)
   return Buffer.concat([
     shownHead(
-      problem.status,
+      status,
       Object.entries(headers).map(([name, value]) => [name, String(value)]),
     ),
     body,

@@ -1,7 +1,7 @@
 /** A request from its head to its end: who, what, whether, and then on its way. */
 import type { Command, Decision } from '@firebreak/policy'
 import { newReference } from '../../../audit/reference.ts'
-import type { Credential, GuardedSession, HoldOutcome, HttpAuthentication } from '../../../session.ts'
+import type { Credential, GuardedSession, HttpAuthentication } from '../../../session.ts'
 import { type MalformedRequest, readHead } from '../head/head.ts'
 import type { HeaderFields, HttpRequest, RequestHead } from '../request.ts'
 import {
@@ -14,7 +14,9 @@ import {
   type RefusedRequest,
   readBody,
 } from './client.ts'
-import { heldRequest, maximumHeldBody } from './held.ts'
+import { type Conversation, whoseIs } from './conversation.ts'
+import { askPeople, maximumHeldBody } from './held.ts'
+import { cancel, namesOf } from './held-calls.ts'
 import { identify } from './identification.ts'
 import { pass } from './passage.ts'
 import {
@@ -115,7 +117,8 @@ function refuseMalformed(
 }
 
 function malformed({ status, message }: RefusedRequest, reference: string): Problem {
-  return { kind: status === 403 ? 'denied' : 'malformed', status, detail: message, reference }
+  const kind = status === 403 ? 'denied' : status === 404 ? 'unknown-session' : 'malformed'
+  return { kind, status, detail: message, reference }
 }
 
 /** Says no to a command, and writes its line. */
@@ -137,6 +140,9 @@ class Exchange {
   readonly #receivedAt: number
   readonly #sendsBody: boolean
   #request: HttpRequest
+  #conversation: Conversation | undefined
+  /** Another one, once the client is kept waiting. */
+  #response: ClientResponse
 
   constructor(
     incoming: Incoming,
@@ -149,12 +155,12 @@ class Exchange {
     this.#connection = connection
     this.#session = session
     this.#request = head
+    this.#response = incoming.response
     this.#receivedAt = receivedAt
     this.#sendsBody = hasBody({ headers: head.headers, stream: incoming.streams })
   }
 
   async run(): Promise<void> {
-    const { response } = this.#incoming
     const needed = this.#connection.meaning.needs(this.#request)
     const unread = needed > 0 && !(await this.#read(needed))
     const { kind, gateway } = this.#connection
@@ -165,21 +171,43 @@ class Exchange {
       refuseMalformed(this.#incoming, this.#session, refused, this.#receivedAt, kind)
       return
     }
+    const unknown = this.#converse()
+    if (unknown) {
+      refuseMalformed(this.#incoming, this.#session, unknown, this.#receivedAt, kind)
+      return
+    }
     const run = this.#decide()
     if (unread) {
-      tell(run, response, tooLarge(run.reference, needed))
+      tell(run, this.#response, tooLarge(run.reference, needed))
       return
     }
     const problem = await this.#refusal(run)
-    if (problem) tell(run, response, problem)
+    if (problem) tell(run, this.#response, problem)
     else await this.#pass(run)
+  }
+
+  /** @returns why the conversation that the request belongs to is not the agent's. */
+  #converse(): RefusedRequest | undefined {
+    const { meaning } = this.#connection
+    const own = meaning.conversationOf?.(this.#request)?.own(whoseIs(this.#session))
+    if (!own) return undefined
+    if (!own.ok) return own.error
+    this.#request = own.value
+    this.#conversation = meaning.conversationOf?.(own.value)
+    return undefined
+  }
+
+  get #kind(): ApiKind {
+    const { kind } = this.#connection
+    const conversation = this.#conversation
+    return conversation ? { ...kind, say: (problem) => conversation.refusal(problem) ?? kind.say(problem) } : kind
   }
 
   #decide(): CommandRun {
     const session = this.#session
     const command = this.#understand()
     const decision = session.decide(command)
-    const run = new CommandRun(session, command, decision, this.#receivedAt, this.#connection.kind)
+    const run = new CommandRun(session, command, decision, this.#receivedAt, this.#kind)
     run.traceParent = claimedTrace(this.#request)
     return run
   }
@@ -204,7 +232,8 @@ class Exchange {
   /** Asks people, and then decides from the beginning. */
   async #hold(run: CommandRun): Promise<Problem | undefined> {
     if (!(await this.#read(maximumHeldBody))) return tooLarge(run.reference, maximumHeldBody)
-    const outcome = await this.#ask(run)
+    const { outcome, response } = await askPeople(run, this.#request, this.#response, this.#conversation)
+    this.#response = response
     run.approval = outcome.kind === 'approved' ? outcome.request : (outcome.request ?? run.approval)
     if (outcome.kind === 'refused') return notApproved(run.decision, outcome, run.reference)
     const command = this.#understand()
@@ -218,32 +247,9 @@ class Exchange {
     )
   }
 
-  async #ask(run: CommandRun): Promise<HoldOutcome> {
-    const { response } = this.#incoming
-    const asking = new AbortController()
-    const gone = (): void => asking.abort()
-    response.once('close', gone)
-    this.#session.signal.addEventListener('abort', gone)
-    try {
-      return await this.#session.hold({
-        ...heldRequest(this.#request, run.command),
-        reference: run.reference,
-        signal: asking.signal,
-        onAsked: (request) => {
-          run.approval = request
-        },
-      })
-    } catch {
-      // a bug of ours: the client must not wait for ever, and nothing may run
-      return { kind: 'refused', message: 'people could not be asked' }
-    } finally {
-      response.off('close', gone)
-      this.#session.signal.removeEventListener('abort', gone)
-    }
-  }
-
   async #pass(run: CommandRun): Promise<void> {
-    const { request, response, expectsContinue, tunnel } = this.#incoming
+    const { request, expectsContinue, tunnel } = this.#incoming
+    const response = this.#response
     const { gateway, openBodyMask } = this.#connection
     const credential = await this.#session.credential()
     if (!credential.ok) {
@@ -251,6 +257,7 @@ class Exchange {
       return
     }
     run.sent = true
+    if (this.#conversation) cancel(namesOf(this.#conversation.cancels, this.#session))
     const streams = this.#sendsBody && this.#request.body === undefined
     if (streams && expectsContinue) response.writeContinue()
     await pass({

@@ -1,6 +1,6 @@
 /** Which part of an exchange is left to what can be looked into, while something may have to be masked. */
 import type { Decision, FieldMask } from '@firebreak/policy'
-import type { MaskOf, ResponseHead } from '../request.ts'
+import type { MaskOf } from '../request.ts'
 import type { CommandRun } from './run.ts'
 
 /** What makes an answer one of a part, or of nothing: neither could be masked as the whole is. */
@@ -9,11 +9,6 @@ export const partial = new Set(['range', 'if-range', 'if-none-match', 'if-modifi
 /** Headers that are about the answer, not about what is in it. */
 export const saysNothing =
   /^(content-(type|length|encoding|language|disposition)|date|server|vary|age|allow|retry-after|cache-control|expires|pragma|last-modified|etag|accept-ranges|www-authenticate|location|link|access-control-.*|(x-)?ratelimit-.*|x-request-id|x-correlation-id|grpc-.*|mcp-.*)$/
-
-export function mayHaveBody(method: string, { status, headers }: ResponseHead): boolean {
-  if (method === 'HEAD' || status === 204 || status === 304) return false
-  return !headers.some(([name, value]) => name === 'content-length' && value === '0')
-}
 
 const rememberedFields = 10_000
 /** For a field that the policy would deny by itself. */

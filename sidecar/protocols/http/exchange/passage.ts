@@ -6,8 +6,9 @@ import type { Credential } from '../../../session.ts'
 import { returnedHeaders } from '../head/forwarded.ts'
 import type { BodyMask, HeaderFields, ResponseHead } from '../request.ts'
 import { answer, forNode, shownHead } from './client.ts'
+import { whoseIs } from './conversation.ts'
 import { Ended, overLimit, sessionOver, tooManyBytes, tooSlow, withheld } from './ended.ts'
-import { masksOf, mayHaveBody, saysNothing } from './inspection.ts'
+import { masksOf, saysNothing } from './inspection.ts'
 import { Masking } from './masking.ts'
 import { outgoing, type Passing } from './outgoing.ts'
 import { noCredential, type Problem } from './problems.ts'
@@ -228,12 +229,12 @@ class Passage implements Dispatcher.DispatchHandler {
     const seen = masksAny
       ? { ...head, headers: head.headers.filter(([name]) => saysNothing.test(name)) }
       : head
-    if (!mayHaveBody(request.method, head)) return seen
     const { maskKey } = run.session
     const terms = {
       maskOf: masksOf(run),
       masksFields: masks,
       detectors,
+      whose: whoseIs(run.session),
       maskKey,
       allows: (command: Command) => run.session.decide(command).effect !== 'deny',
     }

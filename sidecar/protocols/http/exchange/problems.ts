@@ -5,6 +5,7 @@ import type { HoldOutcome, LimitReached, Refusal } from '../../../session.ts'
 /** Short and for machines; stands at the end of the problem's type. */
 type ProblemKind =
   | 'malformed'
+  | 'unknown-session'
   | 'unauthenticated'
   | 'denied'
   | 'not-approved'
@@ -31,6 +32,7 @@ export interface Problem {
 
 const titles: Readonly<Record<ProblemKind, string>> = {
   malformed: 'The request can be read in more than one way',
+  'unknown-session': 'There is no such session',
   unauthenticated: 'The gateway does not know who asks',
   denied: 'Denied by policy',
   'not-approved': 'Not approved',
@@ -43,6 +45,8 @@ const titles: Readonly<Record<ProblemKind, string>> = {
 
 /** What the gateway says, in a form that clients of an API read. */
 export interface Said {
+  /** Where it isn't that of the problem. */
+  readonly status?: number
   readonly contentType: string
   readonly body: Buffer
 }

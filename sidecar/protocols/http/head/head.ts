@@ -37,6 +37,7 @@ const single = new Set([
   'authorization',
   'proxy-authorization',
   'firebreak-role',
+  'mcp-session-id',
   'expect',
   'range',
   'upgrade',

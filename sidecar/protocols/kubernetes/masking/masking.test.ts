@@ -230,6 +230,7 @@ function openFor(
     masksFields: true,
     detectors,
     maskKey: Buffer.alloc(32),
+    whose: { owner: 'a test', key: Buffer.alloc(32) },
     allows: () => true,
   }
   return openTextMask(analysed.value.objects, type, terms, labels)

@@ -75,6 +75,8 @@ export interface McpMessage {
   readonly method: string | undefined
   /** The tool that is called. */
   readonly tool: string | undefined
+  /** By which its answer is known; absent where none comes. */
+  readonly id: JsonValue | undefined
   readonly parameters: ReadonlyMap<string, JsonValue>
 }
 
@@ -101,17 +103,18 @@ function readMessage(value: JsonValue): Result<McpMessage, string> {
   if (!(value instanceof Map) || value.get('jsonrpc') !== '2.0')
     return unseen('a message is not one of JSON-RPC 2.0')
   const method = value.get('method')
+  const id = value.get('id')
   const answers = value.has('result') || value.has('error')
   if (method === undefined && answers)
-    return { ok: true, value: { method: undefined, tool: undefined, parameters: new Map() } }
+    return { ok: true, value: { method: undefined, tool: undefined, id, parameters: new Map() } }
   if (typeof method !== 'string' || answers) return unseen('a message asks and answers, or does neither')
   const given = value.get('params') ?? new Map<string, JsonValue>()
   if (!(given instanceof Map)) return unseen('a message has parameters without names')
   const parameters = given as ReadonlyMap<string, JsonValue>
   const name = parameters.get('name')
-  if (method !== 'tools/call') return { ok: true, value: { method, tool: undefined, parameters } }
+  if (method !== 'tools/call') return { ok: true, value: { method, tool: undefined, id, parameters } }
   if (typeof name !== 'string' || name === '') return unseen('a tool is called without its name')
-  return { ok: true, value: { method, tool: name, parameters } }
+  return { ok: true, value: { method, tool: name, id, parameters } }
 }
 
 function touchOfMessage({ method, tool, parameters }: McpMessage): Touch {

@@ -14,6 +14,7 @@ import type {
   ResponseHead,
 } from '../../request.ts'
 import { filterLists, type ListName, lists, type MayAsk } from './lists.ts'
+import { sealed } from './session-id.ts'
 
 /**
  * A message of a server may answer an earlier request than the one that it comes with, so all of them are looked at.
@@ -22,10 +23,11 @@ import { filterLists, type ListName, lists, type MayAsk } from './lists.ts'
  */
 export function openMcpMask(
   request: HttpRequest,
-  response: ResponseHead,
+  answer: ResponseHead,
   terms: BodyTerms,
   commandOf: (request: HttpRequest) => Command,
 ): Result<BodyMask, string> {
+  const response = { ...answer, headers: sealed(answer.headers, terms.whose) }
   const type = contentTypeOf(response.headers)
   const isMessages =
     type.ok && (isJsonType(type.value.mediaType) || type.value.mediaType === 'text/event-stream')
