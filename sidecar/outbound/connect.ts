@@ -45,8 +45,8 @@ export interface SecuredTarget {
 }
 
 export interface TlsTerms {
-  /** https://www.iana.org/assignments/tls-extensiontype-values/tls-extensiontype-values.xhtml#alpn-protocol-ids */
-  readonly alpn: string
+  /** Those that may be spoken. https://www.iana.org/assignments/tls-extensiontype-values/tls-extensiontype-values.xhtml#alpn-protocol-ids */
+  readonly alpn: readonly string[]
   readonly clientCertificate?: { readonly certificate: string; readonly key: string } | undefined
 }
 
@@ -64,7 +64,7 @@ export async function startTls(
     ...(tls.ca !== undefined && { ca: tls.ca }),
     ...(clientCertificate && { cert: clientCertificate.certificate, key: clientCertificate.key }),
     minVersion: 'TLSv1.2',
-    ALPNProtocols: [alpn],
+    ALPNProtocols: [...alpn],
     rejectUnauthorized: tls.mode !== 'require',
     checkServerIdentity: (_host: string, peer: PeerCertificate) =>
       tls.mode === 'verify-full' ? checkServerIdentity(serverName, peer) : undefined,

@@ -10,18 +10,30 @@ import type { Problem, Say } from './problems.ts'
 import type { ConnectionSessions } from './sessions.ts'
 
 export interface ClientRequest extends Readable, ParsedHead {
-  /** All of it has come. */
-  readonly complete: boolean
+  /** The client broke off. */
+  readonly aborted: boolean
 }
 
 export interface ClientResponse extends Writable {
   readonly headersSent: boolean
+  /** HTTP/2 says here alone that the client is gone. */
+  readonly stream?: { readonly destroyed: boolean }
   sendDate: boolean
   writeHead(status: number, headers: OutgoingHttpHeaders): unknown
   writeContinue(): void
   /** HTTP/2 sends them at once. */
   flushHeaders?(): void
   addTrailers(trailers: OutgoingHttpHeaders): void
+}
+
+/** Whether there is nobody to answer any more. */
+export function isGone({ destroyed, stream }: ClientResponse): boolean {
+  return destroyed || stream?.destroyed === true
+}
+
+/** Ends an answer in the middle, so that no client takes what it has for all of it: without a reason HTTP/2 says nothing of it. */
+export function breakOff(response: ClientResponse): void {
+  response.destroy(new Error('broken off'))
 }
 
 /** What all requests of one connection share. */
@@ -104,13 +116,23 @@ export function forNode(headers: HeaderFields): OutgoingHttpHeaders {
 }
 
 /** @returns undefined where it is longer. @throws what the client did: it went away. */
-export async function readBody(request: Readable, limit: number): Promise<Buffer | undefined> {
+export async function readBody(request: ClientRequest, limit: number): Promise<Buffer | undefined> {
   const chunks: Buffer[] = []
   let length = 0
-  for await (const chunk of request as AsyncIterable<Buffer>) {
+  for await (const chunk of chunksOf(request)) {
     length += chunk.length
     if (length > limit) return undefined
     chunks.push(chunk)
   }
   return Buffer.concat(chunks, length)
+}
+
+/**
+ * The body as it comes. The stream is left as it is, since a client whose body is not taken has still to hear why.
+ *
+ * @throws where the client broke off, which in HTTP/2 may look like an end.
+ */
+export async function* chunksOf(request: ClientRequest): AsyncGenerator<Buffer> {
+  yield* request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>
+  if (request.aborted) throw new Error('the client broke off')
 }

@@ -11,6 +11,7 @@ import {
   type ClientResponse,
   type Connection,
   hasBody,
+  isGone,
   type RefusedRequest,
   readBody,
 } from './client.ts'
@@ -123,7 +124,7 @@ function malformed({ status, message }: RefusedRequest, reference: string): Prob
 
 /** Says no to a command, and writes its line. */
 function tell(run: CommandRun, response: ClientResponse, problem: Problem): void {
-  if (response.destroyed) {
+  if (isGone(response)) {
     run.finish({ code: 'gone', message: 'the client went away' })
     return
   }

@@ -1,14 +1,13 @@
 /** A request as it goes out to its target. */
-import type { Dispatcher } from 'undici'
 import type { Credential, HttpAuthentication } from '../../../session.ts'
 import { forwardedHeaders } from '../head/forwarded.ts'
 import type { HeaderFields, HttpRequest, OpenBodyMask } from '../request.ts'
-import type { ClientRequest, ClientResponse } from './client.ts'
+import { type ClientRequest, type ClientResponse, chunksOf } from './client.ts'
 import { withCredential } from './injection.ts'
 import { partial } from './inspection.ts'
 import type { CommandRun } from './run.ts'
 import type { Tunnel } from './tunnel.ts'
-import type { Upstream } from './upstream.ts'
+import type { Outgoing, Upstream } from './upstream.ts'
 
 export interface Passing {
   readonly run: CommandRun
@@ -28,7 +27,7 @@ export interface Passing {
 }
 
 /** @param credential that of the role as it is now. */
-export function outgoing(passing: Passing, credential: Credential): Dispatcher.DispatchOptions {
+export function outgoing(passing: Passing, credential: Credential): Outgoing {
   const { request, upstream, authentication, tunnel } = passing
   const { query, headers } = withCredential(
     { query: request.query, headers: headersOf(passing) },
@@ -39,12 +38,11 @@ export function outgoing(passing: Passing, credential: Credential): Dispatcher.D
   return {
     method: request.method,
     path: query === '' ? request.path.text : `${request.path.text}?${query}`,
-    headers: ['host', upstream.authority, ...headers.flat()],
-    // undici takes whatever gives chunks
-    body: (body ?? null) as Buffer | null,
-    // what a server leaves unread of a body that it did not expect would be its next request
-    reset: body !== undefined && bodiless.has(request.method),
-    ...(tunnel && { upgrade: tunnel.protocol }),
+    headers: [['host', upstream.authority], ...headers],
+    body,
+    closes: body !== undefined && bodiless.has(request.method),
+    // connections are only given up to another protocol in HTTP/1.1
+    ...(tunnel && { upgrade: tunnel.protocol, version: 'http/1.1' }),
   }
 }
 
@@ -57,9 +55,8 @@ function headersOf({ request, body, inspected }: Passing): HeaderFields {
   ]
 }
 
-/** Should the target not take it, the client has still to hear why: its stream is left as it is. */
 function bodyOf({ body, run }: Passing): AsyncIterable<Buffer> | undefined {
-  const chunks: AsyncIterable<Buffer> | undefined = body?.iterator({ destroyOnReturn: false })
+  const chunks = body && chunksOf(body)
   const { recorder } = run.session
   return chunks && recorder ? recordedInput(chunks, (chunk) => recorder.input(chunk)) : chunks
 }

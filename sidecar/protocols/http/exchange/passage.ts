@@ -5,7 +5,7 @@ import type { Dispatcher } from 'undici'
 import type { Credential } from '../../../session.ts'
 import { returnedHeaders } from '../head/forwarded.ts'
 import type { BodyMask, HeaderFields, ResponseHead } from '../request.ts'
-import { answer, forNode, shownHead } from './client.ts'
+import { answer, breakOff, forNode, isGone, shownHead } from './client.ts'
 import { whoseIs } from './conversation.ts'
 import { Ended, overLimit, sessionOver, tooManyBytes, tooSlow, withheld } from './ended.ts'
 import { masksOf, saysNothing } from './inspection.ts'
@@ -20,7 +20,7 @@ export async function pass(passing: Passing): Promise<void> {
   const { run, response } = passing
   const passage = new Passage(passing)
   const gone = (): void => {
-    if (!response.writableFinished) passage.end(new Ended(undefined))
+    if (!response.writableEnded) passage.end(new Ended(undefined))
   }
   const over = (): void => passage.end(sessionOver(run))
   const { commandSeconds } = run.session.terms.limits
@@ -63,15 +63,15 @@ class Passage implements Dispatcher.DispatchHandler {
 
   run(): Promise<void> {
     const { response, credential } = this.#passing
-    this.#send(credential)
-    if (response.destroyed) this.end(new Ended(undefined))
+    void this.#send(credential)
+    if (isGone(response)) this.end(new Ended(undefined))
     return this.#done.promise
   }
 
-  #send(credential: Credential): void {
+  async #send(credential: Credential): Promise<void> {
     const { upstream } = this.#passing
     try {
-      upstream.pool.dispatch(outgoing(this.#passing, credential), this)
+      await upstream.dispatch(outgoing(this.#passing, credential), this)
     } catch (error) {
       this.#fail(error)
     }
@@ -266,11 +266,11 @@ class Passage implements Dispatcher.DispatchHandler {
     if (this.#over) return
     this.#over = true
     const { problem, code, message } = this.#problemOf(error)
-    if (problem && !response.headersSent && !response.destroyed) {
+    if (problem && !response.headersSent && !isGone(response)) {
       const bytes = answer(response, problem, run.kind.say)
       run.bytes += bytes.length
       run.shows(bytes)
-    } else response.destroy()
+    } else breakOff(response)
     this.#finish({ code, message })
     this.#done.resolve()
   }

@@ -104,7 +104,7 @@ async function openSocket(
     if (answer[0] !== 0x53) throw new TlsError('TlsNotOffered', 'the server does not offer TLS')
     if (plain.readableLength > 0)
       throw new HandshakeError('the server sent unencrypted data before TLS started')
-    const terms = { alpn: 'postgresql', clientCertificate: credential?.clientCertificate }
+    const terms = { alpn: ['postgresql'], clientCertificate: credential?.clientCertificate }
     return await startTls(plain, { host, tls }, terms, signal)
   } catch (error) {
     plain.destroy()
