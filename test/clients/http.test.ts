@@ -1,9 +1,12 @@
 /** Real clients of HTTP see through the gateway what they see without it. */
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
+import { Readable } from 'node:stream'
+import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { gzipSync } from 'node:zlib'
+import axios, { type AxiosRequestConfig } from 'axios'
 import { python } from '../../tools/clients.ts'
 import { compileOnce } from '../../tools/go-program.ts'
 import { type Answer, HttpShop } from '../http-shop.ts'
@@ -128,6 +131,50 @@ describe('clients of HTTP', function () {
         await ask('/compressed'),
         await ask('/missing'),
       ]
+    })
+  })
+
+  it('axios', async () => {
+    await compare(async (base) => {
+      const client = axios.create({ baseURL: base, responseType: 'text', validateStatus: () => true })
+      const ask = async (options: AxiosRequestConfig): Promise<Seen> => {
+        const { status, headers, data } = await client.request<string>(options)
+        return { status, type: String(headers['content-type'] ?? ''), body: data }
+      }
+      const headers = { 'content-type': 'application/json' }
+      return [
+        await ask({ url: '/users?sort=name', params: { q: 'a b' } }),
+        await ask({ url: '/users', method: 'POST', data: { name: 'Ada' } }),
+        await ask({ url: '/users/a%2Fb', method: 'PUT', headers, data: Buffer.alloc(200_000) }),
+        await ask({ url: '/redirect' }),
+        await ask({ url: '/compressed' }),
+        await ask({ url: '/missing' }),
+      ]
+    })
+  })
+
+  it('axios, with what it reads and sends piece by piece, and what it makes of a refusal', async () => {
+    await using denying = await shop.guard({
+      rules: `    - {name: anything, match: {actions: ["http:*"]}, effect: allow}
+    - {name: nothing-goes, match: {actions: ["http:delete"]}, effect: deny, message: ask somebody}
+`,
+    })
+    const client = axios.create({ baseURL: `http://127.0.0.1:${denying.address.port}` })
+    const { data: stream } = await client.get<Readable>('/compressed', { responseType: 'stream' })
+    assert.equal((await text(stream)).length, 11_000)
+    const pieces = Readable.from(Array.from({ length: 50 }, () => Buffer.alloc(4_096)))
+    const { data: sent } = await client.post<{ body: number }>('/upload', pieces)
+    assert.equal(sent.body, 50 * 4_096)
+    const form = new FormData()
+    form.append('file', new Blob(['x'.repeat(10_000)]), 'x.txt')
+    const { data: received } = await client.post<{ type: string }>('/upload', form)
+    assert.match(received.type, /^multipart\/form-data; boundary=/)
+    await assert.rejects(client.delete('/users/1'), (error: unknown) => {
+      assert.ok(axios.isAxiosError<{ detail: string; hint: string }>(error))
+      assert.equal(error.response?.status, 403)
+      assert.match(error.response.data.detail, /denied by policy default\/guard, rule nothing-goes/)
+      assert.equal(error.response.data.hint, 'ask somebody')
+      return true
     })
   })
 
