@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { chmodSync, readFileSync } from 'node:fs'
+import { chmodSync, existsSync, readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import * as encode from '@firebreak/sidecar/protocols/postgresql/codec/encode.ts'
+import { RecordingReader } from '@firebreak/sidecar/recording/reader.ts'
+import { DirectoryStore } from '@firebreak/sidecar/recording/stores/directory.ts'
+import { newReaderKey } from '@firebreak/sidecar/recording/testdata/recordings.ts'
 import { parse } from 'yaml'
 import { manifests } from '../test/policies.ts'
 import { RawClient } from '../test/raw-client.ts'
@@ -22,9 +26,25 @@ interface Reach {
   readonly command: readonly string[]
 }
 
+type Holder = 'reader' | 'unmasked' | 'author' | 'gateway'
+
+interface Hidden {
+  readonly name: string
+  readonly asks: boolean
+  /** What the other policy says of recording. */
+  readonly beside?: string
+  readonly masksBeside?: boolean
+  /** Whether the place names somebody for what masks hid. */
+  readonly named?: boolean
+  readonly refused?: boolean
+  readonly holds: readonly Holder[]
+  readonly sees: boolean
+}
+
 const read = (name: string): unknown => parse(readFileSync(new URL(name, attacksDirectory), 'utf8'))
-const { evasions, reaches, looks } = read('recording.yaml') as {
+const { evasions, hidden, reaches, looks } = read('recording.yaml') as {
   evasions: readonly Evasion[]
+  hidden: readonly Hidden[]
   reaches: readonly Reach[]
   looks: readonly Reach[]
 }
@@ -33,6 +53,20 @@ const masking = read('postgresql-masking.yaml') as {
   canaries: readonly string[]
   attacks: readonly { readonly sql: string | readonly string[] }[]
 }
+
+const mask = `    - {name: hide, match: {tags: ["pii/*"]}, effect: mask, mask: {strategy: redact}}
+`
+
+/** A policy that applies beside the other one. */
+const policyBeside = (recording: string, masks: boolean): string => `---
+apiVersion: firebreak.dev/v1alpha1
+kind: GuardrailPolicy
+metadata: {name: beside}
+spec:
+  rules:
+    - {name: nothing, match: {actions: ["sql:truncate"]}, effect: deny}
+${masks ? mask : ''}  recording: ${recording}
+`
 
 const rules = `    - {name: anything, match: {actions: ["sql:*"]}, effect: allow}
     - {name: no-drop, match: {actions: ["sql:drop"]}, effect: deny}
@@ -48,6 +82,16 @@ async function send(guard: Guard, database: string, texts: readonly string[]): P
   }
   session.socket.end(encode.terminate)
   await session.until('nothing')
+}
+
+/** Whatever could be a private key, in whatever file. */
+function keysIn(directory: string): string[] {
+  return readdirSync(directory, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .flatMap(
+      (entry) =>
+        readFileSync(join(entry.parentPath, entry.name), 'latin1').match(/AGE-SECRET-KEY-\S+/g) ?? [],
+    )
 }
 
 function responsesOf({ entries }: ReadRecording): string {
@@ -90,6 +134,50 @@ describe('attacks on recordings', function () {
         ({ entry }) => entry.type === 'outcome' && (entry.responseLeftOut ?? 0) > 0,
       )
       if (leftOut) assert.equal(left, true)
+    })
+
+  for (const { name, asks, beside, masksBeside = false, named = true, refused, holds, sees } of hidden)
+    it(`${sees ? 'show' : 'do not show'} what masks hid to ${name}`, async () => {
+      const keys = {
+        reader: await newReaderKey(),
+        unmasked: await newReaderKey(),
+        author: await newReaderKey(),
+      }
+      const text = manifests({
+        address: `127.0.0.1:${shop.postgres.port}`,
+        database: 'shop',
+        rules: rules + mask,
+        classification: '[{tags: [pii/email], columns: [public.customers.email]}]',
+        more: `  recording: {mode: full, unmasked: ${asks}}\n`,
+      })
+      const other = beside === undefined ? '' : policyBeside(beside, masksBeside)
+      await using guard = await Guard.start({ 'firebreak.yaml': text + other }, shop.postgres.password, {
+        recordingRecipients: [keys.reader.recipient],
+        ...(named && { unmaskedRecipients: [keys.unmasked.recipient] }),
+      })
+      await send(guard, 'shop', ['SELECT id, email FROM customers'])
+      await guard.stop()
+      const directory = join(guard.directory, 'recordings')
+      const files = existsSync(directory) ? readdirSync(directory) : []
+      assert.equal(files.length, refused ? 0 : 1)
+      const identities = holds.flatMap((holder) =>
+        holder === 'gateway' ? keysIn(guard.directory) : [keys[holder].identity],
+      )
+      let seen = readdirSync(guard.directory, { recursive: true, withFileTypes: true })
+        .filter((entry) => entry.isFile())
+        .map((entry) => readFileSync(join(entry.parentPath, entry.name), 'latin1'))
+        .join()
+      await using store = await DirectoryStore.open(directory)
+      for (const file of files) {
+        await using source = await store.open(file.replace('.fbrec', ''))
+        assert.ok(source)
+        const reader = await RecordingReader.open(source, identities).catch(() => undefined)
+        if (reader)
+          for await (const { entry, unmasked } of reader.entries())
+            seen +=
+              (entry.type === 'response' ? entry.bytes : '').toString('latin1') + unmasked?.toString('latin1')
+      }
+      assert.equal(/person\d+@/.test(seen), sees)
     })
 
   it('hold nothing that attacks on masked values are after', async () => {

@@ -84,7 +84,7 @@ function fill(writer: IndexWriter): void {
     const number = writer.session(id, 10_000, 0, header)
     for (let command = 0; command < commandsPerSession; command++)
       addCommand(writer, number, header, session, command)
-    writer.finish(number, 'ended', undefined, {
+    writer.finish(number, 'ended', undefined, false, {
       microseconds: 60_000_000,
       commands: commandsPerSession,
       denied: 1,

@@ -109,6 +109,25 @@ describe("the operator's options about records", () => {
       await assert.rejects(parseRecords({ 'recording-key': [recipient], ...values() }), says)
     })
 
+  it('refuse keys for what masks hid that are none, that read recordings too, or that have nowhere to be used', async () => {
+    const named = { recordings: s3(), 'recording-key': [recipient] }
+    const other = 'age1cy0su9fwf3gf9mw868g5yut09p6nytfmmnktexz2ya5uqg9vl9sss4euqm'
+    const read = await parseRecords({ ...named, 'unmasked-key': [other] })
+    assert.deepEqual(read?.().recordings?.unmaskedRecipients, [other])
+    await assert.rejects(
+      parseRecords({ ...named, 'unmasked-key': ['age1none'] }),
+      /--unmasked-key takes a public key of age \(age1…\), not age1none/,
+    )
+    await assert.rejects(
+      parseRecords({ ...named, 'unmasked-key': [recipient] }),
+      /that is no --recording-key/,
+    )
+    await assert.rejects(
+      parseRecords({ 'unmasked-key': [other], traces: 'otlp+https://c' }),
+      /goes with --recordings/,
+    )
+  })
+
   it('refuse recordings that nobody could read', async () => {
     await assert.rejects(parseRecords({ recordings: s3() }), /go together/)
     await assert.rejects(

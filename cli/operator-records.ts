@@ -12,6 +12,7 @@ const mostSinks = 4
 export const recordsOptions = {
   recordings: { type: 'string' },
   'recording-key': { type: 'string', multiple: true },
+  'unmasked-key': { type: 'string', multiple: true },
   retention: { type: 'string' },
   audit: { type: 'string', multiple: true },
   traces: { type: 'string' },
@@ -23,6 +24,8 @@ export const recordsHelp = `  --recordings PLACE[,OPTION=VALUE]…
                              ca-file (default: nowhere, and sessions that policies want recorded are refused). They
                              need the right to write, and no other
   --recording-key KEY        who can read the recordings: a public key of age (age1…); may be repeated
+  --unmasked-key KEY         who can see what masks hid as well, of sessions whose policies want that recorded: another
+                             public key; may be repeated (default: nobody, and such sessions are refused)
   --retention PLACE[,OPTION=VALUE]…
                              the same place, with rights to list, read and delete: the leading replica deletes what
                              is due (default: nothing is deleted)
@@ -36,6 +39,7 @@ export const recordsHelp = `  --recordings PLACE[,OPTION=VALUE]…
 export interface RecordsValues {
   readonly recordings?: string | undefined
   readonly 'recording-key'?: readonly string[] | undefined
+  readonly 'unmasked-key'?: readonly string[] | undefined
   readonly retention?: string | undefined
   readonly audit?: readonly string[] | undefined
   readonly traces?: string | undefined
@@ -53,9 +57,11 @@ export async function parseRecords(values: RecordsValues): Promise<(() => Record
     throw new UsageError('--retention goes with --recordings')
   if (recordings === undefined && audit.length === 0 && traces === undefined) return undefined
   if (audit.length > mostSinks) throw new UsageError(`--audit can be given ${mostSinks} times`)
-  const recipients = await parseRecipients(keys)
+  if (values['unmasked-key'] !== undefined && recordings === undefined)
+    throw new UsageError('--unmasked-key goes with --recordings')
+  const recipients = await parseRecipients(values)
   const read = (): RecordTargets => ({
-    ...(recordings !== undefined && { recordings: { target: sidecarsTarget(recordings), recipients } }),
+    ...(recordings !== undefined && { recordings: { target: sidecarsTarget(recordings), ...recipients } }),
     ...(retention !== undefined && { retention: parseRecordings(retention) }),
     audit: parseReceivers(audit).map((target) => outsideOfPods('--audit', target)),
     ...(traces !== undefined && { traces: tracesOutsideOfPods(traces) }),

@@ -65,11 +65,30 @@ function secretFrom(options: TargetOptions, name: string): string | undefined {
   return file === undefined ? undefined : readFileSync(file, 'utf8').trim()
 }
 
-/** @returns the public keys. @throws UsageError when one is none. */
-export async function parseRecipients(keys: readonly string[] | undefined): Promise<readonly string[]> {
+/** Who recordings are for: public keys. */
+export interface Recipients {
+  readonly recipients: readonly string[]
+  /** Those who can see what masks hid. */
+  readonly unmaskedRecipients: readonly string[]
+}
+
+/** @throws UsageError when one is none, or is for both. */
+export async function parseRecipients(values: {
+  readonly 'recording-key'?: readonly string[] | undefined
+  readonly 'unmasked-key'?: readonly string[] | undefined
+}): Promise<Recipients> {
+  const { 'recording-key': recipients = [], 'unmasked-key': unmaskedRecipients = [] } = values
+  await refuseWrong('--recording-key', recipients)
+  await refuseWrong('--unmasked-key', unmaskedRecipients)
+  const shared = unmaskedRecipients.find((key) => recipients.includes(key))
+  if (shared !== undefined)
+    throw new UsageError(`--unmasked-key takes a key that is no --recording-key, not ${shared}`)
+  return { recipients, unmaskedRecipients }
+}
+
+async function refuseWrong(name: string, keys: readonly string[]): Promise<void> {
+  if (keys.length === 0) return
   const { wrongRecipients } = await import('@firebreak/sidecar/recording/keys.ts')
-  const [wrong] = keys === undefined ? [] : await wrongRecipients(keys)
-  if (wrong !== undefined)
-    throw new UsageError(`--recording-key takes a public key of age (age1…), not ${wrong}`)
-  return keys ?? []
+  const [wrong] = await wrongRecipients(keys)
+  if (wrong !== undefined) throw new UsageError(`${name} takes a public key of age (age1…), not ${wrong}`)
 }

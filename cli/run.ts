@@ -27,6 +27,7 @@ export const run: CliCommand = {
     'notify-secret-file',
     'recordings',
     'recording-key',
+    'unmasked-key',
     'traces',
   ],
   help: `Guards the resources of a directory of manifests on loopback listeners, until it is stopped.
@@ -54,6 +55,9 @@ ${recordingsHelp}
   --recording-key KEY
                     who can read the recordings: a public key of age (age1…); may be repeated (default: a key that is
                     made, in recording-keys beside them)
+  --unmasked-key KEY
+                    who can see what masks hid as well, of sessions whose policies want that recorded: another public
+                    key; may be repeated (default: nobody, and such sessions are refused)
 
 Exit code 0: stopped by SIGTERM, SIGINT or SIGHUP. 1: the configuration is not valid, or a port is taken.`,
   async run(words) {
@@ -74,12 +78,14 @@ Exit code 0: stopped by SIGTERM, SIGINT or SIGHUP. 1: the configuration is not v
         'notify-secret-file': { type: 'string' },
         recordings: { type: 'string' },
         'recording-key': { type: 'string', multiple: true },
+        'unmasked-key': { type: 'string', multiple: true },
         traces: { type: 'string' },
       },
     })
     if (values.config === undefined) throw new UsageError('run needs --config DIR')
     const clientTls = readTls(values['tls-certificate'], values['tls-key'])
     try {
+      const { recipients, unmaskedRecipients } = await parseRecipients(values)
       await using _standalone = await Standalone.start({
         directory: values.config,
         audit: parseAuditTargets(values.audit),
@@ -92,7 +98,8 @@ Exit code 0: stopped by SIGTERM, SIGINT or SIGHUP. 1: the configuration is not v
         agentUsers: values['agent-user'],
         notify: readNotify(values.notify, values['notify-secret-file']),
         recordings: values.recordings === undefined ? undefined : parseRecordings(values.recordings),
-        recordingRecipients: await parseRecipients(values['recording-key']),
+        recordingRecipients: recipients,
+        unmaskedRecipients,
         traces: parseTraces(values.traces),
         onEvent: report,
       })

@@ -11,6 +11,8 @@ export interface RecordingTerms {
   readonly maxBytes: number
   readonly onLimit: 'end' | 'continue'
   readonly onFailure: 'refuse' | 'continue'
+  /** Whether what masks hide in responses is kept, for those whom the place names for it. */
+  readonly unmasked: boolean
 }
 
 type Asked = NonNullable<GuardrailPolicySpec['recording']>
@@ -28,7 +30,17 @@ export function combineRecording(policies: readonly GuardrailPolicySpec[]): Reco
     maxBytes: largest(asked, ({ maxBytes }) => maxBytes),
     onLimit: asked.some(({ onLimit }) => onLimit === 'end') ? 'end' : 'continue',
     onFailure: asked.some(({ onFailure }) => onFailure === 'refuse') ? 'refuse' : 'continue',
+    unmasked: responses.some(({ unmasked }) => unmasked) && policies.filter(masks).every(keepsUnmasked),
   }
+}
+
+function masks({ rules, detection }: GuardrailPolicySpec): boolean {
+  return detection !== undefined || (rules ?? []).some(({ effect }) => effect === 'mask')
+}
+
+/** Who hides a value decides whether it is kept. */
+function keepsUnmasked({ recording }: GuardrailPolicySpec): boolean {
+  return recording?.mode === 'full' && recording.unmasked
 }
 
 function largest(all: readonly Asked[], of: (asked: Asked) => number): number {

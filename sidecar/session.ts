@@ -28,6 +28,8 @@ export interface HttpTarget {
   readonly authentication: HttpAuthentication
   /** Paths at which GraphQL is served. */
   readonly graphql: readonly string[]
+  /** Paths at and below which gRPC is served. */
+  readonly grpc: readonly string[]
   /** Paths at which the Model Context Protocol is served. */
   readonly mcp: readonly string[]
   /** Whether conditions may ask for fields of bodies. */
@@ -244,8 +246,15 @@ export interface RecordedCommand extends Pick<CommandAudit, 'reference' | 'comma
  */
 export interface SessionRecorder {
   began(command: RecordedCommand): void
-  /** Bytes that go to the client, as they go. They are copied. */
-  response(bytes: Buffer): void
+  /** Whether it takes what masks hid as well. */
+  readonly keepsUnmasked: boolean
+  /**
+   * Bytes that go to the client, as they go. They are copied.
+   *
+   * @param unmasked what masks made them of, where it {@link keepsUnmasked}. Of what is masked as a whole, such as the body of a
+   * response, each part has its own, which may be empty, and so may be the bytes.
+   */
+  response(bytes: Buffer, unmasked?: Buffer): void
   /** Data that the client sent for a command. */
   input(bytes: Buffer): void
   /** Whether a command was audited since the last {@link mark}. */

@@ -61,6 +61,8 @@ export interface StandaloneOptions {
   readonly recordings?: RecordingTarget | undefined
   /** Who can read the recordings, as age writes public keys. Absent: whoever has the key that is made for them. */
   readonly recordingRecipients?: readonly string[] | undefined
+  /** Who can see what masks hid, where policies want it recorded: public keys of age. */
+  readonly unmaskedRecipients?: readonly string[] | undefined
   /** Where Prometheus finds the metrics, at /metrics. Absent: nothing is counted. */
   readonly metrics?: Address | undefined
   /** Where traces go. Absent: nothing is traced. */
@@ -177,6 +179,7 @@ export class Standalone implements AsyncDisposable {
       assignment: {
         target: options.recordings ?? { kind: 'directory', path: join(base, 'recordings') },
         recipients: options.recordingRecipients ?? [],
+        unmaskedRecipients: options.unmaskedRecipients ?? [],
         signer: { directory: join(base, 'recording-keys') },
       },
       expires: true,

@@ -35,6 +35,7 @@ export class RecordedShop implements AsyncDisposable {
     sessions: readonly ((client: pg.Client) => Promise<unknown>)[],
     recording = '{mode: full, bytesPerCommand: 4096}',
     placeFor?: (shop: Shop) => Promise<RecordingsElsewhere>,
+    unmaskedRecipients: readonly string[] = [],
   ): Promise<RecordedShop> {
     await using stack = new AsyncDisposableStack()
     const shop = stack.use(await Shop.start())
@@ -52,7 +53,7 @@ export class RecordedShop implements AsyncDisposable {
           }),
         },
         shop.postgres.password,
-        place && { recordings: place.target },
+        { unmaskedRecipients, ...(place && { recordings: place.target }) },
       ),
     )
     for (const session of sessions) {

@@ -1,18 +1,21 @@
 /** A step of a session as lines of a terminal. All that was recorded goes through `printable`. */
-import type { CommandEntry, OutcomeEntry } from '@firebreak/sidecar/recording/entries.ts'
-import type { RecordingHeader } from '@firebreak/sidecar/recording/header.ts'
+import type { CommandEntry, CutEntry, OutcomeEntry } from '@firebreak/sidecar/recording/entries.ts'
+import type { RecordingReader } from '@firebreak/sidecar/recording/reader.ts'
 import type { Result } from '@firebreak/sidecar/recording/transcript/results.ts'
 import type { Answer, Step } from '@firebreak/sidecar/recording/transcript/transcript.ts'
 import { printable } from '../approvals/text.ts'
 import { style } from '../output.ts'
-import { table } from './table.ts'
+import { type Masked, table } from './table.ts'
 
+export const unmaskedNote = 'what masks hid from the agent is shown, as far as it was kept'
 const indent = '    '
 const colours = { allow: 'green', deny: 'red', hold: 'yellow' } as const
 
-export function headLines({ recording, startedAt, chain, resource, role }: RecordingHeader): string[] {
+export function headLines({ header, readsUnmasked }: RecordingReader): string[] {
+  const { recording, startedAt, chain, resource, role } = header
   return [
     `Session ${printable(recording)} of ${printable(chain.join(' → '))} with ${printable(resource)} as ${printable(role)}, ${printable(startedAt)}`,
+    ...(readsUnmasked ? [style('yellow', `── ${unmaskedNote} ──`)] : []),
   ]
 }
 
@@ -87,44 +90,44 @@ function whyLines({ decision, policy, rule, reason, alerts, opaque }: CommandEnt
   return lines.map((line) => indent + line)
 }
 
-function answerLines({ time, command, outcome, results, inputBytes, cuts }: Answer, width: number): string[] {
-  const masked = new Set(outcome?.masked)
+/** Where an answer, or what was sent, is not in the recording. */
+export function cutInWords(what: CutEntry['what'], limit: number, outcome: OutcomeEntry | undefined): string {
+  if (what === 'unmasked')
+    return `cut here: more of what masks hid of this answer is not in the recording (limit ${limit})`
+  const bytes = what === 'response' ? outcome?.responseLeftOut : outcome?.inputLeftOut
+  return `cut here: ${bytes ?? 'an unknown number of'} bytes of the ${what} are not in the recording (limit ${limit})`
+}
+
+function answerLines(answer: Answer, width: number): string[] {
+  const { time, command, outcome, results, unmasked, inputBytes, cuts } = answer
+  const masked: Masked = { labels: new Set(outcome?.masked), note: unmasked ? 'unmasked' : 'masked' }
   const labels = command?.entry.columns ?? []
   const lines = results.flatMap((result) => resultLines(result, labels, masked, width - indent.length))
-  for (const { what, limit } of cuts) {
-    const bytes = what === 'response' ? outcome?.responseLeftOut : outcome?.inputLeftOut
-    lines.push(
-      style(
-        'yellow',
-        `── cut here: ${bytes ?? 'an unknown number of'} bytes of the ${what} are not in the recording (limit ${limit}) ──`,
-      ),
-    )
-  }
+  for (const { what, limit } of cuts) lines.push(style('yellow', `── ${cutInWords(what, limit, outcome)} ──`))
   if (inputBytes > 0) lines.push(style('dim', `${inputBytes} bytes of data from the client`))
-  lines.push(`${style('dim', clockTime(time))} ${outcomeLine(outcome, command?.number)}`)
+  lines.push(`${style('dim', clockTime(time))} ${outcomeLine(outcome, command?.number, masked.note)}`)
   return lines.map((line) => indent + line)
 }
 
-function outcomeLine(outcome: OutcomeEntry | undefined, number: number | undefined): string {
+function outcomeLine(
+  outcome: OutcomeEntry | undefined,
+  number: number | undefined,
+  note: Masked['note'],
+): string {
   if (!outcome) return style('yellow', '── the recording breaks off within this answer ──')
   const { rows, milliseconds, masked, approval, error } = outcome
   const of = number === undefined ? '' : `#${number + 1}: `
   const parts = [
     `${rows} ${rows === 1 ? 'row' : 'rows'}`,
     `${milliseconds} ms`,
-    ...(masked?.length ? [style('magenta', `masked: ${printable(masked.join(', '))}`)] : []),
+    ...(masked?.length ? [style('magenta', `${note}: ${printable(masked.join(', '))}`)] : []),
     ...(approval === undefined ? [] : [`approval ${printable(approval)}`]),
     ...(error ? [style('red', printable(`error ${error.code}`))] : []),
   ]
   return of + parts.join(', ')
 }
 
-function resultLines(
-  result: Result,
-  labels: readonly string[],
-  masked: ReadonlySet<string>,
-  width: number,
-): string[] {
+function resultLines(result: Result, labels: readonly string[], masked: Masked, width: number): string[] {
   const lines = table(result, labels, masked, width)
   if (result.rowsLeftOut > 0) lines.push(style('dim', `${result.rowsLeftOut} more rows are not shown`))
   if (result.copied !== '') lines.push(...printable(result.copied.trimEnd(), true).split('\n'))

@@ -52,7 +52,7 @@ Exit code 0. 1: there is no such recording, it was altered, or can't be read.`,
     }
     return await withRecording(values, positionals, 'replay', async (reader) => {
       const from = await beginning(reader, values)
-      for (const line of headLines(reader.header)) console.log(line)
+      for (const line of headLines(reader)) console.log(line)
       if (process.stdin.isTTY && process.stdout.isTTY) {
         await play(reader, extent, from, speed)
         return 0

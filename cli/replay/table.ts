@@ -6,22 +6,28 @@ import { style } from '../output.ts'
 /** Narrower columns can't be read. */
 const narrowest = 8
 
+/** Which columns masks were for, and whether what they hid is shown. */
+export interface Masked {
+  readonly labels: ReadonlySet<string>
+  readonly note: 'masked' | 'unmasked'
+}
+
 /**
- * @param masked labels of masked columns: they say so.
+ * @param masked columns say so.
  * @param width of the terminal; values are clipped to fit.
  */
 export function table(
   { columns, rows }: Result,
   labels: readonly string[],
-  masked: ReadonlySet<string>,
+  masked: Masked,
   width: number,
 ): string[] {
   const count = Math.max(columns?.length ?? 0, ...rows.map((row) => row.length))
   if (count === 0) return []
   const names = columns ?? (labels.length === count ? labels : [])
-  const isMasked = Array.from({ length: count }, (_, index) => masked.has(names[index] ?? ''))
+  const isMasked = Array.from({ length: count }, (_, index) => masked.labels.has(names[index] ?? ''))
   const heads = isMasked.map((hidden, index) =>
-    printable(names[index] ?? `column ${index + 1}`).concat(hidden ? ' (masked)' : ''),
+    printable(names[index] ?? `column ${index + 1}`).concat(hidden ? ` (${masked.note})` : ''),
   )
   const cells = rows.map((row) =>
     heads.map((_, index) => (row[index] == null ? 'NULL' : printable(row[index]))),

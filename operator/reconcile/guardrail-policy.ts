@@ -3,19 +3,20 @@ import type { GuardrailPolicy, GuardrailPolicyStatus } from '@firebreak/crds'
 import { inWords, type NamespaceCompiler, type Objects } from '../compile/namespace.ts'
 import type { KubernetesClient } from '../kubernetes/client.ts'
 import { guardrailPolicies } from '../kubernetes/objects.ts'
+import type { RecordTargets } from '../records/records.ts'
 import { keysIn, type World } from '../watch/world.ts'
 import { conditionsFor, type Finding } from './conditions.ts'
 import { type Controller, watchingSpec } from './controller.ts'
 import type { Recorder } from './event-recorder.ts'
 import { writeStatus } from './status.ts'
 
-/** @param recordsSessions whether there is a place for recordings. */
+/** @param place for recordings, if there is one. */
 export function guardrailPolicyController(
   world: World,
   compiler: NamespaceCompiler,
   client: KubernetesClient,
   recorder: Recorder,
-  recordsSessions: boolean,
+  place: RecordTargets['recordings'],
 ): Controller {
   return {
     name: 'GuardrailPolicy',
@@ -59,7 +60,7 @@ export function guardrailPolicyController(
             (appliesTo.groups?.some((group) => identity.spec.groups?.includes(group)) ?? true),
         ).length,
         conditions: conditionsFor(
-          [valid, targets(policy, objects), ...recording(policy, recordsSessions)],
+          [valid, targets(policy, objects), ...recording(policy, place)],
           generation,
           policy.status?.conditions,
           new Date().toISOString(),
@@ -89,18 +90,29 @@ function targets({ spec: { appliesTo } }: GuardrailPolicy, { identities, resourc
 }
 
 /** Of a policy that wants sessions recorded: whether they can be. */
-function recording({ spec: { recording: wanted } }: GuardrailPolicy, recordsSessions: boolean): Finding[] {
+function recording(
+  { spec: { recording: wanted } }: GuardrailPolicy,
+  place: RecordTargets['recordings'],
+): Finding[] {
   if (wanted === undefined || wanted.mode === 'off') return []
   const type = 'RecordingPossible'
-  if (recordsSessions)
+  const readable = !wanted.unmasked || place?.unmaskedRecipients.length !== 0
+  if (place && readable)
     return [{ type, status: 'True', reason: 'Place', message: 'there is a place for recordings' }]
   const consequence = wanted.onFailure === 'continue' ? 'go on without a recording' : 'are refused'
   return [
     {
       type,
       status: 'False',
-      reason: 'NoPlace',
-      message: `the operator has no place for recordings (recordings.place of its chart), so sessions that it applies to ${consequence}`,
+      ...(place
+        ? {
+            reason: 'NobodyForUnmasked',
+            message: `the operator names nobody who may see what masks hid (recordings.unmaskedKeys of its chart), so sessions that it applies to ${consequence}`,
+          }
+        : {
+            reason: 'NoPlace',
+            message: `the operator has no place for recordings (recordings.place of its chart), so sessions that it applies to ${consequence}`,
+          }),
     },
   ]
 }

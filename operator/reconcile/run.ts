@@ -4,7 +4,7 @@ import type { OperatorPlace } from '../containment/names.ts'
 import type { KubernetesClient } from '../kubernetes/client.ts'
 import type { Records } from '../records/records.ts'
 import type { World } from '../watch/world.ts'
-import { type Acknowledgements, agentIdentityController } from './agent-identity.ts'
+import { type Acknowledgements, agentIdentityController, type Changing } from './agent-identity.ts'
 import { agentNamespaceController } from './agent-namespace.ts'
 import { approvalRequestController, type TellApproval } from './approval-request.ts'
 import { type ControllerEvents, runController } from './controller.ts'
@@ -26,6 +26,8 @@ export interface Reconciling {
   readonly tellApproval: TellApproval
   /** Where those of all agents go. */
   readonly records?: Records | undefined
+  /** Of clients that come by TLS. */
+  readonly certificates?: Changing | undefined
   readonly events: ControllerEvents
 }
 
@@ -46,7 +48,7 @@ export async function reconcileAll(reconciling: Reconciling, signal: AbortSignal
   await using stack = new AsyncDisposableStack()
   const controllers = [
     agentNamespaceController(world, client),
-    guardrailPolicyController(world, compiler, client, recorder, records?.targets.recordings !== undefined),
+    guardrailPolicyController(world, compiler, client, recorder, records?.targets.recordings),
     protectedResourceController(world, probe, operator, client, recorder),
     approvalRequestController(world, client, reconciling.tellApproval),
     agentIdentityController(
@@ -58,6 +60,7 @@ export async function reconcileAll(reconciling: Reconciling, signal: AbortSignal
       client,
       recorder,
       records,
+      reconciling.certificates,
     ),
   ]
   tellOfInjections(world, recorder, signal)

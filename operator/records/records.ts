@@ -18,6 +18,8 @@ export interface RecordTargets {
         readonly target: Exclude<RecordingTarget, { kind: 'directory' }>
         /** Who can read: public keys of age; at least one. */
         readonly recipients: readonly string[]
+        /** Who can see what masks hid. */
+        readonly unmaskedRecipients: readonly string[]
       }
     | undefined
   /** The same place, with what lists, reads and deletes there: for the operator itself. Absent: it deletes nothing. */

@@ -244,6 +244,8 @@ export interface Notices extends Readonly<Record<ApprovalEventName, ApprovalLine
     /** The public key that signs it. */
     readonly signer: string
     readonly place: string
+    /** Who can see what masks hid, where that is kept. */
+    readonly unmasked?: readonly string[]
   }
   /** All of it is written. */
   readonly 'recording.ended': {

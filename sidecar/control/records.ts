@@ -20,6 +20,8 @@ export interface SentRecords {
 export interface SentRecordings {
   readonly target: RecordingTarget
   readonly recipients: readonly string[]
+  /** Who can see what masks hid. Absent: what an operator of an older version sends, which knows nobody. */
+  readonly unmaskedRecipients?: readonly string[] | undefined
   /** PKCS #8 in base64: the key of this agent's recordings. */
   readonly signer: string
   readonly voucher: Voucher
@@ -42,8 +44,9 @@ export function readRecords(value: unknown): SentRecords | undefined {
 }
 
 /** @throws Error when the key is none. */
-export function assignmentOf({ target, recipients, signer, voucher }: SentRecordings): RecordingAssignment {
-  return { target, recipients, signer: { key: privateKeyOf(signer), voucher } }
+export function assignmentOf(sent: SentRecordings): RecordingAssignment {
+  const { target, recipients, unmaskedRecipients = [], signer, voucher } = sent
+  return { target, recipients, unmaskedRecipients, signer: { key: privateKeyOf(signer), voucher } }
 }
 
 /** @param directory of all spools. Each receiver has one that stays its own, whatever credential it is asked with. */
@@ -74,18 +77,22 @@ function isTraces(value: unknown): value is TraceTarget {
 
 function isRecordings(value: unknown): value is SentRecordings {
   if (!isObject(value)) return false
-  const { target, recipients, signer, voucher } = value
+  const { target, recipients, unmaskedRecipients, signer, voucher } = value
   return (
     isObject(target) &&
     ((target.kind === 's3' && typeof target.bucket === 'string' && typeof target.prefix === 'string') ||
       (target.kind === 'postgresql' && typeof target.url === 'string')) &&
-    Array.isArray(recipients) &&
+    areTexts(recipients) &&
     recipients.length > 0 &&
-    recipients.every((recipient) => typeof recipient === 'string') &&
+    (unmaskedRecipients === undefined || areTexts(unmaskedRecipients)) &&
     typeof signer === 'string' &&
     isObject(voucher) &&
     [voucher.agent, voucher.authority, voucher.signature].every((text) => typeof text === 'string')
   )
+}
+
+function areTexts(value: unknown): value is readonly string[] {
+  return Array.isArray(value) && value.every((text) => typeof text === 'string')
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

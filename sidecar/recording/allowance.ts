@@ -1,12 +1,12 @@
 /** How much of a command's response, or of what is sent for it, is recorded. */
 export class Allowance {
-  readonly what: 'response' | 'input'
+  readonly what: 'response' | 'input' | 'unmasked'
   /** The limit was reached by the last {@link take}, and not before. */
   justExceeded = false
   #used = 0
   #leftOut = 0
 
-  constructor(what: 'response' | 'input') {
+  constructor(what: Allowance['what']) {
     this.what = what
   }
 
@@ -17,6 +17,13 @@ export class Allowance {
     this.justExceeded = this.#leftOut === 0 && allowed < bytes
     this.#leftOut += bytes - allowed
     return allowed
+  }
+
+  /** As {@link take}, all or nothing. @returns whether all of the bytes are recorded. */
+  takeWhole(bytes: number, limit: number): boolean {
+    if (this.#leftOut > 0 || this.#used + bytes > limit) this.take(bytes, this.#used)
+    else this.take(bytes, limit)
+    return this.#leftOut === 0
   }
 
   /** The next command begins. @returns how many bytes of the last one were left out. */

@@ -10,14 +10,17 @@ export const boundLength = 80
 export const maximumBody = 64 * 1024 * 1024
 
 const magic = Buffer.from('FBRB', 'latin1')
-const formatVersion = 1
+/** 2: what masks hid may be there as well. */
+export type FormatVersion = 1 | 2
 const signatureContext = Buffer.from('firebreak recording block\0', 'latin1')
 
-export const blockKind = { header: 0, entries: 1, index: 2 } as const
+export const blockKind = { header: 0, entries: 1, index: 2, unmasked: 3 } as const
 export type BlockKind = (typeof blockKind)[keyof typeof blockKind]
 
 /** What a block's head says of it. Times are microseconds since the recording's start. */
 export interface BlockHead {
+  /** The same in all blocks of a recording. */
+  readonly version: FormatVersion
   readonly kind: BlockKind
   /** 0 is the header. */
   readonly number: number
@@ -59,7 +62,7 @@ export const noHash = Buffer.alloc(32)
 export function beginHead(head: BlockHead, previous: Uint8Array): Buffer {
   const bytes = Buffer.alloc(headLength)
   magic.copy(bytes, 0)
-  bytes.writeUInt8(formatVersion, 4)
+  bytes.writeUInt8(head.version, 4)
   bytes.writeUInt8(head.kind, 5)
   bytes.writeUInt32BE(head.number, 8)
   bytes.writeUInt32BE(head.bodyLength, 12)
@@ -88,12 +91,12 @@ export function readHead(bytes: Buffer): ReadHead | string {
   if (bytes.length < headLength) return 'it is cut off'
   if (!bytes.subarray(0, 4).equals(magic)) return 'this is not the beginning of a block'
   const version = bytes.readUInt8(4)
-  if (version !== formatVersion) return `it is of version ${version}, which is not known`
+  if (version !== 1 && version !== 2) return `it is of version ${version}, which is not known`
   const kind = bytes.readUInt8(5)
-  if (kind !== blockKind.header && kind !== blockKind.entries && kind !== blockKind.index)
-    return `it is of kind ${kind}, which is not known`
+  if (!isKindOf(version, kind)) return `it is of kind ${kind}, which is not known`
   if (bytes.readUInt16BE(6) !== 0) return 'what is reserved is not zero'
-  const head = {
+  const head: ReadHead = {
+    version,
     kind,
     number: bytes.readUInt32BE(8),
     bodyLength: bytes.readUInt32BE(12),
@@ -109,6 +112,10 @@ export function readHead(bytes: Buffer): ReadHead | string {
   }
   if (head.bodyLength > maximumBody || head.plainLength > maximumBody) return 'it is impossibly long'
   return head
+}
+
+function isKindOf(version: FormatVersion, kind: number): kind is BlockKind {
+  return kind <= (version === 1 ? blockKind.index : blockKind.unmasked)
 }
 
 function signedPart(head: Buffer): Buffer {

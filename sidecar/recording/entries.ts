@@ -57,10 +57,13 @@ export interface InputEntry {
   readonly bytes: Buffer
 }
 
-/** From here on, response or input of the current command is left out. How much, its outcome says. */
+/**
+ * From here on, response or input of the current command is left out. How much, its outcome says; not of what masks hid, of which
+ * that would tell something.
+ */
 export interface CutEntry {
   readonly type: 'cut'
-  readonly what: 'response' | 'input'
+  readonly what: 'response' | 'input' | 'unmasked'
   /** Bytes per command. */
   readonly limit: number
 }

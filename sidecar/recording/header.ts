@@ -25,6 +25,8 @@ export interface RecordingHeader {
   readonly recipients: readonly string[]
   /** The secret that the blocks' key is made of: an age file for the recipients, in base64. */
   readonly key: string
+  /** Who can read what masks hid, and the secret that its blocks' key is made of, wrapped for them. Absent: it isn't there. */
+  readonly unmasked?: { readonly recipients: readonly string[]; readonly key: string } | undefined
 }
 
 export function encodeHeader(header: RecordingHeader): Buffer {
@@ -45,12 +47,13 @@ export function decodeHeader(body: Buffer): RecordingHeader | string {
 const notAHeader = 'the header is not what it should be'
 
 /** As far as somebody decides by it before its content is believed. */
-function hasKnownForm({ chain, voucher }: RecordingHeader): boolean {
+function hasKnownForm({ chain, voucher, unmasked }: RecordingHeader): boolean {
   const areTexts = (values: readonly unknown[]): boolean => values.every((value) => typeof value === 'string')
   return (
     Array.isArray(chain) &&
     areTexts(chain) &&
-    (voucher === undefined || areTexts([voucher.agent, voucher.authority, voucher.signature]))
+    (voucher === undefined || areTexts([voucher.agent, voucher.authority, voucher.signature])) &&
+    (unmasked === undefined || (areTexts(unmasked.recipients) && areTexts([unmasked.key])))
   )
 }
 

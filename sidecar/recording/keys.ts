@@ -48,3 +48,10 @@ export function parseIdentities(text: string): string[] {
     .map((line) => line.trim())
     .filter((line) => line !== '' && !line.startsWith('#'))
 }
+
+/** @returns the public keys of private ones. */
+export async function recipientsOf(identities: readonly string[]): Promise<ReadonlySet<string>> {
+  const { identityToRecipient } = await import('age-encryption')
+  const recipients = identities.map((identity) => identityToRecipient(identity).catch(() => undefined))
+  return new Set((await Promise.all(recipients)).filter((recipient) => recipient !== undefined))
+}

@@ -18,6 +18,8 @@ export interface RecordingAssignment {
   readonly target: RecordingTarget
   /** Who can read: public keys of age. None: whoever has the key that is made in the directory of keys. */
   readonly recipients: readonly string[]
+  /** Who can see what masks hid, where policy wants it kept: public keys of age. None: sessions of such policies can't be recorded. */
+  readonly unmaskedRecipients: readonly string[]
   readonly signer: OwnKeys | VouchedSigner
 }
 
@@ -78,12 +80,15 @@ export class RecordingPlace implements AsyncDisposable {
     const assignment = this.#assignment
     if (!assignment) throw new Error('no place for recordings is configured')
     const { clock, show, notice, expires, onOpened } = this.#options
-    const { target, recipients, signer } = assignment
-    const [wrong] = await wrongRecipients(recipients)
+    const { target, recipients, unmaskedRecipients, signer } = assignment
+    const [wrong] = await wrongRecipients([...recipients, ...unmaskedRecipients])
     if (wrong !== undefined) throw new Error(`${wrong} is no public key of age (age1…)`)
     const keys = await keysOf(assignment)
+    const shared = keys.recipients.find((recipient) => unmaskedRecipients.includes(recipient))
+    if (shared !== undefined)
+      throw new Error(`${shared} reads recordings, so it can't be for what masks hide`)
     const store = expires ? await openStore(target) : undefined
-    const destination = { sinks: store ?? (await openSinks(target)), ...keys }
+    const destination = { sinks: store ?? (await openSinks(target)), ...keys, unmaskedRecipients }
     if (assignment !== this.#assignment) {
       await destination.sinks[Symbol.asyncDispose]()
       return await this.open()

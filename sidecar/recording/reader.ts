@@ -5,9 +5,10 @@ import { readEntries, type TimedEntry } from './entries.ts'
 import { publicKeyOf, type RecordingHeader } from './header.ts'
 import { decodeIndex, type IndexEntry, indexLength, trailerLength } from './index-block.ts'
 import { unwrapSecret } from './keys.ts'
-import { blockKey, unseal } from './sealing.ts'
+import { blockKey, decrypt, unmaskedKey, unseal } from './sealing.ts'
 import type { RecordingSource } from './store.ts'
-import { peekHeader, type WalkStart, walk } from './walk.ts'
+import { readPieces } from './unmasked.ts'
+import { type ProvenBlock, peekHeader, type WalkStart, walk } from './walk.ts'
 
 /** A recording that can't be read: altered, or not for these keys. */
 export class RecordingError extends Error {
@@ -20,6 +21,8 @@ export type From = { readonly time: number } | { readonly command: number }
 export interface ReadEntry extends TimedEntry {
   /** Number of the command that was decided last; -1 before the first. */
   readonly command: number
+  /** Of a response: what masks made it of, for who may see that. */
+  readonly unmasked?: Buffer | undefined
 }
 
 export class RecordingReader {
@@ -27,9 +30,12 @@ export class RecordingReader {
   readonly #source: RecordingSource
   readonly #signer: KeyObject
   readonly #key: Buffer
+  /** Absent where there is no key for what masks hid, or nothing of it. */
+  readonly #unmaskedKey: Buffer | undefined
 
   /**
-   * @param identities private keys as age writes them (`AGE-SECRET-KEY-…`).
+   * @param identities private keys as age writes them (`AGE-SECRET-KEY-…`): one of a reader, and where one is there of
+   * somebody who may see what masks hid, that is read too.
    * @throws RecordingError when the header is none, or none of the keys is for it.
    */
   static async open(source: RecordingSource, identities: readonly string[]): Promise<RecordingReader> {
@@ -40,14 +46,26 @@ export class RecordingReader {
       throw new RecordingError(
         `recording ${header.recording} is for the keys of ${header.recipients.join(', ')}, and none of them is here`,
       )
-    return new RecordingReader(source, header, secret)
+    const unmasked = header.unmasked && (await unwrapSecret(header.unmasked.key, identities))
+    return new RecordingReader(source, header, secret, unmasked)
   }
 
-  private constructor(source: RecordingSource, header: RecordingHeader, secret: Uint8Array) {
+  private constructor(
+    source: RecordingSource,
+    header: RecordingHeader,
+    secret: Uint8Array,
+    unmasked: Uint8Array | undefined,
+  ) {
     this.#source = source
     this.header = header
     this.#signer = publicKeyOf(header.signer)
     this.#key = blockKey(secret, header.recording)
+    this.#unmaskedKey = unmasked && unmaskedKey(unmasked, header.recording)
+  }
+
+  /** Whether what masks hid is read too, as far as it was kept. */
+  get readsUnmasked(): boolean {
+    return this.#unmaskedKey !== undefined
   }
 
   /**
@@ -58,31 +76,52 @@ export class RecordingReader {
    */
   async *entries(from?: From): AsyncGenerator<ReadEntry, undefined> {
     const start = from && (await this.#find(from))
+    /** Of the responses in the next block of entries. */
+    let unmasked = new Map<number, Buffer>()
     for await (const block of walk(this.#source, [this.header.signer], start)) {
       if (block.kind === 'torn') return
       if (block.kind === 'broken')
         throw new RecordingError(
           `recording ${this.header.recording} was altered at byte ${block.position}, in block ${block.block}: ${block.what}`,
         )
-      const { head, body } = block
-      if (head.kind !== blockKind.entries) continue
-      const plain = await unseal(body, this.#key, head.number, head.bytes).catch(() => undefined)
-      if (plain?.length !== head.plainLength)
-        throw new RecordingError(
-          `block ${head.number} of recording ${this.header.recording} can't be decrypted`,
-        )
-      let command = head.commandsBefore - 1
-      try {
-        for (const { time, entry } of readEntries(plain)) {
-          if (entry.type === 'command') command++
-          yield { time, entry, command }
-        }
-      } catch {
-        throw new RecordingError(
-          `block ${head.number} of recording ${this.header.recording} holds what is no entry`,
-        )
-      }
+      if (block.head.kind === blockKind.unmasked) this.#readUnmasked(block, unmasked)
+      if (block.head.kind !== blockKind.entries) continue
+      yield* this.#read(block, unmasked)
+      unmasked = new Map()
     }
+  }
+
+  async *#read(
+    { head, body }: ProvenBlock,
+    unmasked: ReadonlyMap<number, Buffer>,
+  ): AsyncGenerator<ReadEntry, undefined> {
+    const plain = await unseal(body, this.#key, head.number, head.bytes).catch(() => undefined)
+    if (plain?.length !== head.plainLength) throw this.#error(head, "can't be decrypted")
+    let command = head.commandsBefore - 1
+    let response = 0
+    try {
+      for (const { time, entry } of readEntries(plain)) {
+        if (entry.type === 'command') command++
+        if (entry.type === 'response') yield { time, entry, command, unmasked: unmasked.get(response++) }
+        else yield { time, entry, command }
+      }
+    } catch {
+      throw this.#error(head, 'holds what is no entry')
+    }
+  }
+
+  #readUnmasked({ head, body }: ProvenBlock, known: Map<number, Buffer>): void {
+    const key = this.#unmaskedKey
+    if (!key) return
+    try {
+      readPieces(decrypt(body, key, head.number, head.bytes), known)
+    } catch {
+      throw this.#error(head, "can't be decrypted")
+    }
+  }
+
+  #error({ number }: ReadHead, what: string): RecordingError {
+    return new RecordingError(`block ${number} of recording ${this.header.recording} ${what}`)
   }
 
   /** @returns how many commands, how long, and whether the recording has its end; from heads alone. */
@@ -106,11 +145,14 @@ export class RecordingReader {
     const index = await this.#index()
     const known = index?.entries.findLast(isBefore)
     let found: WalkStart | undefined
+    let belongs = false
     for await (const { head, position } of this.#heads(known?.position ?? 0)) {
       if (head.kind === blockKind.index) break
       if (head.kind === blockKind.header) continue
       if (found && !isBefore({ time: head.firstTime, commandsBefore: head.commandsBefore })) break
-      found = { position, number: head.number, signer: this.#signer }
+      // what masks hid stands before the entries that it is of
+      if (!belongs) found = { position, number: head.number, signer: this.#signer }
+      belongs = head.kind === blockKind.unmasked
     }
     return found
   }

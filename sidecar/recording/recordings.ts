@@ -7,7 +7,7 @@ import { type Clock, Deadline } from '../clock.ts'
 import { inWords } from '../system-errors.ts'
 import type { EndEntry } from './entries.ts'
 import { nameOfSigner, type RecordingHeader } from './header.ts'
-import { newSecret } from './keys.ts'
+import { newSecret, type WrappedSecret } from './keys.ts'
 import { Retention } from './retention.ts'
 import { SessionRecording, type ShowCommand } from './session-recording.ts'
 import type { RecordingSinks, RecordingStore } from './store.ts'
@@ -37,6 +37,8 @@ export interface Destination {
   readonly sinks: RecordingSinks
   /** Who can read: public keys of age. */
   readonly recipients: readonly string[]
+  /** Who can see what masks hid, where policy wants it kept: public keys of age, none of the others. */
+  readonly unmaskedRecipients: readonly string[]
   readonly signer: KeyObject
   readonly voucher?: Voucher | undefined
 }
@@ -97,9 +99,10 @@ export class Recordings implements AsyncDisposable {
   /** @throws Error in words, when the session can't be recorded. */
   async begin(session: RecordedSession): Promise<SessionRecording> {
     const { clock, show, notice } = this.#options
-    const { sinks, signer, voucher, recipients } = this.#destination
-    const { secret, key } = await newSecret(recipients)
+    const { sinks, signer, voucher, recipients, unmaskedRecipients } = this.#destination
     const { id, subject, terms } = session
+    const { secret, key } = await newSecret(recipients)
+    const unmasked = terms.recording.unmasked ? await newUnmaskedSecret(unmaskedRecipients) : undefined
     const chain = subject.chain.map(({ identity }) => identity)
     const acting = subject.chain.at(-1) ?? subject.chain[0]
     const header: RecordingHeader = {
@@ -115,6 +118,7 @@ export class Recordings implements AsyncDisposable {
       ...(voucher && { voucher }),
       recipients,
       key,
+      ...(unmasked && { unmasked: { recipients: unmaskedRecipients, key: unmasked.key } }),
     }
     const sink = await sinks.create(id)
     let live: Live | undefined
@@ -122,6 +126,7 @@ export class Recordings implements AsyncDisposable {
       sink,
       header,
       secret,
+      unmaskedSecret: unmasked?.secret,
       signer,
       now: () => clock.monotonic(),
       onFailed: (error) => live && this.#failed(live, error),
@@ -151,7 +156,10 @@ export class Recordings implements AsyncDisposable {
     live = { session, recording, failing: undefined }
     this.#live.add(live)
     this.#flushing ??= setInterval(() => this.#flush(), flushEvery).unref()
-    notice('recording.started', { session: id, signer: header.signer, place: sinks.place })
+    notice('recording.started', {
+      ...{ session: id, signer: header.signer, place: sinks.place },
+      ...(unmasked && { unmasked: unmaskedRecipients }),
+    })
     return recording
   }
 
@@ -242,4 +250,11 @@ export class Recordings implements AsyncDisposable {
     void recording.giveUp()
     if (ends) session.onStop(`the session can't be recorded any longer: ${reason}`)
   }
+}
+
+/** Who may see it is up to those who keep the recordings: the author of a policy can't name himself. */
+async function newUnmaskedSecret(recipients: readonly string[]): Promise<WrappedSecret> {
+  if (recipients.length === 0)
+    throw new Error('policy wants what masks hide to be kept, and nobody is named who may see it')
+  return await newSecret(recipients)
 }

@@ -9,6 +9,7 @@ import type { RecordingWriter } from './writer.ts'
 const maximumText = 8 * 1024 * 1024
 /** Of raw bytes in one entry. */
 const maximumPiece = 64 * 1024
+const nothing = Buffer.alloc(0)
 
 /** JSON of an outcome without its end: how much is left out of the response isn't known yet. */
 type OpenOutcome = string
@@ -44,6 +45,7 @@ export class SessionRecording implements SessionRecorder {
   readonly #onLimit: () => void
   readonly #response = new Allowance('response')
   readonly #input = new Allowance('input')
+  readonly #unmasked = new Allowance('unmasked')
   #audit: SessionTerms['audit']
   #terms: RecordingTerms
   /** Bytes that have been handed over by {@link response}. */
@@ -73,6 +75,11 @@ export class SessionRecording implements SessionRecorder {
 
   get unplaced(): boolean {
     return this.#answered.length > 0 || this.#refused.length > 0
+  }
+
+  get keepsUnmasked(): boolean {
+    const { mode, unmasked } = this.#terms
+    return unmasked && mode === 'full' && this.writer.keepsUnmasked && !this.stopped
   }
 
   ready(): Promise<void> | undefined {
@@ -105,7 +112,7 @@ export class SessionRecording implements SessionRecorder {
     this.#append('command', `{"reference":"${recorded.reference}",${ownText}${cut}${values}${known}`)
   }
 
-  response(bytes: Buffer): void {
+  response(bytes: Buffer, unmasked?: Buffer): void {
     let from = 0
     for (let next = this.#placed[0]; next && next.at <= this.#given + bytes.length; next = this.#placed[0]) {
       const end = next.at - this.#given
@@ -114,13 +121,14 @@ export class SessionRecording implements SessionRecorder {
       this.#placed.shift()
       from = end
     }
-    this.#respond(bytes.subarray(from))
+    // what answers several commands is no masked result
+    this.#respond(bytes.subarray(from), from === 0 ? unmasked : undefined)
     this.#given += bytes.length
   }
 
   input(bytes: Buffer): void {
     // data is made of constants
-    if (this.#audit.text === 'full') this.#raw(this.#input, bytes)
+    if (this.#audit.text === 'full') this.#raw('input', bytes)
   }
 
   mark(ahead: number, refused: boolean): void {
@@ -179,23 +187,40 @@ export class SessionRecording implements SessionRecorder {
     this.closed = this.writer.end()
   }
 
-  #respond(bytes: Buffer): void {
-    if (bytes.length > 0) this.#raw(this.#response, bytes)
+  #respond(bytes: Buffer, unmasked?: Buffer): void {
+    const differs = unmasked && this.keepsUnmasked && !unmasked.equals(bytes)
+    if (bytes.length > 0 || differs) this.#raw('response', bytes, differs ? unmasked : undefined)
   }
 
-  #raw(allowance: Allowance, bytes: Buffer): void {
+  #raw(what: 'response' | 'input', bytes: Buffer, unmasked?: Buffer): void {
     const { mode, bytesPerCommand } = this.#terms
     if (mode !== 'full') return
-    const { what } = allowance
+    const allowance = what === 'response' ? this.#response : this.#input
     const allowed = allowance.take(bytes.length, bytesPerCommand)
-    for (let at = 0; at < allowed; at += maximumPiece)
-      this.#append(what, bytes.subarray(at, Math.min(allowed, at + maximumPiece)))
-    if (allowance.justExceeded) this.#append('cut', JSON.stringify({ what, limit: bytesPerCommand }))
+    const keeps = unmasked && this.#takeUnmasked(unmasked, allowed === bytes.length)
+    for (let at = 0; at < allowed || (at === 0 && keeps); at += maximumPiece) {
+      const piece = bytes.subarray(at, Math.min(allowed, at + maximumPiece))
+      // all of it stands in place of the first piece
+      this.#append(what, piece, keeps ? (at === 0 ? unmasked : nothing) : undefined)
+    }
+    this.#sayCut(allowance)
+  }
+
+  /** @returns whether it is kept, which it is only beside a whole response; where the command has had its part, nothing more is. */
+  #takeUnmasked({ length }: Buffer, beside: boolean): boolean {
+    const taken = this.#unmasked.takeWhole(length, beside ? this.#terms.bytesPerCommand : 0)
+    this.#sayCut(this.#unmasked)
+    return taken
+  }
+
+  #sayCut({ justExceeded, what }: Allowance): void {
+    if (justExceeded) this.#append('cut', JSON.stringify({ what, limit: this.#terms.bytesPerCommand }))
   }
 
   #finish(outcome: OpenOutcome): void {
     const responseLeftOut = this.#response.restart()
     const inputLeftOut = this.#input.restart()
+    this.#unmasked.restart()
     const response = responseLeftOut > 0 ? `,"responseLeftOut":${responseLeftOut}` : ''
     const input = inputLeftOut > 0 ? `,"inputLeftOut":${inputLeftOut}` : ''
     this.#append('outcome', `${outcome}${response}${input}}`)
@@ -205,9 +230,9 @@ export class SessionRecording implements SessionRecorder {
     this.#append(type, JSON.stringify(content))
   }
 
-  #append(type: EntryType, content: Buffer | string): void {
+  #append(type: EntryType, content: Buffer | string, unmasked?: Buffer): void {
     if (this.stopped) return
-    this.writer.append(type, content)
+    this.writer.append(type, content, unmasked)
     if (this.writer.written > this.#terms.maxBytes) this.#limitReached()
   }
 

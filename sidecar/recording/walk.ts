@@ -2,6 +2,7 @@
 import type { KeyObject } from 'node:crypto'
 import {
   blockKind,
+  type FormatVersion,
   hashOfBody,
   hashOfHead,
   headLength,
@@ -67,6 +68,7 @@ export async function* walk(
   let { position, number } = start ?? { position: 0, number: 0 }
   let signer = start?.signer
   let previous: Buffer | undefined = start ? undefined : noHash
+  let version: FormatVersion | undefined
   let ended = false
   while (position < source.size) {
     const broken = (what: string, from = 0, length = headLength): BrokenBlock => ({
@@ -79,9 +81,11 @@ export async function* walk(
     if (ended) return yield* one(broken('something follows the end', 0, source.size - position))
     const bytes = await source.read(position, headLength)
     if (bytes.length < headLength && number > 0)
-      return yield* one(tornHead(bytes, previous, number, position, broken))
+      return yield* one(tornHead(bytes, version, previous, number, position, broken))
     const head = readHead(bytes)
     if (typeof head === 'string') return yield* one(broken(head))
+    if (version !== undefined && head.version !== version)
+      return yield* one(broken(`it is of version ${head.version} among blocks of version ${version}`))
     if (head.number !== number) return yield* one(broken(`it is block ${head.number} where ${number} is due`))
     if ((head.kind === blockKind.header) !== (number === 0))
       return yield* one(broken('only the first block is a header'))
@@ -110,6 +114,7 @@ export async function* walk(
     yield { kind: 'block', position, head, body }
     position += headLength + head.bodyLength
     number++
+    version = head.version
     previous = hashOfHead(head.bytes)
   }
   return undefined
@@ -128,12 +133,16 @@ function headerOf(body: Buffer): RecordingHeader | undefined {
 /** As much of a head as there is must be that of the block that is due. */
 function tornHead(
   bytes: Buffer,
+  version: FormatVersion | undefined,
   previous: Buffer | undefined,
   number: number,
   position: number,
   broken: (what: string) => BrokenBlock,
 ): TornEnd | BrokenBlock {
-  const expected = Buffer.from('FBRB\x01', 'latin1')
+  const expected = Buffer.from(
+    version === undefined ? 'FBRB' : `FBRB${String.fromCharCode(version)}`,
+    'latin1',
+  )
   const fits = (at: number, due: Buffer): boolean =>
     bytes.subarray(at, at + due.length).equals(due.subarray(0, Math.max(0, bytes.length - at)))
   const numberBytes = Buffer.alloc(4)

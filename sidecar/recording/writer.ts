@@ -1,20 +1,12 @@
 /** Writes one recording: entries → blocks, compressed, encrypted, signed and chained, in order. */
 import type { KeyObject } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
-import {
-  type BlockHead,
-  type BlockKind,
-  beginHead,
-  blockKind,
-  completeHead,
-  hashOfHead,
-  noHash,
-} from './blocks.ts'
+import { BlockChain, type Planned, type SealedBlock, type Secrets } from './block-chain.ts'
+import { blockKind } from './blocks.ts'
 import { type EntryType, entryHeadLength, writeEntryHead } from './entries.ts'
 import { encodeHeader, type RecordingHeader } from './header.ts'
-import { encodeIndex, SparseIndex } from './index-block.ts'
-import { blockKey, compressed, encrypt, tagLength } from './sealing.ts'
 import type { RecordingSink } from './store.ts'
+import { piecesOf, UnmaskedPieces } from './unmasked.ts'
 
 /** Entries of a block, in bytes. What is longer has a block of its own. */
 const blockSize = 128 * 1024
@@ -24,11 +16,9 @@ const maximumWaiting = 2
 /** In milliseconds. */
 const retryAfter = 250
 
-export interface RecordingWriterOptions {
+export interface RecordingWriterOptions extends Secrets {
   readonly sink: RecordingSink
   readonly header: RecordingHeader
-  /** That the header's key wraps. */
-  readonly secret: Uint8Array
   readonly signer: KeyObject
   /** Monotonic, in milliseconds. */
   readonly now: () => number
@@ -39,27 +29,25 @@ export interface RecordingWriterOptions {
 
 interface Pending {
   readonly plain: Buffer
-  readonly head: Omit<BlockHead, 'number' | 'bodyLength' | 'plainLength'>
+  readonly planned: Planned
 }
 
 export class RecordingWriter {
-  /** Of the recording so far, in bytes. */
-  written = 0
   readonly #options: RecordingWriterOptions
-  readonly #key: Buffer
+  readonly #chain: BlockChain
   readonly #startedAt: number
-  readonly #index = new SparseIndex()
   readonly #waiting: Pending[] = []
   readonly #givenUp = new AbortController()
+  /** Of the entries that are collected now. */
+  readonly #unmasked = new UnmaskedPieces()
   #plain = Buffer.allocUnsafe(smallest)
   #length = 0
   #entries = 0
+  #responses = 0
   #commands = 0
   #commandsBefore = 0
   #firstTime = 0
   #lastTime = 0
-  #number = 0
-  #previous: Buffer = noHash
   #pumping: Promise<void> | undefined
   #synced = true
   #syncing: Promise<void> | undefined
@@ -70,29 +58,42 @@ export class RecordingWriter {
   static async start(options: RecordingWriterOptions): Promise<RecordingWriter> {
     const writer = new RecordingWriter(options)
     const body = encodeHeader(options.header)
-    const { block, head } = writer.#block(blockKind.header, body, body.length, {
+    const header = await writer.#chain.seal(body, {
+      kind: blockKind.header,
       commandsBefore: 0,
       commands: 0,
       entries: 0,
       firstTime: 0,
       lastTime: 0,
     })
-    await options.sink.append(block)
-    writer.#wrote(block, head)
+    await options.sink.append(header.bytes)
+    writer.#chain.wrote(header)
     await options.sink.sync()
     return writer
   }
 
   private constructor(options: RecordingWriterOptions) {
     this.#options = options
-    this.#key = blockKey(options.secret, options.header.recording)
+    this.#chain = new BlockChain(options.header.recording, options, options.signer)
     this.#startedAt = options.now()
   }
 
-  /** Adds an entry; it is on its way to the disk with the next {@link flush}, or when its block is full. */
-  append(type: EntryType, content: Buffer | string): void {
+  /** Whether what masks hid can be added to entries. */
+  get keepsUnmasked(): boolean {
+    return this.#chain.keepsUnmasked
+  }
+
+  /**
+   * Adds an entry; it is on its way to the disk with the next {@link flush}, or when its block is full.
+   *
+   * @param unmasked what masks made a response of, only where it {@link keepsUnmasked}.
+   */
+  append(type: EntryType, content: Buffer | string, unmasked?: Buffer): void {
     const most = entryHeadLength + mostBytesOf(content)
-    if (this.#length > 0 && this.#length + most > blockSize) this.#endBlock()
+    const isFull =
+      this.#length + most > blockSize || (unmasked && !this.#unmasked.hasRoomFor(unmasked.length))
+    if (this.#length > 0 && isFull) this.#endBlock()
+    if (unmasked) this.#addUnmasked(unmasked)
     this.#reserve(most)
     const time = Math.max(this.#lastTime, Math.round((this.#options.now() - this.#startedAt) * 1000))
     if (this.#length === 0) this.#firstTime = time
@@ -106,11 +107,17 @@ export class RecordingWriter {
     this.#length = start + length
     this.#entries++
     if (type === 'command') this.#commands++
+    if (type === 'response') this.#responses++
+  }
+
+  /** Of the recording so far, in bytes. */
+  get written(): number {
+    return this.#chain.written
   }
 
   /** How many are written. */
   get blocks(): number {
-    return this.#number
+    return this.#chain.length
   }
 
   /** How many began. */
@@ -120,7 +127,7 @@ export class RecordingWriter {
 
   /** SHA-256 of the last head that is written, in hexadecimal. */
   get hash(): string {
-    return this.#previous.toString('hex')
+    return this.#chain.hash
   }
 
   /** Whether whoever appends has to wait for {@link drained}. */
@@ -152,16 +159,14 @@ export class RecordingWriter {
   /** Ends the recording with its index. */
   async end(): Promise<void> {
     await this.flush()
-    const body = encodeIndex(this.#index.entries)
-    const { block, head } = this.#block(blockKind.index, body, body.length, {
+    const index = await this.#chain.sealIndex({
       commandsBefore: this.#commandsBefore,
       commands: 0,
       entries: 0,
       firstTime: this.#lastTime,
       lastTime: this.#lastTime,
     })
-    await this.#persistently(() => this.#options.sink.append(block))
-    this.#wrote(block, head)
+    await this.#append(index)
     await this.#persistently(() => this.#options.sink.sync())
     await this.#options.sink.close().catch(() => {})
   }
@@ -188,10 +193,35 @@ export class RecordingWriter {
     this.#plain = larger
   }
 
+  /** Stands for the next response; what doesn't fit into one block comes in several. */
+  #addUnmasked(bytes: Buffer): void {
+    for (const piece of piecesOf(bytes)) {
+      if (!this.#unmasked.hasRoomFor(piece.length)) this.#endUnmasked()
+      this.#unmasked.add(this.#responses, piece)
+    }
+  }
+
+  /** Tells no more of itself than its place. */
+  #endUnmasked(): void {
+    const time = this.#length > 0 ? this.#firstTime : this.#lastTime
+    this.#waiting.push({
+      plain: this.#unmasked.take(),
+      planned: {
+        kind: blockKind.unmasked,
+        commandsBefore: this.#commandsBefore,
+        commands: 0,
+        entries: 0,
+        firstTime: time,
+        lastTime: time,
+      },
+    })
+  }
+
   #endBlock(): void {
+    if (!this.#unmasked.isEmpty) this.#endUnmasked()
     this.#waiting.push({
       plain: this.#plain.subarray(0, this.#length),
-      head: {
+      planned: {
         kind: blockKind.entries,
         commandsBefore: this.#commandsBefore,
         commands: this.#commands,
@@ -202,7 +232,7 @@ export class RecordingWriter {
     })
     this.#commandsBefore += this.#commands
     this.#plain = Buffer.allocUnsafe(this.#length > blockSize / 2 ? blockSize : smallest)
-    this.#length = this.#entries = this.#commands = 0
+    this.#length = this.#entries = this.#responses = this.#commands = 0
     this.#pumping ??= this.#pump().finally(() => {
       this.#pumping = undefined
     })
@@ -210,39 +240,17 @@ export class RecordingWriter {
 
   async #pump(): Promise<void> {
     for (let next = this.#waiting[0]; next; next = this.#waiting[0]) {
-      const { plain, head } = next
-      const content = await compressed(plain)
-      const { block, head: sealed } = this.#block(head.kind, content, plain.length, head)
-      await this.#persistently(() => this.#options.sink.append(block))
+      await this.#append(await this.#chain.seal(next.plain, next.planned))
       if (this.#givenUp.signal.aborted) return
-      this.#wrote(block, sealed)
       this.#synced = false
       this.#waiting.shift()
       this.#release()
     }
   }
 
-  #block(
-    kind: BlockKind,
-    content: Buffer,
-    plainLength: number,
-    more: Omit<BlockHead, 'kind' | 'number' | 'bodyLength' | 'plainLength'>,
-  ): { block: Buffer; head: Buffer } {
-    const encrypted = kind === blockKind.entries
-    const number = this.#number
-    const bodyLength = content.length + (encrypted ? tagLength : 0)
-    const head = beginHead({ ...more, kind, number, bodyLength, plainLength }, this.#previous)
-    const body = encrypted ? encrypt(content, this.#key, number, head) : content
-    completeHead(head, body, this.#options.signer)
-    if (encrypted)
-      this.#index.add({ position: this.written, time: more.firstTime, commandsBefore: more.commandsBefore })
-    return { block: Buffer.concat([head, body]), head }
-  }
-
-  #wrote(block: Buffer, head: Buffer): void {
-    this.written += block.length
-    this.#number++
-    this.#previous = hashOfHead(head)
+  async #append(block: SealedBlock): Promise<void> {
+    await this.#persistently(() => this.#options.sink.append(block.bytes))
+    if (!this.#givenUp.signal.aborted) this.#chain.wrote(block)
   }
 
   async #persistently(attempt: () => Promise<void>): Promise<void> {

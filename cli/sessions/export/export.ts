@@ -26,7 +26,7 @@ export const exportRecording: CliCommand = {
   summary: 'write a recording to a file to share',
   options: Object.keys(options),
   help: `Writes a recording, decrypted, to a file that only its owner can read (mode 0600): commands, decisions, and answers as
-the agent got them, masked.
+the agent got them, masked; with a key for what masks hid, that is shown instead, and said so.
 
 Usage: firebreak sessions export ID (--html FILE | --json FILE) [--rows N]
        [--recordings PLACE | --config DIR | --state DIR] [--key FILE]… [--signer KEY]…
@@ -50,7 +50,7 @@ Exit code 0. 1: there is no such recording, or it was altered: what comes before
       const text =
         html === undefined
           ? jsonLines(reader, verification, events)
-          : page(reader.header, inWords(verification), verification.proven?.microseconds ?? 0, events)
+          : page(reader, inWords(verification), verification.proven?.microseconds ?? 0, events)
       if (path === '-') await pipeline(text, process.stdout, { end: false })
       else await writeAll(path, text)
       return verification.state === 'broken' ? 1 : 0
@@ -70,7 +70,7 @@ async function* jsonLines(
   { state }: Verification,
   events: AsyncIterable<Event>,
 ): AsyncGenerator<string, undefined> {
-  const { key: _, ...known } = header
+  const { key: _, unmasked: _unmasked, ...known } = header
   yield `${JSON.stringify({ kind: 'recording', ...known, state })}\n`
   for await (const event of events) yield `${JSON.stringify(asJson(event))}\n`
 }
@@ -79,10 +79,11 @@ async function* jsonLines(
 function asJson(event: Event): object {
   if (event.kind !== 'exchange') return event
   const { kind, time, command, answer } = event
-  const { results, outcome, inputBytes, cuts } = answer ?? {}
+  const { results, unmasked, outcome, inputBytes, cuts } = answer ?? {}
   return {
     ...{ kind, time, number: command && command.number + 1, command: command?.entry },
     ...{ answeredAt: answer?.time, results, outcome, inputBytes, cuts },
+    ...(unmasked && { unmasked }),
   }
 }
 

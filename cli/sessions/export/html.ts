@@ -2,12 +2,13 @@
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import type { CommandEntry } from '@firebreak/sidecar/recording/entries.ts'
-import type { RecordingHeader } from '@firebreak/sidecar/recording/header.ts'
+import type { RecordingReader } from '@firebreak/sidecar/recording/reader.ts'
 import type { Event, Exchange } from '@firebreak/sidecar/recording/transcript/exchanges.ts'
 import type { Result } from '@firebreak/sidecar/recording/transcript/results.ts'
 import type { Answer } from '@firebreak/sidecar/recording/transcript/transcript.ts'
 import { printable } from '../../approvals/text.ts'
-import { clockTime } from '../../replay/lines.ts'
+import { clockTime, cutInWords, unmaskedNote } from '../../replay/lines.ts'
+import type { Masked } from '../../replay/table.ts'
 import { Timeline } from './timeline.ts'
 
 const css = readFileSync(new URL('page.css', import.meta.url), 'utf8')
@@ -18,7 +19,7 @@ const policy = `default-src 'none'; style-src ${hashOf(css)}; script-src ${hashO
 
 /** @param proof what `verify` says, in words. @param microseconds how long the session was. */
 export async function* page(
-  header: RecordingHeader,
+  { header, readsUnmasked }: RecordingReader,
   proof: string,
   microseconds: number,
   events: AsyncIterable<Event>,
@@ -30,6 +31,7 @@ export async function* page(
     began: startedAt,
     lasted: clockTime(microseconds),
     recording: proof,
+    ...(readsUnmasked && { unmasked: unmaskedNote }),
   }
   yield `<!doctype html>
 <html lang="en">
@@ -164,18 +166,12 @@ function commandOf({
   ].join('')
 }
 
-function answerOf({ command, outcome, results, cuts, inputBytes }: Answer): string {
-  const masked = new Set(outcome?.masked)
+function answerOf({ command, outcome, results, unmasked, cuts, inputBytes }: Answer): string {
+  const masked: Masked = { labels: new Set(outcome?.masked), note: unmasked ? 'unmasked' : 'masked' }
   const labels = command?.entry.columns ?? []
   const parts = results.map((result) => resultOf(result, labels, masked))
   for (const { what, limit } of cuts) {
-    const bytes = what === 'response' ? outcome?.responseLeftOut : outcome?.inputLeftOut
-    parts.push(
-      paragraph(
-        'mark',
-        `cut here: ${bytes ?? 'an unknown number of'} bytes of the ${what} are not in the recording (limit ${limit})`,
-      ),
-    )
+    parts.push(paragraph('mark', cutInWords(what, limit, outcome)))
   }
   if (inputBytes > 0) parts.push(paragraph('quiet', `${inputBytes} bytes of data from the client`))
   if (!outcome) return parts.join('') + paragraph('mark', 'the recording breaks off within this answer')
@@ -186,21 +182,22 @@ function answerOf({ command, outcome, results, cuts, inputBytes }: Answer): stri
     ...(approval === undefined ? [] : [`approval ${approval}`]),
     ...(error ? [`error ${error.code}`] : []),
   ]
+  const { labels: hiding, note } = masked
   const hidden =
-    masked.size === 0 ? '' : ` <span class="masked">masked: ${shown([...masked].join(', '))}</span>`
+    hiding.size === 0 ? '' : ` <span class="${note}">${note}: ${shown([...hiding].join(', '))}</span>`
   return `${parts.join('')}<p class="quiet">${shown(facts.join(', '))}${hidden}</p>\n`
 }
 
 function resultOf(
   { columns, rows, rowsLeftOut, copied, copiedLeftOut, messages }: Result,
   labels: readonly string[],
-  masked: ReadonlySet<string>,
+  masked: Masked,
 ): string {
   const names = columns ?? labels
   const classOf = (index: number, value: string | null): string =>
-    masked.has(names[index] ?? '') ? ' class="masked"' : value === null ? ' class="null"' : ''
+    masked.labels.has(names[index] ?? '') ? ` class="${masked.note}"` : value === null ? ' class="null"' : ''
   const heads = names.map((name, index) => {
-    const note = masked.has(name) ? ' (masked)' : ''
+    const note = masked.labels.has(name) ? ` (${masked.note})` : ''
     return `<th${classOf(index, name)}>${shown(name)}${note}</th>`
   })
   const lines = rows.map(

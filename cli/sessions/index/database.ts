@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 
 /** An index of another version is made anew. */
-const version = 1
+const version = 2
 
 /** Rows of commands are numbered session by session, so that newer sessions come later and each has its range. */
 export const rowsPerSession = 2 ** 28
@@ -28,7 +28,9 @@ CREATE TABLE sessions (
   role TEXT NOT NULL DEFAULT '',
   commands INTEGER NOT NULL DEFAULT 0,
   denied INTEGER NOT NULL DEFAULT 0,
-  held INTEGER NOT NULL DEFAULT 0
+  held INTEGER NOT NULL DEFAULT 0,
+  unmasked_for TEXT NOT NULL DEFAULT '',
+  unmasked INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX sessions_by_start ON sessions (started_at);
 CREATE TABLE facts (id INTEGER PRIMARY KEY, kind TEXT NOT NULL, value TEXT NOT NULL, UNIQUE (kind, value));

@@ -1,4 +1,5 @@
 /** Brings the index to what the store holds: recording by recording, so that it goes on where it was stopped. */
+import { recipientsOf } from '@firebreak/sidecar/recording/keys.ts'
 import { RecordingError, type RecordingReader } from '@firebreak/sidecar/recording/reader.ts'
 import type { RecordingStore, StoredRecording } from '@firebreak/sidecar/recording/store.ts'
 import { exchanges } from '@firebreak/sidecar/recording/transcript/exchanges.ts'
@@ -26,11 +27,12 @@ export async function updateIndex(
   onProgress: (progress: Progress) => void,
 ): Promise<Progress> {
   const progress: Progress = { recordings: 0, commands: 0, forgotten: 0 }
+  const own = await recipientsOf(reading.keys)
   let last = ''
   for await (const stored of store.list()) {
     progress.forgotten += writer.forget(last, stored.id)
     last = stored.id
-    if (!isStale(writer.find(stored.id), stored)) continue
+    if (!isStale(writer.find(stored.id), stored, own)) continue
     writer.begin()
     try {
       await indexRecording(writer, store, stored, reading, () => {
@@ -48,9 +50,19 @@ export async function updateIndex(
   return progress
 }
 
-/** One that was locked may be for a key that is there now. */
-function isStale(indexed: Indexed | undefined, { bytes, changedAt }: StoredRecording): boolean {
-  return indexed?.bytes !== bytes || indexed.changedAt !== changedAt.getTime() || indexed.state === 'locked'
+/**
+ * One that was locked may be for a key that is there now; and what masks hid is in the index exactly as long as there is a key for
+ * it.
+ */
+function isStale(
+  indexed: Indexed | undefined,
+  { bytes, changedAt }: StoredRecording,
+  own: ReadonlySet<string>,
+): boolean {
+  if (indexed?.bytes !== bytes || indexed.changedAt !== changedAt.getTime() || indexed.state === 'locked')
+    return true
+  const { unmaskedFor, unmasked } = indexed
+  return unmaskedFor.split(' ').some((recipient) => own.has(recipient)) !== (unmasked === 1)
 }
 
 async function indexRecording(
@@ -71,12 +83,12 @@ async function indexRecording(
     typeof header === 'string' ? undefined : header,
   )
   const totals = { microseconds: 0, commands: 0, denied: 0, held: 0 }
-  if (typeof header === 'string') return writer.finish(session, 'altered', header, totals)
+  if (typeof header === 'string') return writer.finish(session, 'altered', header, false, totals)
   const reader = await openRecording(source, id, reading).catch((error: unknown) => {
     if (error instanceof RecordingError) return error.message
     throw error
   })
-  if (typeof reader === 'string') return writer.finish(session, 'locked', reader, totals)
+  if (typeof reader === 'string') return writer.finish(session, 'locked', reader, false, totals)
   const { state, problem } = await indexSteps(
     reader,
     (command) => {
@@ -90,7 +102,7 @@ async function indexRecording(
       totals.microseconds = Math.max(totals.microseconds, time)
     },
   )
-  writer.finish(session, state, problem, totals)
+  writer.finish(session, state, problem, reader.readsUnmasked, totals)
 }
 
 async function indexSteps(

@@ -21,6 +21,10 @@ export interface Indexed {
   readonly bytes: number
   readonly changedAt: number
   readonly state: SessionState
+  /** The public keys of those who can see what masks hid, with spaces in between. */
+  readonly unmaskedFor: string
+  /** 1: that is in the index. */
+  readonly unmasked: 0 | 1
 }
 
 export interface IndexedCommand {
@@ -67,10 +71,11 @@ export class IndexWriter {
   session(id: string, bytes: number, changedAt: number, header: RecordingHeader | undefined): number {
     const before = this.find(id)
     if (before) this.#forgetCommands(before.number)
-    const { startedAt, identity = '', chain = [], resource = '', role = '' } = header ?? {}
+    const { startedAt, identity = '', chain = [], resource = '', role = '', unmasked } = header ?? {}
     const started = startedAt === undefined ? 0 : Date.parse(startedAt)
     this.#statements.session.run(
       ...[id, bytes, changedAt, started, identity, chain.join(' → '), resource, role],
+      unmasked?.recipients.join(' ') ?? '',
     )
     return this.find(id)?.number ?? 0
   }
@@ -95,6 +100,7 @@ export class IndexWriter {
     session: number,
     state: SessionState,
     problem: string | undefined,
+    unmasked: boolean,
     totals: {
       readonly microseconds: number
       readonly commands: number
@@ -103,7 +109,9 @@ export class IndexWriter {
     },
   ): void {
     const { microseconds, commands, denied, held } = totals
-    this.#statements.finish.run(state, problem ?? null, microseconds, commands, denied, held, session)
+    this.#statements.finish.run(
+      ...[state, problem ?? null, unmasked ? 1 : 0, microseconds, commands, denied, held, session],
+    )
   }
 
   /** Forgets the sessions whose names are between these, which are not. @returns how many. */
@@ -143,12 +151,13 @@ export function labelOf(fact: number): string {
 }
 
 const statements = {
-  find: 'SELECT number, bytes, changed_at AS changedAt, state FROM sessions WHERE id = ?',
-  session: `INSERT INTO sessions (id, bytes, changed_at, started_at, identity, chain, resource, role, state)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'no end') ON CONFLICT (id) DO UPDATE SET bytes = excluded.bytes,
+  find: `SELECT number, bytes, changed_at AS changedAt, state, unmasked_for AS unmaskedFor, unmasked FROM sessions
+    WHERE id = ?`,
+  session: `INSERT INTO sessions (id, bytes, changed_at, started_at, identity, chain, resource, role, unmasked_for, state)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'no end') ON CONFLICT (id) DO UPDATE SET bytes = excluded.bytes,
     changed_at = excluded.changed_at, started_at = excluded.started_at, identity = excluded.identity,
-    chain = excluded.chain, resource = excluded.resource, role = excluded.role`,
-  finish: `UPDATE sessions SET state = ?, problem = ?, microseconds = ?, commands = ?, denied = ?, held = ?
+    chain = excluded.chain, resource = excluded.resource, role = excluded.role, unmasked_for = excluded.unmasked_for`,
+  finish: `UPDATE sessions SET state = ?, problem = ?, unmasked = ?, microseconds = ?, commands = ?, denied = ?, held = ?
     WHERE number = ?`,
   command: 'INSERT OR REPLACE INTO commands VALUES (?, ?, ?, ?, ?, ?, ?)',
   words: 'INSERT INTO words (rowid, text, response, labels) VALUES (?, ?, ?, ?)',

@@ -190,7 +190,7 @@ export const notices: { readonly [Event in keyof Notices]: Required<Notices[Even
     place: 'a.yaml:12',
     suggestion: 'public.orders.email',
   },
-  'recording.started': { session: 'S1', signer: 'K1', place: '/recordings' },
+  'recording.started': { session: 'S1', signer: 'K1', place: '/recordings', unmasked: ['age1x'] },
   'recording.ended': { session: 'S1', bytes: 1, blocks: 3, commands: 1, hash: '00' },
   'recording.limit': { session: 'S1', bytes: 1, consequence: 'ends' },
   'recording.failed': { session: 'S1', reason: 'the disk is full' },

@@ -61,6 +61,8 @@ export const recordingName = '01ABCDEFGH0123456789ABCDEF'
 export interface WriterSetting {
   readonly sink: RecordingSink
   readonly reader: ReaderKey
+  /** May see what masks hid, if that is kept. */
+  readonly unmasked?: ReaderKey
   readonly signer: KeyObject
   readonly recording?: string
   readonly now?: () => number
@@ -69,11 +71,13 @@ export interface WriterSetting {
 }
 
 export async function startWriter(setting: WriterSetting): Promise<RecordingWriter> {
-  const { sink, reader, signer, recording = recordingName, now = () => performance.now() } = setting
+  const { sink, reader, unmasked, signer, recording = recordingName, now = () => performance.now() } = setting
   const { secret, key } = await newSecret([reader.recipient])
+  const hidden = unmasked && (await newSecret([unmasked.recipient]))
   return await RecordingWriter.start({
     sink,
     secret,
+    unmaskedSecret: hidden?.secret,
     signer,
     now,
     onFailed: setting.onFailed ?? (() => {}),
@@ -90,6 +94,7 @@ export async function startWriter(setting: WriterSetting): Promise<RecordingWrit
       signer: nameOfSigner(signer),
       recipients: [reader.recipient],
       key,
+      ...(unmasked && hidden && { unmasked: { recipients: [unmasked.recipient], key: hidden.key } }),
     },
   })
 }

@@ -43,6 +43,8 @@ export interface Answer {
   /** Absent when the recording breaks off before. */
   readonly outcome: OutcomeEntry | undefined
   readonly results: readonly Result[]
+  /** What masks hid of them is in them, as far as it was kept. */
+  readonly unmasked: boolean
   /** Of data that the client sent. */
   readonly inputBytes: number
   readonly cuts: readonly CutEntry[]
@@ -63,6 +65,7 @@ export async function* transcript(
   let cuts: CutEntry[] = []
   let inputBytes = 0
   let unreadable = false
+  let unmasked = false
   let answering = false
   let time = 0
   let over = false
@@ -71,17 +74,17 @@ export async function* transcript(
     const command = outcome ? waiting.get(outcome.reference) : only
     if (outcome) waiting.delete(outcome.reference)
     const { results } = collector
-    const step: Answer = { kind: 'answer', time, command, outcome, results, inputBytes, cuts }
+    const step: Answer = { kind: 'answer', time, command, outcome, results, unmasked, inputBytes, cuts }
     collector = new ResultCollector(extent)
     cuts = []
     inputBytes = 0
     answering = false
     if (unreadable) replay?.cut()
-    unreadable = false
+    unreadable = unmasked = false
     return step
   }
   try {
-    for await (const { time: at, entry, command: number } of reader.entries(from)) {
+    for await (const { time: at, entry, command: number, unmasked: original } of reader.entries(from)) {
       time = at
       switch (entry.type) {
         case 'start':
@@ -96,8 +99,9 @@ export async function* transcript(
         }
         case 'response':
           answering = true
+          unmasked ||= original !== undefined
           if (replay && !unreadable)
-            for (const shown of replay.push(entry.bytes)) {
+            for (const shown of replay.push(original ?? entry.bytes)) {
               unreadable ||= shown.kind === 'unreadable'
               collector.add(shown)
             }

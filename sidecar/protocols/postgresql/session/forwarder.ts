@@ -28,10 +28,14 @@ export class Forwarder {
     if (this.#from < 0) this.#from = this.reader.start
   }
 
-  /** A message that did not come from the other side, after all frames before the current one. */
-  send(message: Buffer): void {
+  /**
+   * A message that did not come from the other side, after all frames before the current one.
+   *
+   * @param unmasked what came, where masks made the message of it and that is recorded.
+   */
+  send(message: Buffer, unmasked?: Buffer): void {
     this.skip()
-    this.#take(message)
+    this.#take(message, unmasked)
   }
 
   /** The current frame does not go on. */
@@ -69,10 +73,10 @@ export class Forwarder {
     this.#take(from === 0 && end === buffer.length ? buffer : buffer.subarray(from, end))
   }
 
-  #take(bytes: Buffer): void {
+  #take(bytes: Buffer, unmasked?: Buffer): void {
     this.bytes += bytes.length
     this.#length += bytes.length
     this.#parts.push(bytes)
-    this.recorder?.response(bytes)
+    this.recorder?.response(bytes, unmasked)
   }
 }

@@ -12,12 +12,17 @@ import type { Session } from './session.ts'
 /** What is left of a row when a limit is reached may still pass, so that the client can be told; not if it is that long. */
 const longRow = 1024 * 1024
 
+/** Rows are recorded as they came up to so many bytes at a time: all of them are, or none. */
+const unmaskedTogether = 16 * 1024
+
 export class Results {
   /** The gateway has ended the current command: nothing more of it passes. */
   muted = false
   readonly #session: Session
   /** Rewritten rows of the current chunk. */
   #output: Output | undefined
+  /** The same rows as they came, where they are recorded. */
+  #unmasked: Output | undefined
   /** Rows that have not been counted by the session's limits yet. */
   #rows = 0
   /** A limit that was broken in the middle of a row. */
@@ -64,8 +69,10 @@ export class Results {
   flushRows(): void {
     const output = this.#output
     if (!output) return
+    const unmasked = this.#unmasked?.take()
     this.#output = undefined
-    if (output.length > 0) this.#session.toClient.send(output.take())
+    this.#unmasked = undefined
+    if (output.length > 0) this.#session.toClient.send(output.take(), unmasked)
   }
 
   /** Part of a row too large to be seen whole, which nobody has to. */
@@ -150,8 +157,14 @@ export class Results {
   /** Where the current row is to be written. */
   #rewritten(): Output {
     const { toClient } = this.#session
+    const { buffer, start, end } = toClient.reader
+    if ((this.#unmasked?.length ?? 0) >= unmaskedTogether) this.flushRows()
     toClient.skip()
-    this.#output ??= new Output(toClient.reader.buffer.length + 1024)
+    if (!this.#output) {
+      this.#output = new Output(buffer.length + 1024)
+      if (toClient.recorder?.keepsUnmasked) this.#unmasked = new Output(buffer.length)
+    }
+    this.#unmasked?.copy(buffer, start, end)
     return this.#output
   }
 
