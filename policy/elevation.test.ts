@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import type { ElevationOffer } from './decision.ts'
 import { type ElevationAsk, findOffer } from './elevation.ts'
-import { compileGlob, globCovers, nameCovers } from './names.ts'
+import { compileGlob, globCovers, globsMeet, nameCovers } from './names.ts'
 
 const rule = { policy: 'default/guard', rule: 'cleanup' } as const
 const offer: ElevationOffer = {
@@ -62,10 +62,13 @@ describe('elevations', () => {
         fc.string({ unit: fc.constantFrom('a', 'b', ':'), maxLength: 6 }),
         (a, b, text) => {
           if (globCovers(a, b) && compileGlob(b)(text)) assert.ok(compileGlob(a)(text))
+          if (compileGlob(a)(text) && compileGlob(b)(text)) assert.ok(globsMeet(a, b))
+          if (!b.includes('*')) assert.equal(globsMeet(a, b), compileGlob(a)(b))
         },
       ),
       { numRuns: 2_000 },
     )
+    assert.ok(!globsMeet('a*b', '*c'))
     assert.ok(nameCovers('**', 'public.*'))
     assert.ok(!nameCovers('public.carts', '*'))
   })

@@ -7,7 +7,7 @@ export { seconds } from './duration.ts'
 export { type ElevationAsk, findOffer } from './elevation.ts'
 export { mergeApprovals } from './holding.ts'
 export { applyMask, keyedHash } from './masking/apply.ts'
-export { compileGlob, exactName, globCovers, joinName, nameCovers, splitName } from './names.ts'
+export { compileGlob, exactName, globCovers, globsMeet, joinName, nameCovers, splitName } from './names.ts'
 export type { RecordingTerms } from './recording.ts'
 export {
   type SignalKind,

@@ -98,6 +98,24 @@ export function coverage(
   return segments.length === path.length + 1 && !pattern.isPath ? (segments[path.length] ?? 'none') : 'none'
 }
 
+/** Whether there is a text that two globs match. */
+export function globsMeet(one: string, other: string): boolean {
+  // for each end of `one`: at which ends of `other` they meet
+  let below: boolean[] = []
+  for (let i = one.length; i >= 0; i--) {
+    const here: boolean[] = []
+    for (let j = other.length; j >= 0; j--) {
+      const [a, b] = [one[i], other[j]]
+      if (a === undefined && b === undefined) here[j] = true
+      else if (a === '*') here[j] = below[j] === true || (b !== undefined && here[j + 1] === true)
+      else if (b === '*') here[j] = here[j + 1] === true || (a !== undefined && below[j] === true)
+      else here[j] = a === b && below[j + 1] === true
+    }
+    below = here
+  }
+  return below[0] === true
+}
+
 /** Whether a glob matches all that another one does: its wildcards take the other's for what they may stand for. */
 export function globCovers(glob: string, other: string): boolean {
   return compileGlob(glob)(other)

@@ -33,6 +33,32 @@ describe('A directory of manifests', () => {
     assert.deepEqual(problemsOf({ rules: rule('{actions: ["*", "sql:*", "sql:alter*", "k8s:create"]}') }), [])
   })
 
+  it('is refused for an action that nothing spoken over HTTP has, and warned of what only one server may have', () => {
+    const of = (...actions: string[]) =>
+      problemsOf({ rules: rule(`{actions: ${JSON.stringify(actions)}}`) }).map((line) =>
+        line.replace(/^\d+ (\w+) .*?: /, '$1: '),
+      )
+    assert.deepEqual(of('graphql:mutaton.deleteUser'), [
+      'error: there is no action graphql:mutaton.deleteUser; did you mean graphql:mutation.deleteUser?',
+    ])
+    assert.deepEqual(of('mcp:tool/call.search', 'mcp:x-shop/count'), [
+      'warning: there is no action mcp:tool/call.search; did you mean mcp:tools/call.search?',
+      'warning: there is no action mcp:x-shop/count',
+    ])
+    assert.deepEqual(
+      of(
+        'graphql:*',
+        'graphql:query.user',
+        'graphql:*.delete*',
+        'mcp:tools/*',
+        'mcp:tools/call.a.b',
+        'mcp:*.search',
+        'openapi:any',
+      ),
+      [],
+    )
+  })
+
   it('is refused for a fact that no command has: a condition on it is never what it says', () => {
     const condition = (text: string): string[] =>
       problemsOf({ rules: rule(`{actions: ["sql:delete"], condition: '${text}'}`) })
@@ -43,6 +69,14 @@ describe('A directory of manifests', () => {
     assert.deepEqual(condition('command["sql"].tabels.exists(t, t.startsWith("x")) && role == "r"'), [
       `${refused} command.sql.tabels; did you mean command.sql.tables?`,
     ])
+    assert.deepEqual(
+      condition('command.mcp.tool == "a" || command.graphql.deph > 3 || command.body.feilds == []'),
+      [
+        `${refused} command.mcp.tool; did you mean command.mcp.tools?`,
+        `${refused} command.graphql.deph; did you mean command.graphql.depth?`,
+        `${refused} command.body.feilds; did you mean command.body.fields?`,
+      ],
+    )
     assert.deepEqual(condition('has(command.sq.kind) || identity.group == ["a"]'), [
       `${refused} command.sq; did you mean command.sql?`,
       `${refused} identity.group; did you mean identity.groups?`,

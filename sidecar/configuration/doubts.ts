@@ -6,13 +6,13 @@ import {
   type ManifestProblem,
   type ManifestSet,
 } from '@firebreak/crds'
-import { actionFamilies, compileGlob, lookupsOf } from '@firebreak/policy'
+import { actionFamilies, compileGlob, globsMeet, lookupsOf } from '@firebreak/policy'
 import type { Vocabulary } from '../protocols/vocabulary.ts'
 
 /**
  * @param vocabulary of the protocols that are spoken; others' words are not judged
  * @returns errors for actions and facts that don't exist, since a deny rule for such an action would deny nothing, and one
- * with such a condition everything; warnings for tags and groups that nobody carries, which others may bring later.
+ * with such a condition everything; warnings for actions that only a system of its own kind could have, and for tags and groups that nobody carries, which others may bring later.
  */
 export function doubts(
   { manifests, locate }: LoadedManifests,
@@ -36,11 +36,11 @@ export function doubts(
     })
     policy.spec.rules?.forEach(({ match }, rule) => {
       match.actions?.forEach((action, index) => {
-        if (isStrange(action, vocabulary.actions))
+        if (isStrange(action, vocabulary))
           report(
             `spec.rules[${rule}].match.actions[${index}]`,
-            unknown('there is no action', action, vocabulary.actions),
-            'error',
+            unknownAction(action, vocabulary),
+            vocabulary.extended.includes(familyOf(action)) ? 'warning' : 'error',
           )
       })
       for (const message of match.condition === undefined ? [] : strangeLookups(match.condition, vocabulary))
@@ -73,10 +73,23 @@ function knownTo(
   return { tags: [...new Set(tags)], groups: byToken ? undefined : groups }
 }
 
-function isStrange(action: string, vocabulary: readonly string[]): boolean {
-  const [protocol] = action.split(':')
-  const spoken = vocabulary.some((word) => word.startsWith(`${protocol}:`))
-  return spoken && !vocabulary.some(compileGlob(action))
+function familyOf(action: string): string {
+  return action.split(':', 1)[0] ?? ''
+}
+
+function isStrange(action: string, { actions, spokenByRequests }: Vocabulary): boolean {
+  const words = [...actions, ...spokenByRequests]
+  const spoken = words.some((word) => familyOf(word) === familyOf(action))
+  return spoken && !words.some((word) => globsMeet(action, word))
+}
+
+/** What a system gives names to is no part of the word that was meant. */
+function unknownAction(action: string, { actions, spokenByRequests }: Vocabulary): string {
+  const dot = action.indexOf('.')
+  const [word, name] = dot < 0 ? [action, ''] : [action.slice(0, dot), action.slice(dot)]
+  const words = [...actions, ...spokenByRequests.map((known) => known.replace('.*', ''))]
+  const near = closest(word, words)
+  return `there is no action ${action}${near ? `; did you mean ${near}${name}?` : ''}`
 }
 
 function unknown(what: string, word: string, known: readonly string[]): string {

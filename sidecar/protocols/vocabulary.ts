@@ -2,7 +2,8 @@
 import { httpActions } from './http/analysis/actions.ts'
 import { bodyFacts } from './http/analysis/body-fields.ts'
 import { httpFacts } from './http/analysis/facts.ts'
-import { graphqlFacts } from './http/analysis/graphql/analysis.ts'
+import { graphqlActions, graphqlFacts } from './http/analysis/graphql/analysis.ts'
+import { mcpActions } from './http/analysis/mcp/actions.ts'
 import { mcpFacts } from './http/analysis/mcp/analysis.ts'
 import { baselineKubernetesActions, kubernetesActions } from './kubernetes/analysis/actions.ts'
 import { kubernetesFacts } from './kubernetes/analysis/facts.ts'
@@ -11,6 +12,10 @@ import { sqlFacts } from './postgresql/analysis/facts.ts'
 
 export interface Vocabulary {
   readonly actions: readonly string[]
+  /** Those of what is spoken by requests of HTTP: `*` stands for what a system itself gives names to. */
+  readonly spokenByRequests: readonly string[]
+  /** Families of these in which systems may have actions of their own. */
+  readonly extended: readonly string[]
   /** Those among them that need no allow rule. */
   readonly baseline: readonly string[]
   /** Those among them that are about parts of objects. */
@@ -21,6 +26,8 @@ export interface Vocabulary {
 
 export const vocabulary: Vocabulary = {
   actions: [...Object.keys(sqlActions), ...Object.keys(httpActions), ...Object.keys(kubernetesActions)],
+  spokenByRequests: [...graphqlActions, ...mcpActions, 'openapi:*'],
+  extended: ['mcp'],
   baseline: [...baselineSqlActions, ...baselineKubernetesActions],
   aboutParts: columnSqlActions,
   facts: {

@@ -8,6 +8,13 @@ import { namesInArguments } from './arguments.ts'
 import { type GraphqlOperation, readOperations } from './request.ts'
 import { type Selection, selectionsOf } from './selections.ts'
 
+/** One for each field that an operation begins with. */
+export const graphqlActions: readonly string[] = [
+  'graphql:query.*',
+  'graphql:mutation.*',
+  'graphql:subscription.*',
+]
+
 /** What conditions see as `command.graphql.<name>`. */
 export const graphqlFacts = {
   operations: 'what is asked for, as `query.user`, each once',
