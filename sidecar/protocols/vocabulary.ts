@@ -3,12 +3,14 @@ import { httpActions } from './http/analysis/actions.ts'
 import { bodyFacts } from './http/analysis/body-fields.ts'
 import { httpFacts } from './http/analysis/facts.ts'
 import { graphqlActions, graphqlFacts } from './http/analysis/graphql/analysis.ts'
+import { grpcFacts } from './http/analysis/grpc/analysis.ts'
 import { mcpActions } from './http/analysis/mcp/actions.ts'
 import { mcpFacts } from './http/analysis/mcp/analysis.ts'
 import { baselineKubernetesActions, kubernetesActions } from './kubernetes/analysis/actions.ts'
 import { kubernetesFacts } from './kubernetes/analysis/facts.ts'
 import { baselineSqlActions, columnSqlActions, sqlActions } from './postgresql/analysis/actions.ts'
 import { sqlFacts } from './postgresql/analysis/facts.ts'
+import { shellFacts } from './shell/facts.ts'
 
 export interface Vocabulary {
   readonly actions: readonly string[]
@@ -34,8 +36,10 @@ export const vocabulary: Vocabulary = {
     sql: Object.keys(sqlFacts),
     http: Object.keys(httpFacts),
     graphql: Object.keys(graphqlFacts),
+    grpc: Object.keys(grpcFacts),
     mcp: Object.keys(mcpFacts),
     body: Object.keys(bodyFacts),
     k8s: Object.keys(kubernetesFacts),
+    shell: Object.keys(shellFacts),
   },
 }

@@ -2,9 +2,11 @@ import { maskedBody } from '../http/bodies/open.ts'
 import { httpProtocol } from '../http/exchange/serve.ts'
 import type { OpenBodyMask } from '../http/request.ts'
 import { withInspectableAnswer } from './accept.ts'
+import { withLines } from './analysis/lines.ts'
 import { openTextMask } from './masking/open.ts'
 import { analysisOf, kubernetesMeaning } from './meaning.ts'
 import { sayStatus } from './status.ts'
+import { kubernetesStreams } from './streams/index.ts'
 
 const openBodyMask: OpenBodyMask = (request, response, terms) => {
   const known = analysisOf(request)
@@ -28,5 +30,10 @@ export const kubernetes = httpProtocol({
       return known.ok ? undefined : { status: known.error.code, message: known.error.message }
     },
     inspectable: withInspectableAnswer,
+    lesser: (request) => {
+      const known = analysisOf(request)
+      return known.ok ? withLines(known.value) : undefined
+    },
+    streams: kubernetesStreams,
   },
 })

@@ -17,7 +17,7 @@ export class PlainTextMask implements TextMask {
   /** Lines of what may be a private key. */
   #key = ''
 
-  constructor({ detectors }: BodyTerms, labels: MaskedLabels) {
+  constructor({ detectors }: Pick<BodyTerms, 'detectors'>, labels: MaskedLabels) {
     this.#detectors = detectors
     this.#labels = labels
   }

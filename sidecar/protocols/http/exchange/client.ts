@@ -1,13 +1,14 @@
 /** A client's request and the way back to it, alike for HTTP/1.1 and HTTP/2. */
 import type { OutgoingHttpHeaders } from 'node:http'
 import type { Readable, Writable } from 'node:stream'
-import type { ResourceType } from '@firebreak/policy'
+import type { Command, ResourceType } from '@firebreak/policy'
 import type { Gateway } from '../../../session.ts'
 import type { Meaning } from '../analysis/meaning.ts'
 import type { ParsedHead } from '../head/head.ts'
 import type { HeaderFields, HttpRequest, OpenBodyMask } from '../request.ts'
 import type { Problem, Say } from './problems.ts'
 import type { ConnectionSessions } from './sessions.ts'
+import type { Streams } from './streams.ts'
 
 export interface ClientRequest extends Readable, ParsedHead {
   /** The client broke off. */
@@ -62,6 +63,13 @@ export interface ApiKind {
   readonly refusal?: (request: HttpRequest) => RefusedRequest | undefined
   /** Of a request to whose answer something may have to be masked: headers by which it comes in a form that can be. */
   readonly inspectable?: (request: HttpRequest) => HeaderFields
+  /**
+   * @returns what a request can be taken for that does less than its command, where that may not run; what is
+   * less passes then.
+   */
+  readonly lesser?: (request: HttpRequest) => Command | undefined
+  /** Looks into what clients leave HTTP for; where it is absent nobody does. */
+  readonly streams?: Streams
 }
 
 export function hasBody({

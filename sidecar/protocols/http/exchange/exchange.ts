@@ -29,6 +29,7 @@ import {
   refusedSession,
 } from './problems.ts'
 import { CommandRun } from './run.ts'
+import { streamProblem } from './streams.ts'
 import { refusalAtTokenEndpoint } from './token-endpoint.ts'
 import type { Tunnel } from './tunnel.ts'
 import { upstreamOf } from './upstream.ts'
@@ -206,11 +207,20 @@ class Exchange {
 
   #decide(): CommandRun {
     const session = this.#session
-    const command = this.#understand()
-    const decision = session.decide(command)
+    const [command, decision] = this.#judge()
     const run = new CommandRun(session, command, decision, this.#receivedAt, this.#kind)
     run.traceParent = claimedTrace(this.#request)
     return run
+  }
+
+  /** Where a command may not run as it is, but what is less of it may, that is what runs. */
+  #judge(): readonly [Command, Decision] {
+    const command = this.#understand()
+    const decision = this.#session.decide(command)
+    const lesser = decision.effect === 'allow' ? undefined : this.#connection.kind.lesser?.(this.#request)
+    if (!lesser) return [command, decision]
+    const decided = this.#session.decide(lesser)
+    return decided.effect === 'deny' && decision.effect === 'hold' ? [command, decision] : [lesser, decided]
   }
 
   #understand(): Command {
@@ -220,8 +230,8 @@ class Exchange {
   /** @returns why it may not run; undefined where it may, now. */
   async #refusal(run: CommandRun): Promise<Problem | undefined> {
     if (run.decision.effect === 'deny') return refusedCommand(run.decision, run.reference)
-    const { masks, detectors } = this.#session.terms
-    if (this.#incoming.tunnel && (masks || detectors.length > 0)) return unmaskable(run.reference)
+    const problem = streamProblem(run, this.#request, this.#incoming.tunnel !== undefined)
+    if (problem) return problem
     if (run.decision.effect === 'hold') {
       const refused = await this.#hold(run)
       if (refused) return refused
@@ -237,8 +247,9 @@ class Exchange {
     this.#response = response
     run.approval = outcome.kind === 'approved' ? outcome.request : (outcome.request ?? run.approval)
     if (outcome.kind === 'refused') return notApproved(run.decision, outcome, run.reference)
-    const command = this.#understand()
-    run.decision = this.#session.decide(command)
+    const [command, decision] = this.#judge()
+    run.command = command
+    run.decision = decision
     if (run.decision.effect === 'deny') return refusedCommand(run.decision, run.reference)
     if (outcome.permits([command])) return undefined
     return notApproved(
@@ -277,7 +288,8 @@ class Exchange {
 
   /** The request in a form whose answer can be looked into, where it may have to be. */
   #forwarded(): HttpRequest {
-    const { inspectable } = this.#connection.kind
+    const { inspectable, streams } = this.#connection.kind
+    if (this.#incoming.tunnel && streams) return streams.offered(this.#request)
     if (!inspectable || !this.#isInspected()) return this.#request
     return { ...this.#request, headers: inspectable(this.#request) }
   }
@@ -305,12 +317,6 @@ class Exchange {
 function tooLarge(reference: string, limit: number): Problem {
   const detail = `what can be decided on or shown to people has at most ${limit} bytes, and this has more`
   return { kind: 'too-large', status: 413, detail, reference }
-}
-
-function unmaskable(reference: string): Problem {
-  const detail =
-    'what passes over another protocol than HTTP is not looked into, and something in it may have to be masked'
-  return { kind: 'withheld', status: 403, detail, reference }
 }
 
 /** The client's `traceparent`; of several none counts. https://www.w3.org/TR/trace-context/#traceparent-header */

@@ -88,30 +88,31 @@ class Passage implements Dispatcher.DispatchHandler {
     if (this.#ended) controller.abort(this.#ended)
   }
 
-  /** The target agrees: from here on nobody looks at what passes. */
+  /** The target agrees. */
   onRequestUpgrade(
     controller: Dispatcher.DispatchController,
     status: number,
     _headers: unknown,
     target: Duplex,
   ): void {
-    const { run, response, tunnel, upstream } = this.#passing
+    const { run, request, response, tunnel, upstream } = this.#passing
     if (!tunnel) {
       target.destroy()
       this.#fail(new Error('nobody has asked for another protocol'))
       return
     }
     const headers = returnedHeaders(readRaw(controller.rawHeaders), upstream.origin, '/')
-    this.#controller = { ...controller, abort: (reason) => target.destroy(reason) }
-    void throughTunnel(tunnel, target, status, headers, run, (limit) => this.end(overLimit(run, limit))).then(
-      () => {
-        response.destroy()
-        this.#finish(
-          this.#ended && { code: this.#ended.problem?.kind ?? 'gone', message: this.#ended.message },
-        )
-        this.#done.resolve()
-      },
-    )
+    const stopping = new AbortController()
+    this.#controller = { ...controller, abort: (reason) => stopping.abort(reason) }
+    const { signal } = stopping
+    const end = (why: Ended): void => this.end(why)
+    const relay = run.kind.streams?.relay ?? throughTunnel
+    void relay({ tunnel, request, target, status, headers, run, signal, end }).then(({ isWhole, error }) => {
+      response.destroy()
+      const ended = isWhole ? undefined : this.#ended
+      this.#finish(ended ? { code: ended.problem?.kind ?? 'gone', message: ended.message } : error)
+      this.#done.resolve()
+    })
   }
 
   onResponseStart(controller: Dispatcher.DispatchController, status: number): void {

@@ -20,6 +20,7 @@ import { isSet, readDryRun } from './parameters.ts'
 import { type Change, changeOf } from './patch.ts'
 import { podNeedsOf } from './pods.ts'
 import { malformed, type Refused } from './refusal.ts'
+import { copyOf, type RemoteCommand, remoteCommandOf, shellFactsOf, streamsOf } from './remote-command.ts'
 import { type OtherRequest, type ResourceRequest, readRequestInfo, type Verb } from './request-info.ts'
 import { type Kind, kindOf } from './resources.ts'
 import { subresourceTouches } from './subresources.ts'
@@ -29,6 +30,10 @@ export interface Analysed {
   readonly command: Command
   /** Where the objects of the response are, to be masked; absent where there is nothing of anybody's in it. */
   readonly objects?: ResponseObjects
+  /** Of an exec or attach. */
+  readonly remote?: RemoteCommand
+  /** Set for what clients leave HTTP for. */
+  readonly streams?: 'exec' | 'attach' | 'portforward'
 }
 
 export interface ResponseObjects {
@@ -92,23 +97,25 @@ function analyseResource(request: HttpRequest, info: ResourceRequest, body: Body
     opaque: change.value.opaque,
     fields: [],
     indirectUses: indirectUses(info, path, body, change.value),
-    facts: { k8s: factsOf(info, body, change.value, dryRun.value) },
+    facts: { k8s: factsOf(info, body, change.value, dryRun.value), ...programFacts(info) },
   }
   const objects: ResponseObjects = {
     path,
     isBuiltin: kind.isBuiltin,
     watches: info.verb === 'watch',
     ofSeveral: info.verb === 'list' || info.verb === 'deletecollection',
-    isText: streams.has(info.subresource),
+    isText: answersInText.has(info.subresource),
   }
-  return { ok: true, value: { command, objects } }
+  const remote = remoteCommandOf(info)
+  const streams = streamsOf(info)
+  return { ok: true, value: { command, objects, ...(remote && { remote }), ...(streams && { streams }) } }
 }
 
 const noBody: Result<Body, Refused> = { ok: true, value: { kind: 'none' } }
 const noChange: Result<Change, Refused> = { ok: true, value: { set: [], compared: [], opaque: [] } }
 
 /** What comes back of these are no objects. */
-const streams = new Set(['log', 'exec', 'attach', 'portforward', 'proxy'])
+const answersInText = new Set(['log', 'exec', 'attach', 'portforward', 'proxy'])
 
 function touchesOf(
   info: ResourceRequest,
@@ -182,6 +189,9 @@ function indirectUses(
 function factsOf(info: ResourceRequest, body: Body, { set }: Change, dryRun: boolean): Record<string, Fact> {
   const [container] = info.parameters.get('container') ?? []
   const command = info.parameters.get('command')
+  const ports = info.parameters.get('ports')
+  const remote = remoteCommandOf(info)
+  const copy = remote && copyOf(remote.argv)
   const replicas = replicasIn(set)
   const patch = body.kind === 'patch' ? body.patch : undefined
   const facts: KubernetesFacts = {
@@ -201,8 +211,17 @@ function factsOf(info: ResourceRequest, body: Body, { set }: Change, dryRun: boo
     ...(replicas !== undefined && { replicas }),
     ...(command !== undefined && { command }),
     ...(container !== undefined && { container }),
+    ...(remote && { stdin: remote.stdin, tty: remote.tty }),
+    ...(copy && { paths: copy.paths }),
+    ...(ports !== undefined && { ports }),
   }
   return { ...facts }
+}
+
+/** Absent where it can't be told what a program starts: it may be told that by its input. */
+function programFacts(info: ResourceRequest): Command['facts'] {
+  const { argv = [], stdin = false } = remoteCommandOf(info) ?? {}
+  return stdin && !copyOf(argv) ? {} : shellFactsOf(argv)
 }
 
 function orphans({ parameters }: ResourceRequest, body: Body): boolean {

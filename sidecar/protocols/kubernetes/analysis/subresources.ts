@@ -1,6 +1,7 @@
 /** What subresources do, beside or instead of what the verb says. */
 import { everyName, type Touch } from '@firebreak/policy'
 import type { KubernetesAction } from './actions.ts'
+import { remoteCommandOf, remoteCommandTouches } from './remote-command.ts'
 import type { ResourceRequest, Verb } from './request-info.ts'
 import { beside, noNamespace, type ObjectPath, touch } from './touches.ts'
 
@@ -28,12 +29,16 @@ const reading: ReadonlySet<Verb> = new Set(['get', 'list', 'watch'])
 
 /** @param kind as rules name it: subresources of other groups' kinds mean what their makers want. */
 export function subresourceTouches(
-  { subresource, verb }: ResourceRequest,
+  request: ResourceRequest,
   kind: string,
   path: ObjectPath,
   verbAction: KubernetesAction,
 ): readonly Touch[] {
+  const { subresource, verb } = request
   const action = kind === 'pods' ? own(ofPods, subresource) : own(ofOthers, `${kind}/${subresource}`)
+  const remote = remoteCommandOf(request)
+  if (remote && (action === 'k8s:exec' || action === 'k8s:attach'))
+    return [...remoteCommandTouches(action, path, remote), ...impliedBy(action, kind, path)]
   if (action !== undefined) return [touch(action, path), ...impliedBy(action, kind, path)]
   // of every kind these mean the same
   if (subresource === 'status' || subresource === 'scale') {
@@ -47,10 +52,11 @@ function own<Value>(record: Readonly<Record<string, Value>>, name: string): Valu
   return Object.hasOwn(record, name) ? record[name] : undefined
 }
 
-function impliedBy(action: KubernetesAction, kind: string, path: ObjectPath): readonly Touch[] {
+export function impliedBy(action: KubernetesAction, kind: string, path: ObjectPath): readonly Touch[] {
   const anyPod = [everyName, 'pods', everyName]
   switch (action) {
     case 'k8s:exec':
+    case 'k8s:shell':
     case 'k8s:debug':
       // a program in a pod reads what the pod was given
       return [touch('k8s:get', beside(path, 'secrets', everyName), 'implied')]

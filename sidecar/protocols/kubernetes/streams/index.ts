@@ -1,0 +1,99 @@
+/** Streams to programs and ports of pods: which of them are understood, and what carries them. */
+import type { RefusedRequest } from '../../http/exchange/client.ts'
+import type { Streams } from '../../http/exchange/streams.ts'
+import type { OpenedTunnel, StreamEnd } from '../../http/exchange/tunnel.ts'
+import { headerOf } from '../../http/head/head.ts'
+import type { HttpRequest } from '../../http/request.ts'
+import type { Analysed } from '../analysis/analyse.ts'
+import { analysisOf } from '../meaning.ts'
+import { type ChannelProtocol, channelProtocols } from './channels.ts'
+import { RemoteSession } from './remote-command.ts'
+
+type Subresource = 'exec' | 'attach' | 'portforward'
+
+const protocolHeader = 'sec-websocket-protocol'
+
+export const kubernetesStreams: Streams = {
+  refusal(request, upgrades, { touchesMasked }) {
+    const kind = subresourceOf(request)
+    if (!kind) return undefined
+    if (!upgrades) return noWebSocket
+    if (headersOf(request, 'sec-websocket-version').join() !== '13')
+      return refused(400, 'WebSocket has the version 13')
+    if (offeredProtocols(request, kind).length === 0)
+      return refused(400, `a stream of ${kind} is one of ${protocols(kind).join(', ')}`)
+    if (!touchesMasked) return undefined
+    return refused(
+      403,
+      'what a program or a port of a pod shows may be what is masked, and it can not be told in it',
+    )
+  },
+
+  offered(request) {
+    const kind = subresourceOf(request)
+    if (!kind) return request
+    const others = request.headers.filter(
+      ([name]) => name !== protocolHeader && name !== 'sec-websocket-extensions',
+    )
+    const offer = offeredProtocols(request, kind).join(', ')
+    return { ...request, headers: [...others, [protocolHeader, offer]] }
+  },
+
+  async relay(opened) {
+    const known = analysisOf(opened.request)
+    const [agreed, ...more] = opened.headers.filter(([name]) => name === protocolHeader)
+    const protocol = channelProtocols.find((candidate) => candidate === agreed?.[1])
+    const extended = headerOf(opened.headers, 'sec-websocket-extensions') !== undefined
+    if (!known.ok || !protocol || more.length > 0 || extended) return broken(opened)
+    return await relayed(opened, known.value, protocol)
+  },
+}
+
+async function relayed(
+  opened: OpenedTunnel,
+  analysed: Analysed,
+  protocol: ChannelProtocol,
+): Promise<StreamEnd> {
+  using session = new RemoteSession(opened, analysed, protocol)
+  return await session.run()
+}
+
+/** Both sides would speak what nobody here understands. */
+function broken({ tunnel, target }: OpenedTunnel): StreamEnd {
+  tunnel.client.destroy()
+  target.destroy()
+  return {
+    isWhole: true,
+    error: { code: 'unavailable', message: 'the API server has agreed to what it was not offered' },
+  }
+}
+
+function subresourceOf(request: HttpRequest): Subresource | undefined {
+  const known = analysisOf(request)
+  return known.ok ? known.value.streams : undefined
+}
+
+function protocols(_kind: Subresource): readonly string[] {
+  return channelProtocols
+}
+
+function offeredProtocols(request: HttpRequest, kind: Subresource): readonly string[] {
+  const offered = headersOf(request, protocolHeader).flatMap((value) =>
+    value.split(',').map((name) => name.trim()),
+  )
+  return protocols(kind).filter((protocol) => offered.includes(protocol))
+}
+
+function headersOf({ headers }: HttpRequest, name: string): readonly string[] {
+  return headers.filter(([candidate]) => candidate === name).map(([, value]) => value)
+}
+
+function refused(status: number, message: string): RefusedRequest {
+  return { status, message }
+}
+
+/** kubectl falls back to SPDY where WebSocket is refused, and says what it hears last. */
+const noWebSocket = refused(
+  400,
+  'SPDY is not spoken here: exec, attach, port-forward and cp need WebSocket, as kubectl 1.31 and later have it by themselves (1.29 and 1.30 with KUBECTL_REMOTE_COMMAND_WEBSOCKETS=true)',
+)

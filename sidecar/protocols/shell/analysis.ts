@@ -1,0 +1,202 @@
+/**
+ * What a text has a shell do. It is read by a parser of Bash; what Bash and other shells of the POSIX language read
+ * otherwise, or what could change how the next line is read, is not told.
+ */
+import {
+  type Assignment,
+  type Command,
+  type CompoundList,
+  parse,
+  type Redirection,
+  type Script,
+  type Statement,
+  type Word,
+  type WordPart,
+} from 'unbash'
+import type { ShellFacts } from './facts.ts'
+import { baseName, givenText, startsItselfAlone } from './programs.ts'
+
+/** Longer ones are not looked into. */
+const maximumText = 64 * 1024
+const maximumDepth = 32
+
+/** Characters that a terminal or a shell may take for something else than a part of a word, but for spaces and line feeds. */
+const uncertain =
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what it is about
+  /[\u0000-\u0008\u000b-\u001f\u007f-\u00a0\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u2064\u3000\ufeff\ufffd]/
+
+/** @returns undefined where it can't be told with certainty. */
+export function factsOfText(text: string): ShellFacts | undefined {
+  const found = new Found()
+  return found.text(text, 0) ? found.facts() : undefined
+}
+
+/** Of a program that is started without a shell, though it may be one. */
+export function factsOfProgram(argv: readonly string[]): ShellFacts | undefined {
+  const found = new Found()
+  return found.program(argv, 0) ? found.facts() : undefined
+}
+
+/** A line that somebody types: the shell may put older lines in place of what follows an exclamation mark. */
+export function factsOfLine(line: string): ShellFacts | undefined {
+  return /!|\t/.test(line) ? undefined : factsOfText(line)
+}
+
+type Node = Statement['command'] | Statement | Script | CompoundList
+
+class Found {
+  readonly #programs: string[] = []
+  readonly #writes: string[] = []
+  readonly #reads: string[] = []
+  #arguments: string[] | undefined = []
+
+  facts(): ShellFacts {
+    return {
+      programs: [...new Set(this.#programs)],
+      writes: this.#writes,
+      reads: this.#reads,
+      ...(this.#arguments && { arguments: this.#arguments }),
+    }
+  }
+
+  text(text: string, depth: number): boolean {
+    // the next line would go on with it
+    if (text.length > maximumText || uncertain.test(text) || text.endsWith('\\')) return false
+    return this.#script(parse(text), depth)
+  }
+
+  program(argv: readonly string[], depth: number): boolean {
+    return this.#program(argv, depth)
+  }
+
+  #script(script: ReturnType<typeof parse> | undefined, depth: number): boolean {
+    if (!script || depth > maximumDepth || (script.errors && script.errors.length > 0)) return false
+    return script.commands.every((statement) => this.#node(statement, depth + 1))
+  }
+
+  #node(node: Node, depth: number): boolean {
+    if (depth > maximumDepth) return false
+    const all = (nodes: readonly Node[]): boolean => nodes.every((inner) => this.#node(inner, depth + 1))
+    switch (node.type) {
+      case 'Statement':
+        return this.#node(node.command, depth + 1)
+      case 'CompoundList':
+      case 'AndOr':
+        return all(node.commands)
+      case 'Pipeline':
+        return node.prefixes.every(({ type }) => type === 'Negation') && all(node.commands)
+      case 'Subshell':
+      case 'BraceGroup':
+        return all([node.body])
+      case 'If':
+        return all([
+          node.clause,
+          node.then,
+          ...node.elif.flatMap(({ clause, then }) => [clause, then]),
+          ...(node.else ? [node.else] : []),
+        ])
+      case 'While':
+        return all([node.clause, node.body])
+      case 'For':
+        return (
+          isOwnVariable(node.name.value) &&
+          (node.wordlist ?? []).every((word) => this.#walk(word, depth)) &&
+          all([node.body])
+        )
+      case 'Redirected':
+        return node.redirects.every((each) => this.#redirection(each, depth)) && all([node.command])
+      case 'Command':
+        return this.#command(node, depth)
+      default:
+        // functions, arithmetic, tests of Bash alone …
+        return false
+    }
+  }
+
+  #command({ name, prefix, suffix }: Command, depth: number): boolean {
+    const words: Word[] = []
+    for (const each of [...prefix, ...suffix]) {
+      if (each.type === 'Word') words.push(each)
+      else if (each.type === 'Assignment') {
+        if (!this.#assignment(each, depth)) return false
+      } else if (!this.#redirection(each, depth)) return false
+    }
+    if (!name) return true
+    if (![name, ...words].every((word) => this.#walk(word, depth))) return false
+    const program = textOf(name)
+    return program !== undefined && this.#program([program, ...words.map(textOf)], depth)
+  }
+
+  #program([program = '', ...words]: readonly (string | undefined)[], depth: number): boolean {
+    const known = words.filter((word) => word !== undefined)
+    const text = known.length === words.length ? givenText([program, ...known]) : undefined
+    if (program === '' || (text === undefined && !startsItselfAlone(program, words))) return false
+    this.#programs.push(program, baseName(program))
+    this.#arguments =
+      known.length === words.length ? this.#arguments && [...this.#arguments, ...known] : undefined
+    return text === undefined || this.text(text, depth + 1)
+  }
+
+  /** Variables that mean something to a shell or to programs are written in capitals. */
+  #assignment({ name, value, index }: Assignment, depth: number): boolean {
+    return index === undefined && isOwnVariable(name) && value.type === 'Word' && this.#walk(value, depth)
+  }
+
+  #redirection(redirection: Redirection, depth: number): boolean {
+    if (redirection.type !== 'Redirect' || redirection.descriptor?.type === 'FileDescriptorVariable')
+      return false
+    const { operator, target } = redirection
+    if (!target || !this.#walk(target, depth)) return false
+    const file = textOf(target)
+    if (file === undefined) return false
+    if (operator === '<&' || operator === '>&') return /^([0-9]|-)$/.test(file)
+    if (operator === '<' || operator === '<>') this.#reads.push(file)
+    if (operator !== '<') this.#writes.push(file)
+    return true
+  }
+
+  /** Looks for what is run to make a word. */
+  #walk({ parts }: Word, depth: number): boolean {
+    return (parts ?? []).every((part) => this.#part(part, depth))
+  }
+
+  #part(part: WordPart, depth: number): boolean {
+    switch (part.type) {
+      case 'Literal':
+      case 'SingleQuoted':
+      case 'SimpleExpansion':
+        return true
+      case 'Glob':
+        return part.parts === undefined || part.parts.every((inner) => inner.type === 'Literal')
+      case 'DoubleQuoted':
+        return part.parts.every((inner) => this.#part(inner, depth))
+      case 'ParameterExpansion':
+        return part.prefix === undefined && part.index === undefined && part.operation === undefined
+      case 'CommandExpansion':
+        return !part.text.startsWith('${') && this.#script(part.script, depth + 1)
+      default:
+        // arithmetic runs what is in a variable's index; the others are read otherwise by other shells
+        return false
+    }
+  }
+}
+
+function isOwnVariable(name: string): boolean {
+  return /^[a-z_][a-z0-9_]*$/.test(name) && name !== 'histchars' && name !== 'auto_resume' && name !== '_'
+}
+
+/** @returns undefined where the shell makes it of something else, such as files' names. */
+function textOf({ parts, value, text }: Word): string | undefined {
+  if (text.startsWith('~')) return undefined
+  if (!parts) return value
+  let made = ''
+  for (const part of parts)
+    if (part.type === 'Literal' || part.type === 'SingleQuoted') made += part.value
+    else if (part.type === 'DoubleQuoted') {
+      for (const inner of part.parts) {
+        if (inner.type !== 'Literal') return undefined
+        made += inner.value
+      }
+    } else return undefined
+  return made
+}

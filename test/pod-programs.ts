@@ -1,0 +1,170 @@
+/** An API server that has pods' programs run beside it, over WebSocket as kube-apiserver has them, and its clients. */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { WebSocket, WebSocketServer } from 'ws'
+import { Guard } from './shop.ts'
+
+export const everythingOfPods = '    - {name: all, match: {actions: ["k8s:*"]}, effect: allow}\n'
+
+export class PodPrograms implements AsyncDisposable {
+  /** Targets of the requests that reached it, and what was offered. */
+  readonly reached: { readonly url: string; readonly protocols: readonly string[] }[] = []
+  /** What programs were given, all together. */
+  given = ''
+  /** Answers with this protocol, whatever was offered. */
+  protocol: string | undefined
+  /** Writes messages as they are, instead of running anything. */
+  messages: readonly Buffer[] | undefined
+  readonly #server: Server = createServer((_request, response) => response.writeHead(400).end())
+
+  static async start(): Promise<PodPrograms> {
+    const programs = new PodPrograms()
+    programs.#server.listen(0, '127.0.0.1')
+    await once(programs.#server, 'listening')
+    return programs
+  }
+
+  constructor() {
+    const sockets = new WebSocketServer({
+      noServer: true,
+      handleProtocols: (offered) => this.protocol ?? [...offered][0] ?? false,
+    })
+    this.#server.on('upgrade', (request, socket, head) => {
+      const protocols = (request.headers['sec-websocket-protocol'] ?? '').split(', ')
+      this.reached.push({ url: request.url ?? '', protocols })
+      sockets.handleUpgrade(request, socket, head, (client) => this.#serve(client, request.url ?? ''))
+    })
+  }
+
+  async guard(rules = everythingOfPods, policy = '', resource = ''): Promise<Guard> {
+    const { port } = this.#server.address() as AddressInfo
+    const manifests = `apiVersion: firebreak.dev/v1alpha1
+kind: ProtectedResource
+metadata: {name: shop}
+spec:
+  type: kubernetes
+  address: 127.0.0.1:${port}
+  tls: {mode: disable}
+  roles: [{name: agent, credential: {env: {password: SHOP_PASSWORD}}}]
+${resource}---
+apiVersion: firebreak.dev/v1alpha1
+kind: AgentIdentity
+metadata: {name: tester}
+spec:
+  authentication: {loopback: {}}
+  access: [{resource: shop, roles: [agent]}]
+---
+apiVersion: firebreak.dev/v1alpha1
+kind: GuardrailPolicy
+metadata: {name: guard}
+spec:
+${policy}  rules:
+${rules}`
+    return await Guard.start({ 'firebreak.yaml': manifests }, 'the-secret')
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#server.closeAllConnections()
+    await new Promise((resolve) => this.#server.close(resolve))
+  }
+
+  #serve(client: WebSocket, url: string): void {
+    client.on('error', () => {})
+    if (this.messages) {
+      for (const message of this.messages) client.send(message)
+      client.close(1000)
+      return
+    }
+    const argv = new URL(url, 'http://api').searchParams.getAll('command')
+    const program = spawn(argv[0] ?? '', argv.slice(1), { stdio: 'pipe' })
+    const tell = (channel: number) => (bytes: Buffer) =>
+      client.send(Buffer.concat([Buffer.of(channel), bytes]))
+    program.stdout.on('data', tell(1))
+    program.stderr.on('data', tell(2))
+    program.stdin.on('error', () => {})
+    client.on('message', (message: Buffer) => {
+      if (message[0] === 0) {
+        this.given += message.subarray(1).toString()
+        program.stdin.write(message.subarray(1))
+      } else if (message[0] === 255) program.stdin.end()
+    })
+    client.on('close', () => program.kill())
+    program.on('close', (code) => {
+      tell(3)(Buffer.from(JSON.stringify(statusOf(code))))
+      client.close(1000)
+    })
+  }
+}
+
+function statusOf(code: number | null): object {
+  if (code === 0) return { metadata: {}, status: 'Success' }
+  const causes = [{ reason: 'ExitCode', message: String(code) }]
+  const message = `command terminated with non-zero exit code: exit status ${code}`
+  return { metadata: {}, status: 'Failure', message, reason: 'NonZeroExitCode', details: { causes } }
+}
+
+export interface StreamOptions {
+  readonly subresource?: string
+  readonly protocols?: readonly string[]
+  readonly headers?: Readonly<Record<string, string>>
+}
+
+/** A client's side of a stream. */
+export class PodStream {
+  readonly socket: WebSocket
+  /** By channel, what came. */
+  readonly #seen = new Map<number, string>()
+  readonly closed: Promise<number>
+  /** What the gateway said instead, as a Status object. */
+  readonly refusal: Promise<{ readonly status: number; readonly message: string }>
+  #changed = Promise.withResolvers<void>()
+
+  constructor({ address }: Guard, query: string, options: StreamOptions = {}) {
+    const { subresource = 'exec', protocols = ['v5.channel.k8s.io'], headers = {} } = options
+    const url = `ws://127.0.0.1:${address.port}/api/v1/namespaces/prod/pods/web/${subresource}?${query}`
+    this.socket = new WebSocket(url, [...protocols], { headers })
+    this.socket.on('error', () => {})
+    this.closed = new Promise((resolve) => this.socket.on('close', resolve))
+    this.refusal = new Promise((resolve) => {
+      this.socket.on('unexpected-response', async (_request, response) => {
+        let body = ''
+        for await (const chunk of response) body += String(chunk)
+        const { message } = JSON.parse(body) as { readonly message: string }
+        resolve({ status: response.statusCode ?? 0, message })
+      })
+    })
+    this.socket.on('message', (message: Buffer) => {
+      const channel = message[0] ?? -1
+      this.#seen.set(channel, this.seen(channel) + message.subarray(1).toString())
+      this.#changed.resolve()
+      this.#changed = Promise.withResolvers()
+    })
+  }
+
+  async open(): Promise<this> {
+    if (this.socket.readyState !== WebSocket.OPEN) await once(this.socket, 'open')
+    return this
+  }
+
+  seen(channel: number): string {
+    return this.#seen.get(channel) ?? ''
+  }
+
+  send(channel: number, text: string | Buffer): void {
+    this.socket.send(Buffer.concat([Buffer.of(channel), Buffer.from(text)]))
+  }
+
+  /** Resolves when a channel has shown something. */
+  async shows(channel: number, pattern: RegExp): Promise<string> {
+    while (!pattern.test(this.seen(channel))) await this.#changed.promise
+    return this.seen(channel)
+  }
+}
+
+/** The query of an exec. */
+export function execQuery(command: readonly string[], more = ''): string {
+  const parameters = command.map((word) => `command=${encodeURIComponent(word)}`)
+  return [...parameters, 'stdout=true', 'stderr=true'].join('&') + more
+}
