@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
-import type { ServerResponse } from 'node:http'
+import { type ClientRequest, request as requestTo, type ServerResponse } from 'node:http'
 import { join } from 'node:path'
+import { CreateBucketCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3'
 import { Client } from 'undici'
 import { parse } from 'yaml'
 import { HttpShop } from '../test/http-shop.ts'
 import { attacksDirectory, type Guard } from '../test/shop.ts'
+import { ObjectStore } from '../tools/object-store.ts'
 
 interface EndpointCase {
   readonly name: string
@@ -25,7 +27,8 @@ interface RequestCase {
   readonly name: string
   readonly method: 'GET' | 'POST' | 'PUT'
   readonly path: string
-  readonly headers?: Readonly<Record<string, string>>
+  readonly headers?: Readonly<Record<string, string | string[]>>
+  readonly body?: string
   readonly status?: number
   readonly passes?: boolean
 }
@@ -35,9 +38,9 @@ interface Cases<Case> {
   readonly benign: Case[]
 }
 
-const { tokenEndpoints, oauth2 } = parse(
+const { tokenEndpoints, oauth2, aws } = parse(
   readFileSync(new URL('http-credentials.yaml', attacksDirectory), 'utf8'),
-) as { tokenEndpoints: Cases<EndpointCase>; oauth2: Cases<RequestCase> }
+) as { tokenEndpoints: Cases<EndpointCase>; oauth2: Cases<RequestCase>; aws: Cases<RequestCase> }
 
 const secret = 'the-secret'
 
@@ -68,13 +71,18 @@ describe('attacks on the credentials of HTTP APIs', function () {
   })
 
   const ask = async (
-    { method, path, headers = {} }: Omit<RequestCase, 'name'>,
+    { method, path, headers = {}, body: sent }: Omit<RequestCase, 'name'>,
     { address }: Guard,
   ): Promise<{ readonly status: number; readonly text: string }> => {
     const client = new Client(`http://127.0.0.1:${address.port}`)
     try {
       // written as it stands here: no URL is made of it
-      const { statusCode, body } = await client.request({ method, path, headers })
+      const { statusCode, body } = await client.request({
+        method,
+        path,
+        headers,
+        ...(sent !== undefined && { body: sent }),
+      })
       return { status: statusCode, text: await body.text() }
     } finally {
       await client.destroy()
@@ -169,4 +177,90 @@ describe('attacks on the credentials of HTTP APIs', function () {
         )
       })
   })
+
+  describe('by an agent of an object store', () => {
+    let store: ObjectStore
+    /** In front of the store: what reaches it passes here. */
+    let front: HttpShop
+
+    before(async () => {
+      store = await ObjectStore.start()
+      front = await HttpShop.start((incoming, response, body) => {
+        const { method = '', url = '', rawHeaders } = incoming
+        const forwarded = forward(store.endpoint, { method, path: url, headers: rawHeaders }, response)
+        forwarded.end(body)
+      })
+      const s3 = clientOf(store)
+      await s3.send(new CreateBucketCommand({ Bucket: 'secrets' }))
+      for (const Bucket of ['recordings', 'secrets'])
+        await s3.send(new PutObjectCommand({ Bucket, Key: 'kept', Body: Bucket }))
+      s3.destroy()
+    })
+    after(async () => {
+      await front[Symbol.asyncDispose]()
+      await store[Symbol.asyncDispose]()
+    })
+    beforeEach(async () => {
+      front.reached.length = 0
+      guard = await front.guard({
+        authentication: '{as: aws, aws: {service: s3, region: us-east-1}}',
+        roles: `[{name: agent, username: ${store.credentials.AWS_ACCESS_KEY_ID}, credential: {env: {password: SHOP_PASSWORD}}}]`,
+        rules:
+          '    - {name: recordings, match: {actions: ["http:read", "http:write"], objects: [/recordings]}, effect: allow}\n',
+      })
+      process.env.SHOP_PASSWORD = store.credentials.AWS_SECRET_ACCESS_KEY
+    })
+
+    const signedByTheRole = (): void => {
+      const [{ headers } = { headers: [] as readonly string[] }] = front.reached
+      const all = headers.join('\n')
+      assert.doesNotMatch(all + JSON.stringify(front.reached), /agents-own|firebreak-test-secret/)
+      assert.equal(headers.filter((name) => /^(authorization|x-amz-date)$/i.test(name)).length, 2)
+      assert.match(all, /AWS4-HMAC-SHA256 Credential=firebreak-test\/[0-9]{8}\/us-east-1\/s3\/aws4_request, /)
+    }
+
+    for (const attack of aws.attacks)
+      it(`with ${attack.name}`, async () => {
+        assert.ok(guard)
+        const { status, text } = await ask(attack, guard)
+        if (!attack.passes) {
+          assert.equal(status, attack.status, text)
+          assert.deepEqual(front.reached, [])
+          return
+        }
+        assert.equal(status, 200, text)
+        signedByTheRole()
+      })
+
+    for (const example of aws.benign)
+      it(`is not what one does that ${example.name}`, async () => {
+        assert.ok(guard)
+        const { status, text } = await ask(example, guard)
+        assert.equal(status, 200, text)
+        signedByTheRole()
+      })
+  })
 })
+
+/** Sends what came as it came. */
+function forward(
+  endpoint: string,
+  { method, path, headers }: { readonly method: string; readonly path: string; readonly headers: string[] },
+  response: ServerResponse,
+): ClientRequest {
+  const { hostname, port } = new URL(endpoint)
+  return requestTo({ hostname, port, method, path, headers }, (answer) => {
+    response.writeHead(answer.statusCode ?? 500, answer.rawHeaders)
+    answer.pipe(response)
+  })
+}
+
+function clientOf({ endpoint, region, credentials }: ObjectStore): S3Client {
+  const { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey } = credentials
+  return new S3Client({
+    endpoint,
+    region,
+    forcePathStyle: true,
+    credentials: { accessKeyId, secretAccessKey },
+  })
+}

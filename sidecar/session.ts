@@ -42,6 +42,8 @@ export type HttpAuthentication =
   | { readonly as: 'header' | 'query'; readonly name: string }
   /** An access token, which is asked for there. */
   | { readonly as: 'oauth2'; readonly tokenUrl: string }
+  /** A signature of each request. */
+  | { readonly as: 'aws'; readonly service: string; readonly region: string }
 
 export type TargetTls =
   | { readonly mode: 'disable' }

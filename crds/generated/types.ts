@@ -638,18 +638,23 @@ export interface ProtectedResourceSpec {
   http?: {
     /** Paths at which GraphQL is served, as in /graphql. What is asked for there is decided besides the request. */
     graphql?: string[]
-    /** Paths at and below which gRPC is served, as in /shop.v1.Orders, or / for all of a server. What is called there is decided besides the request, and goes to the server in HTTP/2, also without TLS. */
-    grpc?: string[]
     /** Paths at which the Model Context Protocol is served over HTTP, as in /mcp. Its messages are decided besides the request. */
     mcp?: string[]
     /** Whether conditions may ask for fields of bodies, command.body.fields. Bodies that have no one meaning are opaque then, and those over 1 MiB are refused. */
     readBodies: boolean
     /** How the API takes the role's credential. What the agent sends of that kind never reaches it. */
     authentication: {
-      /** bearer: its password as a bearer token. basic: its user name and password. header: its password in the header name. query: its password in the parameter name of the query. oauth2: a token that is obtained with them. none: not at all, as where the client certificate says it. */
-      as: 'bearer' | 'basic' | 'header' | 'query' | 'oauth2' | 'none'
+      /** bearer: its password as a bearer token. basic: its user name and password. header: its password in the header name. query: its password in the parameter name of the query. oauth2: a token that is obtained with them. aws: a signature that is made with them. none: not at all, as where the client certificate says it. */
+      as: 'bearer' | 'basic' | 'header' | 'query' | 'oauth2' | 'aws' | 'none'
       /** Name of the header or of the parameter. */
       name?: string
+      /** Requests signed by AWS Signature Version 4. The role's user name is the id of the access key, and its password the secret key. */
+      aws?: {
+        /** The service as signatures name it: s3, dynamodb, execute-api. */
+        service: string
+        /** The region as signatures name it, as in eu-central-1. */
+        region: string
+      }
       /** Access tokens by OAuth 2.0's client credentials. The role's user name is the client's id, and its password the client's secret. They go to the token endpoint, and the token to the API. */
       oauth2?: {
         /** URL of the token endpoint. Plain http only on this host. */

@@ -39,13 +39,15 @@ export function httpTargetOf(resource: ProtectedResource): HttpTarget {
 }
 
 function authenticationOf({ spec }: ProtectedResource): HttpAuthentication {
-  const { as = 'bearer', name = '', oauth2 } = spec.http?.authentication ?? {}
+  const { as = 'bearer', name = '', oauth2, aws } = spec.http?.authentication ?? {}
   switch (as) {
     case 'header':
     case 'query':
       return { as, name }
     case 'oauth2':
       return { as, tokenUrl: oauth2?.tokenUrl ?? '' }
+    case 'aws':
+      return { as, service: aws?.service ?? '', region: aws?.region ?? '' }
     default:
       return { as }
   }

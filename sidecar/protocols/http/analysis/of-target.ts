@@ -2,6 +2,7 @@
 import type { HttpTarget } from '../../../session.ts'
 import { openBodyMask } from '../bodies/open.ts'
 import type { OpenBodyMask, RequestAnalysis, RequestHead } from '../request.ts'
+import { AwsAnalysis } from './aws.ts'
 import { BodyFieldsAnalysis } from './body-fields.ts'
 import { GraphqlAnalysis } from './graphql/analysis.ts'
 import { openGraphqlMask } from './graphql/answer.ts'
@@ -15,23 +16,30 @@ const known = new Map<string, HttpMeaning>()
 const maximumKnown = 100
 
 export function meaningOf(target: HttpTarget | undefined): HttpMeaning {
-  const { graphql = [], mcp = [], readBodies = false } = target ?? {}
-  const key = JSON.stringify([graphql, mcp, readBodies])
+  const { graphql = [], mcp = [], readBodies = false, authentication } = target ?? {}
+  const isAws = authentication?.as === 'aws'
+  const key = JSON.stringify([graphql, mcp, readBodies, isAws])
   let meaning = known.get(key)
   if (!meaning) {
     if (known.size >= maximumKnown) known.clear()
-    meaning = makeMeaning(graphql, mcp, readBodies)
+    meaning = makeMeaning(graphql, mcp, readBodies, isAws)
     known.set(key, meaning)
   }
   return meaning
 }
 
-function makeMeaning(graphql: readonly string[], mcp: readonly string[], readBodies: boolean): HttpMeaning {
+function makeMeaning(
+  graphql: readonly string[],
+  mcp: readonly string[],
+  readBodies: boolean,
+  isAws: boolean,
+): HttpMeaning {
   const asGraphql = new GraphqlAnalysis(graphql)
   const asMcp = new McpAnalysis(mcp)
   const analyses: readonly RequestAnalysis[] = [
     ...(graphql.length > 0 ? [asGraphql] : []),
     ...(mcp.length > 0 ? [asMcp] : []),
+    ...(isAws ? [new AwsAnalysis()] : []),
     ...(readBodies ? [new BodyFieldsAnalysis()] : []),
   ]
   const readsAnswer = (head: RequestHead): boolean => asMcp.needs(head) !== undefined

@@ -4,6 +4,7 @@ import { newReference } from '../../../audit/reference.ts'
 import type { Credential, GuardedSession, HttpAuthentication } from '../../../session.ts'
 import { type MalformedRequest, readHead } from '../head/head.ts'
 import type { HeaderFields, HttpRequest, RequestHead } from '../request.ts'
+import { hasWholeBodySigned, maximumSignedBody, refusalToSign } from './aws-signature.ts'
 import {
   type ApiKind,
   answer,
@@ -168,7 +169,9 @@ class Exchange {
     const { kind, gateway } = this.#connection
     const refused = unread
       ? undefined
-      : (kind.refusal?.(this.#request) ?? refusalAtTokenEndpoint(gateway.target, this.#request))
+      : (kind.refusal?.(this.#request) ??
+        refusalAtTokenEndpoint(gateway.target, this.#request) ??
+        refusalToSign(gateway.target, this.#request))
     if (refused) {
       refuseMalformed(this.#incoming, this.#session, refused, this.#receivedAt, kind)
       return
@@ -263,6 +266,10 @@ class Exchange {
     const { request, expectsContinue, tunnel } = this.#incoming
     const response = this.#response
     const { gateway, openBodyMask } = this.#connection
+    if (hasWholeBodySigned(gateway.target, this.#request) && !(await this.#read(maximumSignedBody))) {
+      tell(run, response, tooLarge(run.reference, maximumSignedBody))
+      return
+    }
     const credential = await this.#session.credential()
     if (!credential.ok) {
       tell(run, response, noCredential(credential.error, run.reference))
@@ -315,7 +322,7 @@ class Exchange {
 }
 
 function tooLarge(reference: string, limit: number): Problem {
-  const detail = `what can be decided on or shown to people has at most ${limit} bytes, and this has more`
+  const detail = `what can be decided on, shown to people or signed has at most ${limit} bytes, and this has more`
   return { kind: 'too-large', status: 413, detail, reference }
 }
 

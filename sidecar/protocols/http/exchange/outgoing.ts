@@ -27,17 +27,24 @@ export interface Passing {
 }
 
 /** @param credential that of the role as it is now. */
-export function outgoing(passing: Passing, credential: Credential): Outgoing {
+export async function outgoing(passing: Passing, credential: Credential): Promise<Outgoing> {
   const { request, upstream, authentication, tunnel } = passing
-  const { query, headers } = withCredential(
-    { query: request.query, headers: headersOf(passing) },
+  const { path, query, headers } = await withCredential(
+    {
+      request,
+      host: upstream.authority,
+      streams: passing.body !== undefined,
+      path: request.path.text,
+      query: request.query,
+      headers: headersOf(passing),
+    },
     authentication,
     credential,
   )
   const body = request.body ?? bodyOf(passing)
   return {
     method: request.method,
-    path: query === '' ? request.path.text : `${request.path.text}?${query}`,
+    path: query === '' ? path : `${path}?${query}`,
     headers: [['host', upstream.authority], ...headers],
     body,
     closes: body !== undefined && bodiless.has(request.method),

@@ -71,7 +71,7 @@ class Passage implements Dispatcher.DispatchHandler {
   async #send(credential: Credential): Promise<void> {
     const { upstream } = this.#passing
     try {
-      await upstream.dispatch(outgoing(this.#passing, credential), this)
+      await upstream.dispatch(await outgoing(this.#passing, credential), this)
     } catch (error) {
       this.#fail(error)
     }
@@ -167,7 +167,7 @@ class Passage implements Dispatcher.DispatchHandler {
     this.#controller = undefined
     const credential = await session.credential()
     if (this.#ended) this.#fail(this.#ended)
-    else if (credential.ok) this.#send(credential.value)
+    else if (credential.ok) await this.#send(credential.value)
     else this.#fail(new Ended(noCredential(credential.error, reference)))
   }
 
