@@ -2,9 +2,13 @@
 import type { Transform } from 'node:stream'
 import { bodyStages } from '../bodies/stages.ts'
 import type { BodyMask } from '../request.ts'
+import { KeptBody } from './kept.ts'
 
 export interface MaskedBodyReceiver {
-  readonly give: (bytes: Buffer) => void
+  /** @param unmasked what they were before, where that is kept; it may be empty. */
+  readonly give: (bytes: Buffer, unmasked?: Buffer) => void
+  /** Nothing goes out for what was there. Absent: what was there is not kept. */
+  readonly keep?: ((unmasked: Buffer) => void) | undefined
   readonly done: () => void
   /** The rest can't be masked with certainty. */
   readonly refused: (problem: string) => void
@@ -15,18 +19,20 @@ export class Masking {
   readonly #to: MaskedBodyReceiver
   /** Absent where there is nothing to undo: bytes pass without streams in between. */
   readonly #first: Transform | undefined
+  readonly #kept: KeptBody | undefined
 
   constructor(mask: BodyMask, to: MaskedBodyReceiver) {
-    this.#mask = mask
     this.#to = to
-    if (mask.codings.length > 0) this.#first = this.#connect(bodyStages(mask))
+    this.#kept = to.keep && new KeptBody(to.keep)
+    this.#mask = this.#kept?.watch(mask) ?? mask
+    if (mask.codings.length > 0) this.#first = this.#connect(bodyStages(this.#mask))
   }
 
   /** @returns whether more can be taken now; otherwise {@link drained} says when. */
   push(chunk: Buffer): boolean {
     if (this.#first) return this.#first.write(chunk)
     const masked = this.#mask.push(chunk)
-    if (masked.ok) for (const bytes of masked.value) this.#to.give(bytes)
+    if (masked.ok) for (const bytes of masked.value) this.#give(bytes)
     else this.#to.refused(masked.error)
     return true
   }
@@ -41,12 +47,21 @@ export class Masking {
       this.#to.refused(rest.error)
       return
     }
-    for (const bytes of rest.value) this.#to.give(bytes)
-    this.#to.done()
+    for (const bytes of rest.value) this.#give(bytes)
+    this.#done()
   }
 
   drained(tell: () => void): void {
     this.#first?.once('drain', tell)
+  }
+
+  #give(bytes: Buffer): void {
+    this.#to.give(bytes, this.#kept?.take())
+  }
+
+  #done(): void {
+    this.#kept?.flush()
+    this.#to.done()
   }
 
   #connect(stages: readonly Transform[]): Transform | undefined {
@@ -54,7 +69,7 @@ export class Masking {
     let last = first
     for (const stage of stages) stage.on('error', (error: Error) => this.#to.refused(error.message))
     for (const stage of others) last = last?.pipe(stage)
-    last?.on('data', (bytes: Buffer) => this.#to.give(bytes)).on('end', () => this.#to.done())
+    last?.on('data', (bytes: Buffer) => this.#give(bytes)).on('end', () => this.#done())
     return first
   }
 }

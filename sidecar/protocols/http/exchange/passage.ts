@@ -44,6 +44,8 @@ class CredentialRefused extends Error {
   override readonly name = 'CredentialRefused'
 }
 
+const nothing = Buffer.alloc(0)
+
 class Passage implements Dispatcher.DispatchHandler {
   readonly #passing: Passing
   readonly #done = Promise.withResolvers<void>()
@@ -191,7 +193,8 @@ class Passage implements Dispatcher.DispatchHandler {
   #maskWith(controller: Dispatcher.DispatchController, mask: BodyMask): Masking {
     const { run } = this.#passing
     return new Masking(mask, {
-      give: (bytes) => this.#give(controller, bytes),
+      give: (bytes, unmasked) => this.#give(controller, bytes, unmasked),
+      ...(run.session.recorder?.keepsUnmasked && { keep: (unmasked) => run.shows(nothing, unmasked) }),
       done: () => this.#complete([]),
       refused: (problem) => {
         const ended = withheld(run, problem)
@@ -202,7 +205,7 @@ class Passage implements Dispatcher.DispatchHandler {
     })
   }
 
-  #give(controller: Dispatcher.DispatchController, bytes: Buffer): void {
+  #give(controller: Dispatcher.DispatchController, bytes: Buffer, unmasked?: Buffer): void {
     const { run, response } = this.#passing
     if (this.#ended) return
     const limit = run.session.meter(0, bytes.length) ?? tooManyBytes(run, bytes.length)
@@ -212,7 +215,7 @@ class Passage implements Dispatcher.DispatchHandler {
     }
     run.bytes += bytes.length
     this.#sendHead()
-    run.shows(bytes)
+    run.shows(bytes, unmasked)
     const taken = response.write(bytes)
     const ready = run.session.ready()
     if (taken && !ready) return

@@ -43,9 +43,9 @@ export class CommandRun {
     })
   }
 
-  /** Bytes that go to the client, as they go. */
-  shows(bytes: Buffer): void {
-    this.session.recorder?.response(bytes)
+  /** Bytes that go to the client, as they go. @param unmasked what a mask made them of, where that is recorded. */
+  shows(bytes: Buffer, unmasked?: Buffer): void {
+    this.session.recorder?.response(bytes, unmasked)
   }
 
   /** Writes the audit line; only the first call counts. */
