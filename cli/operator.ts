@@ -22,6 +22,7 @@ export const operator: CliCommand = {
     'enforcer-image',
     'envoy-image',
     'secret-namespaces',
+    'client-authority-secret',
     'api-server-cidrs',
     'api-server-ports',
     'webhook-port',
@@ -46,6 +47,9 @@ Usage: firebreak operator --service=NAME --certificate-secret=NAME --pod-labels=
   --enforcer-image IMAGE, --envoy-image IMAGE
                              what is injected
   --secret-namespaces A,B…   the only namespaces whose Secrets are read (default all)
+  --client-authority-secret NAME
+                             where the key is kept of what agents' clients trust; it is made where there is none
+                             (default firebreak-client-authority)
   --api-server-cidrs A,B…, --api-server-ports A,B…
                              where NetworkPolicies let agents reach this cluster's own API, where it is a protected
                              resource of theirs (default everywhere, 443 and 6443)
@@ -77,6 +81,7 @@ Exit code 0: stopped by SIGTERM, SIGINT or SIGHUP. 1: the API server can't be re
         'enforcer-image': { type: 'string' },
         'envoy-image': { type: 'string' },
         'secret-namespaces': { type: 'string' },
+        'client-authority-secret': { type: 'string' },
         'api-server-cidrs': { type: 'string' },
         'api-server-ports': { type: 'string' },
         'webhook-port': { type: 'string', default: '8443' },
@@ -128,6 +133,8 @@ Exit code 0: stopped by SIGTERM, SIGINT or SIGHUP. 1: the API server can't be re
         port: port('webhook-port', values['webhook-port']),
         service: { namespace, name: service, port: 443 },
       },
+      clientAuthoritySecret: values['client-authority-secret'],
+      apiServer: process.env.KUBERNETES_SERVICE_HOST,
       images: {
         enforcer: needed('enforcer-image', values['enforcer-image']),
         envoy: needed('envoy-image', values['envoy-image']),

@@ -3,11 +3,14 @@ import { Notifier } from '@firebreak/sidecar/approvals/notifier.ts'
 import { stampDecision, validateApproval } from './approvals/decisions.ts'
 import { ApprovalRequests } from './approvals/requests.ts'
 import { tellApproval } from './approvals/tell.ts'
+import { authorityKey } from './certificates/authority.ts'
+import { HostCertificates } from './certificates/host-certificates.ts'
 import { keepServingCertificate, type ServingPlace } from './certificates/serving.ts'
 import { NamespaceCompiler } from './compile/namespace.ts'
 import type { OperatorPlace } from './containment/names.ts'
 import { type InjectionContext, templateVersion } from './injection/inject.ts'
 import { type ApiServerAccess, KubernetesClient } from './kubernetes/client.ts'
+import { keptSecret } from './kubernetes/kept-secret.ts'
 import { mutatingWebhooks, subjectAccessReviews, validatingWebhooks } from './kubernetes/objects.ts'
 import { Metrics } from './metrics.ts'
 import { EventRecorder } from './reconcile/event-recorder.ts'
@@ -41,6 +44,10 @@ export interface OperatorOptions {
   /** The operator's own user, as the API server knows it. */
   readonly user: string
   readonly certificate: ServingPlace
+  /** Name of the Secret with the key of what agents' pods trust (`firebreak-client-authority`); it is made where there is none. */
+  readonly clientAuthoritySecret?: string | undefined
+  /** Address of the API server's Service in this cluster, by which clients in pods find it. */
+  readonly apiServer?: string | undefined
   readonly webhooks: { readonly host?: string; readonly port: number } & (
     | { readonly service: NonNullable<WebhookTarget['service']> }
     /** Where the operator runs outside of the cluster. */
@@ -98,11 +105,26 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
   )
   const certificate = await keepServingCertificate(client, options.certificate)
   await world.synced
+  const certificates = starting.use(
+    new HostCertificates(
+      await keptSecret(
+        client,
+        {
+          namespace: options.place.namespace,
+          name: options.clientAuthoritySecret ?? 'firebreak-client-authority',
+        },
+        'authority.key',
+        authorityKey,
+      ),
+      options.apiServer,
+      (agent, error) => log.error({ agent, error: error.message }, 'its certificates could not be made'),
+    ),
+  )
   const context = { images: options.images, control: options.control, controlCa: certificate.ca }
   const server = starting.use(
     await WebhookServer.start(
       certificate,
-      reviews(world, context, options.user, authorizer(client)),
+      reviews(world, context, certificates, options.user, authorizer(client)),
       {
         reviewed: (...review) => metrics.reviewed(...review),
         failed: (path, error) => {
@@ -115,12 +137,12 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
   )
   const ledger = starting.use(new AcknowledgementLedger())
   const records = options.records && starting.use(await recordsOf(client, options.records, options))
-  const compiler = new NamespaceCompiler(records)
+  const compiler = new NamespaceCompiler(records, certificates)
   world.policies.onChange((key, now) => {
     if (!now) compiler.forget(key)
   })
   const snapshots = starting.use(
-    new AgentSnapshots(world, compiler, records, (agent, error) =>
+    new AgentSnapshots(world, compiler, records, certificates, (agent, error) =>
       log.error({ agent, error: error.message }, 'its configuration could not be made'),
     ),
   )
@@ -201,6 +223,7 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
           probe: options.probe,
           recorder,
           records,
+          certificates,
           tellApproval: tellApproval(world, recorder, notifier),
           events: {
             failed: (controller, key, error) => {
@@ -297,11 +320,12 @@ function watchAll(
 function reviews(
   world: World,
   context: InjectionContext,
+  certificates: HostCertificates,
   operatorUser: string,
   mayDo: Authorizer,
 ): ReadonlyMap<string, Review> {
   return new Map<string, Review>([
-    [paths.inject, (request) => injectPod(request, world, context)],
+    [paths.inject, (request) => injectPod(request, world, context, certificates)],
     [paths.pods, (request) => validatePod(request, world, context)],
     [paths.podUpdates, (request) => validatePodUpdate(request)],
     [paths.entry, (request) => validateEntry(request, world, mayDo)],

@@ -40,6 +40,8 @@ export class Runtime {
   traces: Traces | undefined
   /** Certificate that listeners show to clients that ask for TLS. PEM. */
   readonly clientTls: Gateway['clientTls']
+  /** Those of single resources instead, by name; a change replaces all. */
+  hostCertificates: ReadonlyMap<string, NonNullable<Gateway['clientTls']>> = new Map()
   readonly clock: Clock
   readonly identities: Identities
   readonly delegations: Delegations

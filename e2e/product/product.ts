@@ -66,7 +66,9 @@ export class Product implements AsyncDisposable {
 
   /** Of the chart, for this cluster and the images of this checkout. */
   async values(): Promise<object> {
-    return { images: imageValues, networkPolicy: { apiServer: await this.#apiServer() } }
+    const apiServer = await this.#apiServer()
+    // of the tests' PostgreSQL and HTTP APIs
+    return { images: imageValues, networkPolicy: { apiServer, resourcePorts: [5432, 8443] } }
   }
 
   async uninstall(): Promise<void> {

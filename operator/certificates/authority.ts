@@ -1,7 +1,9 @@
 /** Certificates that are made in this process: an authority, and what it signs. */
 import 'reflect-metadata'
-import { randomBytes, type webcrypto } from 'node:crypto'
+import { createPublicKey, randomBytes, type webcrypto } from 'node:crypto'
+import { isIP } from 'node:net'
 import * as x509 from '@peculiar/x509'
+import { nameConstraints } from './name-constraints.ts'
 
 const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const
 const day = 24 * 60 * 60 * 1000
@@ -34,6 +36,26 @@ export class CertificateAuthority {
   /** @param days that it, and what it signs, is good for. */
   static async create(name: string, days = defaultDays): Promise<CertificateAuthority> {
     const keys = await crypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])
+    return await CertificateAuthority.#of(name, keys, days)
+  }
+
+  /** An authority that is trusted for some hosts only. @param key PEM, PKCS #8; several authorities may share it. */
+  static async limited(
+    name: string,
+    key: string,
+    hosts: readonly string[],
+    days: number,
+  ): Promise<CertificateAuthority> {
+    const keys = await keyPairOf(key)
+    return await CertificateAuthority.#of(name, keys, days, [nameConstraints(hosts)])
+  }
+
+  static async #of(
+    name: string,
+    keys: webcrypto.CryptoKeyPair,
+    days: number,
+    limits: readonly x509.Extension[] = [],
+  ): Promise<CertificateAuthority> {
     const issuer = await x509.X509CertificateGenerator.createSelfSigned({
       ...validity(days),
       name: [{ CN: [name] }],
@@ -42,6 +64,9 @@ export class CertificateAuthority {
       extensions: [
         new x509.BasicConstraintsExtension(true, undefined, true),
         new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
+        // strict verifiers, such as Python's from 3.13 on, ask for it
+        await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
+        ...limits,
       ],
     })
     return new CertificateAuthority(issuer, keys)
@@ -49,15 +74,7 @@ export class CertificateAuthority {
 
   /** The authority whose certificate and key were written down by an earlier process. */
   static async load({ certificate, key }: KeyAndCertificate): Promise<CertificateAuthority> {
-    const issuer = new x509.X509Certificate(certificate)
-    const privateKey = await crypto.subtle.importKey(
-      'pkcs8',
-      x509.PemConverter.decodeFirst(key),
-      algorithm,
-      true,
-      ['sign'],
-    )
-    return new CertificateAuthority(issuer, { privateKey, publicKey: await issuer.publicKey.export() })
+    return new CertificateAuthority(new x509.X509Certificate(certificate), await keyPairOf(key))
   }
 
   async export(): Promise<KeyAndCertificate> {
@@ -97,11 +114,18 @@ export class CertificateAuthority {
       extensions: [
         new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
         new x509.ExtendedKeyUsageExtension(usages),
+        await x509.AuthorityKeyIdentifierExtension.create(this.#keys.publicKey),
         ...(names.length > 0 ? [new x509.SubjectAlternativeNameExtension(names.map(generalName))] : []),
       ],
     })
     return { certificate: certificate.toString('pem'), key: await pem(keys.privateKey) }
   }
+}
+
+/** PEM, PKCS #8, of a key that an authority may sign with. */
+export async function authorityKey(): Promise<string> {
+  const { privateKey } = await crypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])
+  return await pem(privateKey)
 }
 
 /** A key pair that signs service account tokens. */
@@ -112,6 +136,17 @@ export async function signingKeyPair(): Promise<{ readonly privateKey: string; r
     'PUBLIC KEY',
   )
   return { privateKey: await pem(keys.privateKey), publicKey }
+}
+
+/** @param key PEM, PKCS #8. */
+async function keyPairOf(key: string): Promise<webcrypto.CryptoKeyPair> {
+  const publicKey = createPublicKey(key).export({ format: 'der', type: 'spki' })
+  return {
+    privateKey: await crypto.subtle.importKey('pkcs8', x509.PemConverter.decodeFirst(key), algorithm, true, [
+      'sign',
+    ]),
+    publicKey: await crypto.subtle.importKey('spki', publicKey, algorithm, true, ['verify']),
+  }
 }
 
 async function pem(key: webcrypto.CryptoKey): Promise<string> {
@@ -131,5 +166,5 @@ function validity(days: number): { serialNumber: string; notBefore: Date; notAft
 }
 
 function generalName(name: string): x509.JsonGeneralName {
-  return { type: /^[\d.]+$|:/.test(name) ? 'ip' : 'dns', value: name }
+  return { type: isIP(name) === 0 ? 'dns' : 'ip', value: name }
 }

@@ -1,6 +1,7 @@
 /** What one agent's sidecar gets: its part of a namespace, and the credentials that it may use, and nothing else. */
 import { createHash } from 'node:crypto'
 import type { AgentIdentity, GuardrailPolicy, ProtectedResource, Secret } from '@firebreak/crds'
+import { isReachedByTls } from '../certificates/host-certificates.ts'
 import type { CompiledNamespace, Objects } from './namespace.ts'
 
 export interface AgentConfiguration {
@@ -50,7 +51,10 @@ export function compileAgent(
     configuration: {
       namespace: identity.metadata.namespace,
       name: identity.metadata.name,
-      revision: revisionOf(objects, namespace.records),
+      revision: revisionOf(objects, {
+        records: namespace.records,
+        certificates: resources.some(isReachedByTls) ? namespace.certificates : undefined,
+      }),
       objects,
     },
   }
@@ -134,7 +138,7 @@ function referredSecrets(
 /** Twelve hex digits. Secrets go in by their version: a digest of what they hold could be guessed at. */
 function revisionOf(
   { identities, resources, policies, secrets }: Objects,
-  records: string | undefined,
+  more: Readonly<Record<string, string | undefined>>,
 ): string {
   const specs = [...identities, ...resources, ...policies].map(({ kind, metadata: { name }, spec }) =>
     JSON.stringify([kind, name, spec]),
@@ -142,10 +146,11 @@ function revisionOf(
   const versions = secrets.map(({ kind, metadata: { name, uid, resourceVersion } }) =>
     JSON.stringify([kind, name, uid, resourceVersion]),
   )
+  const others = Object.entries(more).flatMap(([what, version]) =>
+    version === undefined ? [] : [`${what} ${version}`],
+  )
   return createHash('sha256')
-    .update(
-      [...specs, ...versions, ...(records === undefined ? [] : [`records ${records}`])].sort().join('\n'),
-    )
+    .update([...specs, ...versions, ...others].sort().join('\n'))
     .digest('hex')
     .slice(0, 12)
 }

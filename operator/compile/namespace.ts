@@ -16,6 +16,8 @@ export interface CompiledNamespace {
   readonly missing: readonly GuardrailPolicy[]
   /** The version of where records go; undefined where they go nowhere but to the standard output. */
   readonly records: string | undefined
+  /** The version of what is shown to clients that come by TLS; undefined where nothing is. */
+  readonly certificates: string | undefined
 }
 
 /**
@@ -27,13 +29,15 @@ export interface CompiledNamespace {
  */
 export class NamespaceCompiler {
   readonly #records: { readonly version: string } | undefined
+  readonly #certificates: { readonly version: string } | undefined
   readonly #lastGood = new Map<Key, GuardrailPolicy>()
   /** Of policies that haven't changed since: a namespace is compiled with every change of anything in it. */
   readonly #problems = new WeakMap<GuardrailPolicy, readonly PolicyProblem[]>()
 
-  /** @param records where those of all agents go. */
-  constructor(records?: { readonly version: string }) {
+  /** @param records where those of all agents go. @param certificates for clients that come by TLS. */
+  constructor(records?: { readonly version: string }, certificates?: { readonly version: string }) {
     this.#records = records
+    this.#certificates = certificates
   }
 
   compile(objects: Objects): CompiledNamespace {
@@ -53,7 +57,13 @@ export class NamespaceCompiler {
       if (good) policies.push(good)
       else missing.push(policy)
     }
-    return { objects: { ...objects, policies }, problems, missing, records: this.#records?.version }
+    return {
+      objects: { ...objects, policies },
+      problems,
+      missing,
+      records: this.#records?.version,
+      certificates: this.#certificates?.version,
+    }
   }
 
   #problemsOf(policy: GuardrailPolicy): readonly PolicyProblem[] {

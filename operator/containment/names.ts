@@ -18,6 +18,8 @@ export const annotations = {
   injected: 'firebreak.dev/injected',
   /** The users that Envoy and the enforcer run as in this pod. */
   uids: 'firebreak.dev/uids',
+  /** PEM of what the pod's clients trust for the cluster's own API. */
+  authority: 'firebreak.dev/authority',
 } as const
 
 /** On a namespace: which namespaces' ProtectedResources may put NetworkPolicies on its pods. Separated by commas. */

@@ -79,6 +79,65 @@ describe("clients of Kubernetes in an agent's pod", () => {
   })
 })
 
+describe("clients of an agent's pod that come by TLS", () => {
+  const api = {
+    ...resource('api', 'postgresql'),
+    spec: { ...resource('api', 'postgresql').spec, type: 'http' },
+  }
+  const variables = (pod: AdmittedPod): Record<string, string | undefined> =>
+    Object.fromEntries((agentOf(pod).env ?? []).map(({ name, value }) => [name, value]))
+
+  it('trust what the enforcer writes, unless a container says otherwise', () => {
+    const own = { env: [{ name: 'CURL_CA_BUNDLE', value: '/own' }] }
+    const { SSL_CERT_FILE, NODE_EXTRA_CA_CERTS, CURL_CA_BUNDLE } = variables(
+      injected(own, [api as ProtectedResource]),
+    )
+    assert.deepEqual([SSL_CERT_FILE, NODE_EXTRA_CA_CERTS], ['/etc/firebreak/ca.crt', '/etc/firebreak/ca.crt'])
+    assert.equal(CURL_CA_BUNDLE, '/own')
+  })
+
+  it('are left alone where nothing is reached by TLS', () => {
+    const plain = { ...api, spec: { ...api.spec, tls: { mode: 'disable' } } } as ProtectedResource
+    for (const some of [[plain], [resource('orders', 'postgresql')]]) {
+      const pod = injected({}, some)
+      assert.equal(variables(pod).SSL_CERT_FILE, undefined)
+      assert.equal(agentOf(pod).volumeMounts, undefined)
+    }
+  })
+})
+
+describe("what a pod is given to reach its cluster's own API", () => {
+  const account = '/var/run/secrets/kubernetes.io/serviceaccount'
+  const given = { name: 'kube-api-access-x1', mountPath: account, readOnly: true }
+  const cluster = resource('cluster', 'kubernetes')
+  const own = { ...cluster, spec: { ...cluster.spec, address: 'kubernetes.default.svc:443' } }
+  const podWith = (mounts: V1VolumeMount[], some: ProtectedResource[]): AdmittedPod => {
+    const containers = [{ name: 'agent', image: 'x', volumeMounts: mounts }]
+    return inject({ metadata: { name: 'p' }, spec: { containers } }, identity, some, context, uids, 'PEM')
+  }
+  const accountOf = (pod: AdmittedPod): string | undefined =>
+    agentOf(pod).volumeMounts?.find(({ mountPath }) => mountPath === account)?.name
+
+  it('leads to the sidecar where that API is protected', () => {
+    const pod = podWith([given], [own])
+    assert.equal(accountOf(pod), 'firebreak-account')
+    assert.equal(pod.metadata?.annotations?.['firebreak.dev/authority'], 'PEM')
+    assert.ok(pod.spec.volumes?.some(({ name }) => name === 'firebreak-account'))
+    assert.deepEqual(tampering(pod, identity, [own], context), [])
+    assert.deepEqual(objections(withoutInjected(pod)), [])
+  })
+
+  it('stays where another API is protected', () => {
+    const pod = podWith([given], [cluster])
+    assert.equal(accountOf(pod), given.name)
+    assert.equal(pod.metadata?.annotations?.['firebreak.dev/authority'], undefined)
+    assert.ok(!pod.spec.volumes?.some(({ name }) => name === 'firebreak-account'))
+  })
+
+  it('stays where the pod mounts its own', () =>
+    assert.equal(accountOf(podWith([{ ...given, name: 'mine' }], [own])), 'mine'))
+})
+
 describe("the clients' files", () => {
   const changed = (mounts: V1VolumeMount[]): AdmittedPod => {
     const pod = structuredClone(injected())

@@ -1,6 +1,8 @@
 /** By what an agent's clients find its resources without being told: variables, and files that the enforcer writes. */
-import type { AgentIdentity, ProtectedResource } from '@firebreak/crds'
-import type { V1Container, V1EnvVar, V1VolumeMount } from '@kubernetes/client-node'
+import { type AgentIdentity, isOwnCluster, type ProtectedResource } from '@firebreak/crds'
+import type { V1Container, V1EnvVar, V1Volume, V1VolumeMount } from '@kubernetes/client-node'
+import { isReachedByTls } from '../certificates/host-certificates.ts'
+import { annotations } from '../containment/names.ts'
 import { layout } from './layout.ts'
 
 /** A resource, and the loopback port that stands for it. */
@@ -12,27 +14,63 @@ export interface ResourcePort {
 export interface ClientSettings {
   readonly environment: readonly V1EnvVar[]
   readonly mounts: readonly V1VolumeMount[]
+  /** Whether what the API server gives the pod to reach its own API leads to the sidecar. */
+  readonly account: boolean
 }
 
 /** In every container of the agent, unless the container has its own. */
 export function clientSettings(identity: AgentIdentity, ports: readonly ResourcePort[]): ClientSettings {
   const kubernetes = ports.some(({ resource }) => resource.spec.type === 'kubernetes')
+  const tls = ports.some(({ resource }) => isReachedByTls(resource))
   return {
     environment: [
       { name: 'FIREBREAK_API', value: `http://127.0.0.1:${layout.apiPort}` },
       ...ports.flatMap(addressOf),
       ...databaseVariables(identity, ports),
       ...(kubernetes ? [{ name: kubeconfigVariable, value: kubeconfigFile }] : []),
+      ...(tls ? trustVariables.map((name) => ({ name, value: trustFile })) : []),
     ],
-    mounts: kubernetes ? [clientMount] : [],
+    mounts: kubernetes || tls ? [clientMount] : [],
+    account: ports.some(({ resource }) => isOwnCluster(resource) && isReachedByTls(resource)),
   }
 }
 
-/** What one container gets of it: its own variables stand, and so does a kubeconfig of its own. */
-export function settingsOf(container: V1Container, { environment, mounts }: ClientSettings): ClientSettings {
-  const own = new Set(container.env?.map(({ name }) => name))
+/** A container with them: its own variables stand, and so does a kubeconfig of its own. */
+export function withSettings(
+  container: V1Container,
+  { environment, mounts, account }: ClientSettings,
+): V1Container {
+  const { env = [], volumeMounts = [] } = container
+  const own = new Set(env.map(({ name }) => name))
   if (mountsKubeconfig(container)) own.add(kubeconfigVariable)
-  return { environment: environment.filter(({ name }) => !own.has(name)), mounts }
+  const all = [...volumeMounts.map((mount) => (account ? guardedAccount(mount) : mount)), ...mounts]
+  return {
+    ...container,
+    env: [...env, ...environment.filter(({ name }) => !own.has(name))],
+    ...(all.length > 0 && { volumeMounts: all }),
+  }
+}
+
+/**
+ * What {@link withSettings} mounts in place of what the API server does: the agent's own token, which says nothing to the
+ * sidecar, and what the sidecar's certificate is verified with.
+ */
+export const accountVolume: V1Volume = {
+  name: layout.accountVolume,
+  projected: {
+    defaultMode: 0o644,
+    sources: [
+      { serviceAccountToken: { path: 'token', expirationSeconds: 3607 } },
+      {
+        downwardAPI: {
+          items: [
+            { path: 'ca.crt', fieldRef: { fieldPath: `metadata.annotations['${annotations.authority}']` } },
+            { path: 'namespace', fieldRef: { fieldPath: 'metadata.namespace' } },
+          ],
+        },
+      },
+    ],
+  },
 }
 
 /** What whoever makes a pod has to know about it, in words. */
@@ -52,12 +90,11 @@ export function clientWarnings(
     )
 }
 
-/** Whether a mount of an agent's container is the one that it was given, and no other. */
+/** Whether a mount of an agent's container is one that it was given, and no other. */
 export function isClientMount(mount: V1VolumeMount): boolean {
   const { name, mountPath, readOnly, recursiveReadOnly: _, ...others } = mount
   return (
-    name === clientMount.name &&
-    mountPath === clientMount.mountPath &&
+    [clientMount, accountMount].some((given) => name === given.name && mountPath === given.mountPath) &&
     readOnly === true &&
     Object.keys(others).length === 0
   )
@@ -74,7 +111,29 @@ export function addressVariables({ metadata }: ProtectedResource): {
 
 const kubeconfigVariable = 'KUBECONFIG'
 const kubeconfigFile = `${layout.clientDirectory}/${layout.kubeconfig}`
+const trustFile = `${layout.clientDirectory}/${layout.trustBundle}`
+/** Of OpenSSL and Go, Node, Python, curl, Git and Amazon's tools. */
+const trustVariables = [
+  'SSL_CERT_FILE',
+  'NODE_EXTRA_CA_CERTS',
+  'REQUESTS_CA_BUNDLE',
+  'CURL_CA_BUNDLE',
+  'GIT_SSL_CAINFO',
+  'AWS_CA_BUNDLE',
+]
+const accountMount = {
+  name: layout.accountVolume,
+  mountPath: '/var/run/secrets/kubernetes.io/serviceaccount',
+  readOnly: true,
+}
 const clientMount = { name: layout.clientVolume, mountPath: layout.clientDirectory, readOnly: true }
+
+/** Only the one that the API server adds by itself; what a pod mounts of its own is its own. */
+function guardedAccount(mount: V1VolumeMount): V1VolumeMount {
+  return mount.name.startsWith('kube-api-access-') && mount.mountPath === accountMount.mountPath
+    ? accountMount
+    : mount
+}
 
 /** At ~/.kube, which the variable would hide. */
 function mountsKubeconfig({ volumeMounts = [] }: V1Container): boolean {

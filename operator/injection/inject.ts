@@ -11,7 +11,13 @@ import type {
   V1Volume,
 } from '@kubernetes/client-node'
 import { annotations, labels } from '../containment/names.ts'
-import { type ClientSettings, clientSettings, type ResourcePort, settingsOf } from './clients.ts'
+import {
+  accountVolume,
+  type ClientSettings,
+  clientSettings,
+  type ResourcePort,
+  withSettings,
+} from './clients.ts'
 import { layout } from './layout.ts'
 
 export interface InjectionContext {
@@ -42,6 +48,7 @@ export interface AdmittedPod {
 
 /**
  * @param resources those that the identity may use, in the order of their names.
+ * @param authority PEM of what the pod's clients trust for the cluster's own API.
  * @returns a new pod; what was given stays as it is.
  */
 export function inject(
@@ -50,6 +57,7 @@ export function inject(
   resources: readonly ProtectedResource[],
   context: InjectionContext,
   uids: Uids,
+  authority?: string,
 ): AdmittedPod {
   const ports = resources.map((resource, index) => ({ resource, port: layout.firstResourcePort + index }))
   const clients = clientSettings(identity, ports)
@@ -64,13 +72,14 @@ export function inject(
         ...pod.metadata?.annotations,
         [annotations.injected]: templateVersion(context),
         [annotations.uids]: `${uids.envoy},${uids.enforcer}`,
+        ...(authority !== undefined && clients.account && { [annotations.authority]: authority }),
       },
     },
     spec: {
       ...rest,
       initContainers: [...sidecars(ports, context, uids), ...initContainers.map(withEnforcement)],
       containers: containers.map(withEnforcement),
-      volumes: [...volumes, ...injectedVolumes],
+      volumes: [...volumes, ...injectedVolumes, ...(clients.account ? [accountVolume] : [])],
     },
   }
 }
@@ -202,12 +211,9 @@ export const droppedCapabilities: readonly string[] = [
 ]
 
 function contained(container: V1Container, clients: ClientSettings): V1Container {
-  const { securityContext = {}, env = [], volumeMounts = [] } = container
-  const settings = settingsOf(container, clients)
+  const { securityContext = {} } = container
   return {
-    ...container,
-    env: [...env, ...settings.environment],
-    ...(settings.mounts.length > 0 && { volumeMounts: [...volumeMounts, ...settings.mounts] }),
+    ...withSettings(container, clients),
     securityContext: {
       ...securityContext,
       allowPrivilegeEscalation: false,

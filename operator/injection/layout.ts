@@ -16,6 +16,9 @@ export const layout = {
   clientDirectory: '/etc/firebreak',
   /** In it. */
   kubeconfig: 'kubeconfig',
+  trustBundle: 'ca.crt',
+  /** In place of the pod's own, where the cluster's API is protected: the same token, and what else is to be trusted. */
+  accountVolume: 'firebreak-account',
   tokenDirectory: '/var/run/secrets/firebreak',
   /** Audit lines that wait for sinks elsewhere; no other container mounts it. */
   spoolDirectory: '/var/spool/firebreak',

@@ -37,6 +37,7 @@ export function agentIdentityController(
   client: KubernetesClient,
   recorder: Recorder,
   records?: Records,
+  certificates?: Changing,
 ): Controller {
   const allOf = (namespace: string | undefined): Key[] => keysIn(world.identities, namespace)
   return {
@@ -58,7 +59,7 @@ export function agentIdentityController(
         return agent === undefined ? [] : [`${namespace}/${agent}`]
       }),
       acknowledgements.changes,
-      ...(records ? [watchingRecords(records, world)] : []),
+      ...[records, certificates].flatMap((changing) => (changing ? [concerningAll(changing, world)] : [])),
     ],
     async reconcile(key) {
       const identity = world.identities.get(key)
@@ -121,12 +122,16 @@ export function agentIdentityController(
   }
 }
 
-/** Credentials are changed: everybody's revision is another one then. */
-function watchingRecords(records: Records, { identities }: World): Watch {
+/** Credentials and certificates, which are changed: everybody's revision is another one then. */
+export interface Changing {
+  onChange(listener: () => void): void
+}
+
+function concerningAll(changing: Changing, { identities }: World): Watch {
   return {
     synced: identities.synced,
     onKeys: (listener) =>
-      records.onChange(() => {
+      changing.onChange(() => {
         for (const identity of identities.list()) listener(keyOf(identity))
       }),
   }

@@ -22,7 +22,6 @@ import { type KnownPod, known } from './known-pod.ts'
 /** Secrets that no credential is in, and of which clusters have many. */
 const otherSecrets = [
   'helm.sh/release.v1',
-  'kubernetes.io/service-account-token',
   'bootstrap.kubernetes.io/token',
 ]
 

@@ -1,7 +1,8 @@
 /** Admission of agents' pods. */
 import { randomInt } from 'node:crypto'
-import type { AgentIdentity, ProtectedResource } from '@firebreak/crds'
+import { type AgentIdentity, isOwnCluster, type ProtectedResource } from '@firebreak/crds'
 import type { V1Pod } from '@kubernetes/client-node'
+import type { HostCertificates } from '../certificates/host-certificates.ts'
 import { annotations, labels } from '../containment/names.ts'
 import { clientWarnings } from '../injection/clients.ts'
 import { type AdmittedPod, type InjectionContext, inject } from '../injection/inject.ts'
@@ -14,6 +15,7 @@ import {
   withoutInjected,
 } from '../injection/objections.ts'
 import { selectedBy } from '../reconcile/selection.ts'
+import { keyOf } from '../watch/informer.ts'
 import { inNamespace, type World } from '../watch/world.ts'
 import { type Admission, type AdmissionRequest, allowed, refused } from './admission.ts'
 
@@ -27,7 +29,12 @@ export type Authorizer = (
 ) => Promise<boolean>
 
 /** Mutating: injects the sidecars into the pods of agents. */
-export function injectPod(request: AdmissionRequest, world: World, context: InjectionContext): Admission {
+export async function injectPod(
+  request: AdmissionRequest,
+  world: World,
+  context: InjectionContext,
+  certificates: Pick<HostCertificates, 'authorityFor'>,
+): Promise<Admission> {
   const pod = request.object as AdmittedPod
   const found = agentOf(pod, request, world)
   if ('admission' in found) return found.admission
@@ -38,11 +45,15 @@ export function injectPod(request: AdmissionRequest, world: World, context: Inje
     enforcer: randomInt(uidRange.from, uidRange.to),
   }
   if (uids.envoy === uids.enforcer) uids.enforcer++
-  const { metadata, spec } = inject(pod, found.identity, found.resources, context, uids)
+  const { identity, resources } = found
+  const authority = resources.some(isOwnCluster)
+    ? await certificates.authorityFor(keyOf(identity), resources)
+    : undefined
+  const { metadata, spec } = inject(pod, identity, resources, context, uids, authority)
   const { initContainers = [], containers } = pod.spec
   return {
     allowed: true,
-    warnings: clientWarnings([...initContainers, ...containers], found.resources),
+    warnings: clientWarnings([...initContainers, ...containers], resources),
     patch: [
       { op: 'add', path: '/metadata/labels', value: metadata?.labels },
       { op: 'add', path: '/metadata/annotations', value: metadata?.annotations },

@@ -1,6 +1,7 @@
 /** One agent's configuration as resources of the stream. */
 import { gzipSync } from 'node:zlib'
 import type { Secret } from '@firebreak/crds'
+import type { SentCertificates } from '@firebreak/sidecar/control/certificates.ts'
 import type { SentRecords } from '@firebreak/sidecar/control/records.ts'
 import { byName, type Resources, typeUrls, type VersionedResource } from '@firebreak/xds'
 import type { AgentConfiguration } from '../compile/agent.ts'
@@ -21,6 +22,8 @@ export interface SentConfiguration {
   readonly secrets: readonly object[]
   /** Absent: nothing goes anywhere but to the enforcer's standard output. */
   readonly records?: SentRecords | undefined
+  /** Absent: clients can't come by TLS. */
+  readonly certificates?: SentCertificates | undefined
 }
 
 /** Everything that an agent's sidecar gets, by type. @param guardedAddresses see {@link envoyResources}. */
@@ -28,11 +31,12 @@ export function agentResources(
   configuration: AgentConfiguration,
   guardedAddresses: readonly string[] | undefined,
   records: SentRecords | undefined,
+  certificates: SentCertificates | undefined,
 ): ReadonlyMap<string, Resources> {
   const { identities } = configuration.objects
   const identity = identities.find(({ metadata }) => metadata.name === configuration.name)
   return new Map([
-    [typeUrls.agentConfiguration, byName([sent(configuration, records)])],
+    [typeUrls.agentConfiguration, byName([sent(configuration, records, certificates)])],
     ...(identity ? envoyResources(identity, guardedAddresses, layout.runDirectory) : []),
   ])
 }
@@ -42,7 +46,11 @@ export const nothing: ReadonlyMap<string, Resources> = new Map(
   Object.values(typeUrls).map((typeUrl) => [typeUrl, byName([])]),
 )
 
-function sent(configuration: AgentConfiguration, records: SentRecords | undefined): VersionedResource {
+function sent(
+  configuration: AgentConfiguration,
+  records: SentRecords | undefined,
+  certificates: SentCertificates | undefined,
+): VersionedResource {
   const { namespace, name, revision, objects } = configuration
   const body: SentConfiguration = {
     namespace,
@@ -57,6 +65,7 @@ function sent(configuration: AgentConfiguration, records: SentRecords | undefine
     ]),
     secrets: objects.secrets.map(secretManifest),
     records,
+    certificates,
   }
   return {
     name: `${namespace}/${name}`,

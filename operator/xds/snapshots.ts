@@ -3,6 +3,7 @@ import { isIP } from 'node:net'
 import { type AgentIdentity, addressOf, type ProtectedResource } from '@firebreak/crds'
 import type { Resources } from '@firebreak/xds'
 import { rolesGrantedTo } from '../approvals/granted-roles.ts'
+import type { HostCertificates } from '../certificates/host-certificates.ts'
 import { compileAgent } from '../compile/agent.ts'
 import type { NamespaceCompiler } from '../compile/namespace.ts'
 import type { KubernetesObject } from '../kubernetes/objects.ts'
@@ -28,6 +29,7 @@ export class AgentSnapshots implements Disposable {
   readonly #world: World
   readonly #compiler: NamespaceCompiler
   readonly #records: Records | undefined
+  readonly #certificates: HostCertificates
   readonly #failed: (agent: Key, error: Error) => void
   readonly #followed = new Map<Key, Followed>()
   readonly #timers = new Map<string, NodeJS.Timeout>()
@@ -35,15 +37,17 @@ export class AgentSnapshots implements Disposable {
     for (const agent of this.#followed.keys()) this.#changed(namespaceOf(agent))
   })
 
-  /** @param records where those of all agents go. */
+  /** @param records where those of all agents go. @param certificates for clients that come by TLS. */
   constructor(
     world: World,
     compiler: NamespaceCompiler,
     records: Records | undefined,
+    certificates: HostCertificates,
     failed: (agent: Key, error: Error) => void,
   ) {
     this.#world = world
     this.#records = records
+    this.#certificates = certificates
     this.#compiler = compiler
     this.#failed = failed
     const changed: Listener<KubernetesObject> = (key, now, before) => {
@@ -51,11 +55,15 @@ export class AgentSnapshots implements Disposable {
     }
     world.identities.onChange(changed)
     world.identities.onChange((key, now) => {
-      if (!now) records?.forget(key)
+      if (now) return
+      records?.forget(key)
+      certificates.forget(key)
     })
-    records?.onChange(() => {
+    const allChanged = (): void => {
       for (const agent of this.#followed.keys()) this.#changed(namespaceOf(agent))
-    })
+    }
+    records?.onChange(allChanged)
+    certificates.onChange((agent) => (agent === undefined ? allChanged() : this.#changed(namespaceOf(agent))))
     world.resources.onChange(changed)
     world.policies.onChange(changed)
     world.secrets.onChange(changed)
@@ -131,7 +139,11 @@ export class AgentSnapshots implements Disposable {
           const guarded = hasOpenRange(identity) ? addresses : []
           const madeOf = [configuration.revision, ...(guarded ?? ['unknown'])].join(' ')
           if (followed.madeOf === madeOf) continue
-          followed.resources = agentResources(configuration, guarded, this.#records?.for(agent))
+          const certificates = this.#certificates.for(agent, configuration.objects.resources)
+          // it has what it had until they are there
+          if (!certificates) continue
+          const records = this.#records?.for(agent)
+          followed.resources = agentResources(configuration, guarded, records, certificates)
           followed.madeOf = madeOf
         }
       } catch (error) {

@@ -4,6 +4,7 @@ import type { ManifestFile } from '@firebreak/crds'
 import { type Configuration, compileConfiguration } from '../configuration/configuration.ts'
 import { inOneLine } from '../guarding.ts'
 import type { Result } from '../session.ts'
+import { readCertificates, type SentCertificates } from './certificates.ts'
 import { readRecords, type SentRecords } from './records.ts'
 
 export interface ReceivedConfiguration {
@@ -13,6 +14,7 @@ export interface ReceivedConfiguration {
   readonly revision: string
   readonly configuration: Configuration
   readonly records: SentRecords
+  readonly certificates: SentCertificates
 }
 
 /** In bytes of JSON. */
@@ -32,9 +34,10 @@ export function emptyConfiguration(): Configuration {
 export function readConfiguration(value: Uint8Array): Result<ReceivedConfiguration, string> {
   const sent = parse(value)
   if (!sent) return { ok: false, error: 'it is not what this version of the enforcer understands' }
-  const { namespace, name, revision, manifests, records } = sent
+  const { namespace, name, revision, manifests, records, certificates } = sent
   const { configuration, problems } = compileConfiguration(manifests.map(asFile), directory)
-  if (configuration) return { ok: true, value: { namespace, name, revision, configuration, records } }
+  if (configuration)
+    return { ok: true, value: { namespace, name, revision, configuration, records, certificates } }
   const errors = problems.filter(({ severity }) => severity === 'error')
   return { ok: false, error: errors.map(inOneLine).join('; ') }
 }
@@ -45,6 +48,7 @@ interface Sent {
   readonly revision: string
   readonly manifests: readonly object[]
   readonly records: SentRecords
+  readonly certificates: SentCertificates
 }
 
 function parse(value: Uint8Array): Sent | undefined {
@@ -55,13 +59,15 @@ function parse(value: Uint8Array): Sent | undefined {
     return undefined
   }
   if (typeof sent !== 'object' || sent === null) return undefined
-  const { namespace, name, revision, manifests, secrets, records } = sent as Record<string, unknown>
+  const { namespace, name, revision, manifests, secrets, ...rest } = sent as Record<string, unknown>
   const named = [namespace, name, revision].every((text) => typeof text === 'string' && text !== '')
-  const known = readRecords(records)
-  if (!named || !known || typeof manifests !== 'string' || !Array.isArray(secrets)) return undefined
+  const records = readRecords(rest.records)
+  const certificates = readCertificates(rest.certificates)
+  if (!named || !records || !certificates || typeof manifests !== 'string' || !Array.isArray(secrets))
+    return undefined
   const others = decompressed(manifests)
   if (!others) return undefined
-  return { ...(sent as Sent), manifests: [...others, ...(secrets as object[])], records: known }
+  return { ...(sent as Sent), manifests: [...others, ...(secrets as object[])], records, certificates }
 }
 
 /** @returns undefined when it is not a list in JSON, gzip and base64, or too much for a pod. */

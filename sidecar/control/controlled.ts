@@ -32,6 +32,7 @@ import { SignalForwarder } from '../signals/forwarder.ts'
 import { inWords } from '../system-errors.ts'
 import { emptyConfiguration, type ReceivedConfiguration, readConfiguration } from './agent-configuration.ts'
 import { OperatorCalls } from './calls.ts'
+import { trustBundle } from './certificates.ts'
 import { ClientFiles, type GuardedCluster, kubeconfigFor } from './client-files.ts'
 import { assignmentOf, type SentRecords, withSpool } from './records.ts'
 import { Relay } from './relay.ts'
@@ -222,15 +223,18 @@ export class ControlledSidecar implements AsyncDisposable, Subscriber {
   async #take(value: Uint8Array): Promise<string | undefined> {
     const received = readConfiguration(value)
     if (!received.ok) return received.error
-    const { namespace, name, revision, configuration, records } = received.value
+    const { namespace, name, revision, configuration, records, certificates } = received.value
     if (namespace !== this.#options.pod.namespace) return `it is of namespace ${namespace}`
     const before = this.#runtime.configuration
+    const shownBefore = this.#runtime.hostCertificates
     this.#runtime.apply(configuration)
+    this.#runtime.hostCertificates = new Map(Object.entries(certificates.certificates))
     try {
       await this.#keepRecords(records)
       await this.#openApprovals()
       await this.#openApi(name)
       for (const resource of configuration.manifests.resources) await this.#listenFor(resource, name)
+      await this.#clientFiles.write('ca.crt', trustBundle(certificates))
       await this.#clientFiles.write('kubeconfig', kubeconfigFor(this.#guardedClusters(name)))
       this.#containment ??= await Containment.open({
         runtime: this.#runtime,
@@ -241,6 +245,7 @@ export class ControlledSidecar implements AsyncDisposable, Subscriber {
       })
     } catch (error) {
       this.#runtime.apply(before)
+      this.#runtime.hostCertificates = shownBefore
       return inWords(error)
     }
     this.#inForce = received.value

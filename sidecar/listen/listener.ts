@@ -93,11 +93,12 @@ export function gatewayFor(
   const resource = configuration.manifests.resources.find((candidate) => nameOf(candidate) === name)
   if (!resource) return undefined
   const target = targetOf(resource, configuration)
+  const clientTls = runtime.hostCertificates.get(resource.metadata.name) ?? runtime.clientTls
   const withToken = !identitiesFor(resource, configuration).some(isLoopbackIdentity)
   return {
     resource: nameOf(resource),
     target: target.ok ? target.value : { host: '', port: 0, tls: { mode: 'disable' } },
-    ...(runtime.clientTls && { clientTls: runtime.clientTls }),
+    ...(clientTls && { clientTls }),
     asksForToken: (user) => withToken || splitUser(user, resource).identity !== undefined,
     takeInventory: (part, inventory) => runtime.classified.take(nameOf(resource), part, inventory),
     async open(claim: Claim): Promise<Result<GuardedSession, Refusal>> {

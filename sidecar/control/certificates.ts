@@ -1,0 +1,43 @@
+/** What the operator sends for clients that come by TLS. In memory only, but for what they have to trust. */
+import { rootCertificates } from 'node:tls'
+
+/** PEM texts. */
+export interface KeyAndCertificate {
+  readonly certificate: string
+  readonly key: string
+}
+
+export interface SentCertificates {
+  /** PEM of what signed them; undefined where there is none. */
+  readonly authority: string | undefined
+  /** By the name of the resource. */
+  readonly certificates: Readonly<Record<string, KeyAndCertificate>>
+}
+
+const none: SentCertificates = { authority: undefined, certificates: {} }
+
+/** @returns undefined when it isn't what the operator sends. One of an older version sends nothing. */
+export function readCertificates(value: unknown): SentCertificates | undefined {
+  if (value === undefined) return none
+  if (!isObject(value) || !isObject(value.certificates)) return undefined
+  const { authority, certificates } = value
+  if (authority !== undefined && typeof authority !== 'string') return undefined
+  return Object.values(certificates).every(isKeyAndCertificate)
+    ? { authority, certificates: certificates as Record<string, KeyAndCertificate> }
+    : undefined
+}
+
+/** What an agent's clients trust: the public authorities, which a file of their own would take from them, and ours. */
+export function trustBundle({ authority }: SentCertificates): string {
+  return [...rootCertificates, ...(authority === undefined ? [] : [authority])]
+    .map((certificate) => `${certificate.trim()}\n`)
+    .join('')
+}
+
+function isKeyAndCertificate(value: unknown): value is KeyAndCertificate {
+  return isObject(value) && typeof value.certificate === 'string' && typeof value.key === 'string'
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
