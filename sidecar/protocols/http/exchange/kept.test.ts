@@ -32,7 +32,12 @@ const bodies: readonly Body[] = [
     bytes: Buffer.from(JSON.stringify({ email: 'person'.repeat(100_000), after: 1 })),
   },
   { name: 'one with nothing to hide', bytes: Buffer.from('{"id": 1}') },
-  { name: 'nothing of what is withheld', bytes: Buffer.from('{"email": "person1@", "email'), withheld: true },
+  {
+    name: 'nothing of what is withheld',
+    bytes: Buffer.from('person1'),
+    type: 'application/octet-stream',
+    withheld: true,
+  },
 ]
 
 describe('what a body was before its mask', function () {
@@ -62,10 +67,10 @@ describe('what a body was before its mask', function () {
     return bytes
   }
 
-  for (const { name, bytes, gzip, withheld } of bodies)
+  for (const { name, bytes, type = 'application/json', gzip, withheld } of bodies)
     it(`is kept of ${name}`, async () => {
       shop.answer = (_, response) => {
-        response.setHeader('content-type', 'application/json')
+        response.setHeader('content-type', type)
         if (gzip) response.setHeader('content-encoding', 'gzip')
         response.end(gzip ? gzipSync(bytes) : bytes)
       }
