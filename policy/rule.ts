@@ -33,7 +33,7 @@ export function compileRule(policy: QualifiedName, spec: RuleSpec): CompiledRule
     sortKey: `${policy}/${spec.name}`,
     spec,
     unrestricted: allActions && allObjects && tags === undefined && condition === undefined,
-    actions: actions?.map(compileGlob),
+    actions: (spec.effect === 'allow' ? actions : actions?.flatMap(withFoldedCall))?.map(compileGlob),
     objects: (spec.effect === 'allow' ? objects : objects?.flatMap(withFolded))?.map(compileName),
     tags: tags?.map(compileGlob),
     condition: condition === undefined ? undefined : compileCondition(condition),
@@ -44,6 +44,12 @@ export function compileRule(policy: QualifiedName, spec: RuleSpec): CompiledRule
 function withFolded(object: string): readonly string[] {
   const folded = object.toLowerCase()
   return isPath(object) && folded !== object ? [object, folded] : [object]
+}
+
+/** So are calls of gRPC: some servers take a method in any letters, and each call goes by its folded name as well. */
+function withFoldedCall(action: string): readonly string[] {
+  const folded = action.toLowerCase()
+  return action.startsWith('grpc:') && folded !== action ? [action, folded] : [action]
 }
 
 /** Whether a rule matches whatever a command does. `ssh:*` is everything of another protocol, and nothing of this one. */

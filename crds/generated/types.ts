@@ -638,6 +638,8 @@ export interface ProtectedResourceSpec {
   http?: {
     /** Paths at which GraphQL is served, as in /graphql. What is asked for there is decided besides the request. */
     graphql?: string[]
+    /** Paths at and below which gRPC is served, as in /shop.v1.Orders, or / for all of a server. What is called there is decided besides the request, and goes to the server in HTTP/2, also without TLS. */
+    grpc?: string[]
     /** Paths at which the Model Context Protocol is served over HTTP, as in /mcp. Its messages are decided besides the request. */
     mcp?: string[]
     /** Whether conditions may ask for fields of bodies, command.body.fields. Bodies that have no one meaning are opaque then, and those over 1 MiB are refused. */

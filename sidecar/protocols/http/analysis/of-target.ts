@@ -6,6 +6,7 @@ import { AwsAnalysis } from './aws.ts'
 import { BodyFieldsAnalysis } from './body-fields.ts'
 import { GraphqlAnalysis } from './graphql/analysis.ts'
 import { openGraphqlMask } from './graphql/answer.ts'
+import { GrpcAnalysis } from './grpc/analysis.ts'
 import { McpAnalysis } from './mcp/analysis.ts'
 import { openMcpMask } from './mcp/answer.ts'
 import { McpConversation } from './mcp/conversation.ts'
@@ -16,28 +17,31 @@ const known = new Map<string, HttpMeaning>()
 const maximumKnown = 100
 
 export function meaningOf(target: HttpTarget | undefined): HttpMeaning {
-  const { graphql = [], mcp = [], readBodies = false, authentication } = target ?? {}
+  const { graphql = [], grpc = [], mcp = [], readBodies = false, authentication } = target ?? {}
   const isAws = authentication?.as === 'aws'
-  const key = JSON.stringify([graphql, mcp, readBodies, isAws])
+  const key = JSON.stringify([graphql, grpc, mcp, readBodies, isAws])
   let meaning = known.get(key)
   if (!meaning) {
     if (known.size >= maximumKnown) known.clear()
-    meaning = makeMeaning(graphql, mcp, readBodies, isAws)
+    meaning = makeMeaning({ graphql, grpc, mcp, readBodies, isAws })
     known.set(key, meaning)
   }
   return meaning
 }
 
-function makeMeaning(
-  graphql: readonly string[],
-  mcp: readonly string[],
-  readBodies: boolean,
-  isAws: boolean,
-): HttpMeaning {
+/** Whether a request is below a path at which gRPC is served. */
+export function servesGrpc(target: HttpTarget | undefined, head: RequestHead): boolean {
+  return new GrpcAnalysis(target?.grpc ?? []).needs(head) !== undefined
+}
+
+type Served = Omit<HttpTarget, 'authentication'> & { readonly isAws: boolean }
+
+function makeMeaning({ graphql, grpc, mcp, readBodies, isAws }: Served): HttpMeaning {
   const asGraphql = new GraphqlAnalysis(graphql)
   const asMcp = new McpAnalysis(mcp)
   const analyses: readonly RequestAnalysis[] = [
     ...(graphql.length > 0 ? [asGraphql] : []),
+    ...(grpc.length > 0 ? [new GrpcAnalysis(grpc)] : []),
     ...(mcp.length > 0 ? [asMcp] : []),
     ...(isAws ? [new AwsAnalysis()] : []),
     ...(readBodies ? [new BodyFieldsAnalysis()] : []),

@@ -18,7 +18,13 @@ export interface ClientRequest extends Readable, ParsedHead {
 export interface ClientResponse extends Writable {
   readonly headersSent: boolean
   /** HTTP/2 says here alone that the client is gone. */
-  readonly stream?: { readonly destroyed: boolean }
+  readonly stream?: {
+    readonly destroyed: boolean
+    respond(
+      headers: OutgoingHttpHeaders,
+      options: { readonly endStream: true; readonly sendDate: false },
+    ): void
+  }
   sendDate: boolean
   writeHead(status: number, headers: OutgoingHttpHeaders): unknown
   writeContinue(): void
@@ -35,6 +41,16 @@ export function isGone({ destroyed, stream }: ClientResponse): boolean {
 /** Ends an answer in the middle, so that no client takes what it has for all of it: without a reason HTTP/2 says nothing of it. */
 export function breakOff(response: ClientResponse): void {
   response.destroy(new Error('broken off'))
+}
+
+/** An answer that is nothing but its head, and says so in HTTP/2. */
+export function answerWithHead(response: ClientResponse, status: number, headers: OutgoingHttpHeaders): void {
+  if (response.stream?.respond) {
+    response.stream.respond({ ':status': status, ...headers }, { endStream: true, sendDate: false })
+    return
+  }
+  response.writeHead(status, headers)
+  response.end()
 }
 
 /** What all requests of one connection share. */
@@ -57,6 +73,8 @@ export interface RefusedRequest {
 export interface ApiKind {
   readonly type: ResourceType
   readonly say: Say
+  /** Of an answer that has begun: by what its end says why there is no more of it. Absent where it is broken off. */
+  readonly sayAtEnd?: (problem: Problem) => OutgoingHttpHeaders
   /** What stands before the names of a document's fields, as rules write them: `$`. */
   readonly root: readonly string[]
   /** @returns what a client hears whose request has no one meaning, whatever policy says. */
@@ -88,16 +106,14 @@ export function hasBody({
 
 /** Answers in the gateway's own name. @returns the bytes as a recording shows them. */
 export function answer(response: ClientResponse, problem: Problem, say: Say): Buffer {
-  const { contentType, body, status = problem.status } = say(problem)
-  const headers = {
-    'content-type': contentType,
-    'content-length': body.length,
-    'cache-control': 'no-store',
-    ...(problem.status === 401 && { 'www-authenticate': 'Bearer realm="firebreak"' }),
-    ...(problem.kind === 'limit' && { 'retry-after': '60' }),
+  const said = say(problem)
+  const { contentType, body, status = problem.status } = said
+  const headers = { 'content-type': contentType, ...(said.headers ?? headersFor(problem, body)) }
+  if (body.length === 0) answerWithHead(response, status, headers)
+  else {
+    response.writeHead(status, headers)
+    response.end(body)
   }
-  response.writeHead(status, headers)
-  response.end(body)
   return Buffer.concat([
     shownHead(
       status,
@@ -105,6 +121,15 @@ export function answer(response: ClientResponse, problem: Problem, say: Say): Bu
     ),
     body,
   ])
+}
+
+function headersFor({ status, kind }: Problem, { length }: Buffer): Record<string, string> {
+  return {
+    'content-length': String(length),
+    'cache-control': 'no-store',
+    ...(status === 401 && { 'www-authenticate': 'Bearer realm="firebreak"' }),
+    ...(kind === 'limit' && { 'retry-after': '60' }),
+  }
 }
 
 /** A response's head as recordings show it. */

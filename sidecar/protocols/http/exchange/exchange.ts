@@ -2,6 +2,7 @@
 import type { Command, Decision } from '@firebreak/policy'
 import { newReference } from '../../../audit/reference.ts'
 import type { Credential, GuardedSession, HttpAuthentication } from '../../../session.ts'
+import { servesGrpc } from '../analysis/of-target.ts'
 import { type MalformedRequest, readHead } from '../head/head.ts'
 import type { HeaderFields, HttpRequest, RequestHead } from '../request.ts'
 import { hasWholeBodySigned, maximumSignedBody, refusalToSign } from './aws-signature.ts'
@@ -17,6 +18,7 @@ import {
   readBody,
 } from './client.ts'
 import { type Conversation, whoseIs } from './conversation.ts'
+import { inGrpc, isGrpc, unmaskableCall } from './grpc.ts'
 import { askPeople, maximumHeldBody } from './held.ts'
 import { cancel, namesOf } from './held-calls.ts'
 import { identify } from './identification.ts'
@@ -47,11 +49,12 @@ export interface Incoming {
 }
 
 /** Answers one request. Rejections are bugs. */
-export async function exchange(incoming: Incoming, connection: Connection): Promise<void> {
+export async function exchange(incoming: Incoming, plain: Connection): Promise<void> {
   const receivedAt = performance.now()
   const { request, response } = incoming
   const head = readHead(request)
   const headers = head.ok ? head.value.headers : head.error.headers
+  const connection = request.httpVersion === '2.0' && isGrpc(headers ?? []) ? inGrpc(plain) : plain
   const session = headers && (await sessionFor(headers, response, connection))
   if (headers && !session) return
   if (!session) {
@@ -205,7 +208,9 @@ class Exchange {
   get #kind(): ApiKind {
     const { kind } = this.#connection
     const conversation = this.#conversation
-    return conversation ? { ...kind, say: (problem) => conversation.refusal(problem) ?? kind.say(problem) } : kind
+    return conversation
+      ? { ...kind, say: (problem) => conversation.refusal(problem) ?? kind.say(problem) }
+      : kind
   }
 
   #decide(): CommandRun {
@@ -233,7 +238,9 @@ class Exchange {
   /** @returns why it may not run; undefined where it may, now. */
   async #refusal(run: CommandRun): Promise<Problem | undefined> {
     if (run.decision.effect === 'deny') return refusedCommand(run.decision, run.reference)
-    const problem = streamProblem(run, this.#request, this.#incoming.tunnel !== undefined)
+    const { headers } = this.#request
+    const problem =
+      streamProblem(run, this.#request, this.#incoming.tunnel !== undefined) ?? unmaskableCall(run, headers)
     if (problem) return problem
     if (run.decision.effect === 'hold') {
       const refused = await this.#hold(run)
@@ -289,6 +296,7 @@ class Exchange {
       authentication: authenticationOf(gateway, credential.value),
       credential: credential.value,
       openBodyMask,
+      isCall: isGrpc(this.#request.headers) && servesGrpc(gateway.target.http, this.#request),
       inspected: this.#isInspected(),
     })
   }

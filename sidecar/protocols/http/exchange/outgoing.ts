@@ -22,13 +22,15 @@ export interface Passing {
   readonly authentication: HttpAuthentication
   readonly credential: Credential
   readonly openBodyMask: OpenBodyMask
+  /** A call of gRPC, where the target serves that: it is one in HTTP/2 alone. */
+  readonly isCall: boolean
   /** Whether the answer has to come in a form that can be looked into. */
   readonly inspected: boolean
 }
 
 /** @param credential that of the role as it is now. */
 export async function outgoing(passing: Passing, credential: Credential): Promise<Outgoing> {
-  const { request, upstream, authentication, tunnel } = passing
+  const { request, upstream, authentication, tunnel, isCall } = passing
   const { path, query, headers } = await withCredential(
     {
       request,
@@ -48,17 +50,20 @@ export async function outgoing(passing: Passing, credential: Credential): Promis
     headers: [['host', upstream.authority], ...headers],
     body,
     closes: body !== undefined && bodiless.has(request.method),
+    ...(isCall && { version: 'h2' }),
     // connections are only given up to another protocol in HTTP/1.1
     ...(tunnel && { upgrade: tunnel.protocol, version: 'http/1.1' }),
   }
 }
 
-function headersOf({ request, body, inspected }: Passing): HeaderFields {
+function headersOf({ request, body, inspected, isCall }: Passing): HeaderFields {
   const length = request.headers.find(([name]) => name === 'content-length')
   return [
     ...forwardedHeaders(request).filter(([name]) => !(inspected && partial.has(name))),
     ...(inspected ? ([['accept-encoding', 'identity']] as const) : []),
     ...(body && length ? [length] : []),
+    // by which servers know that nothing in between drops trailers
+    ...(isCall ? ([['te', 'trailers']] as const) : []),
   ]
 }
 

@@ -5,9 +5,10 @@ import type { Dispatcher } from 'undici'
 import type { Credential } from '../../../session.ts'
 import { returnedHeaders } from '../head/forwarded.ts'
 import type { BodyMask, HeaderFields, ResponseHead } from '../request.ts'
-import { answer, breakOff, forNode, isGone, shownHead } from './client.ts'
+import { answer, answerWithHead, breakOff, forNode, isGone, shownHead } from './client.ts'
 import { whoseIs } from './conversation.ts'
 import { Ended, overLimit, sessionOver, tooManyBytes, tooSlow, withheld } from './ended.ts'
+import { isStatusAlone } from './grpc.ts'
 import { masksOf, saysNothing } from './inspection.ts'
 import { Masking } from './masking.ts'
 import { outgoing, type Passing } from './outgoing.ts'
@@ -134,6 +135,7 @@ class Passage implements Dispatcher.DispatchHandler {
     if (status >= 400) this.#failed = { code: String(status), message: `the target answered ${status}` }
     if (!head) return
     this.#head = head
+    if (isStatusAlone(head.headers)) return
     // with what comes along, which may be refused; but a client that waits for the head gets it
     setImmediate(() => {
       if (this.#sendHead()) response.flushHeaders?.()
@@ -174,18 +176,24 @@ class Passage implements Dispatcher.DispatchHandler {
   }
 
   #complete(trailers: HeaderFields): void {
-    const { response, upstream } = this.#passing
+    const { run, response, upstream } = this.#passing
     if (this.#ended) {
       this.#fail(this.#ended)
       return
     }
-    this.#sendHead()
+    const head = this.#head
     const returned = returnedHeaders(trailers, upstream.origin, '/')
+    const isHeadAlone = head !== undefined && returned.length === 0
+    if (isHeadAlone) run.shows(shownHead(head.status, head.headers))
+    else this.#sendHead()
     if (returned.length > 0) response.addTrailers(forNode(returned))
     this.#over = true
     // the line is written before the client can know that the command is over
     this.#finish(this.#failed)
-    response.end()
+    if (isHeadAlone) {
+      response.sendDate = false
+      answerWithHead(response, head.status, forNode(head.headers))
+    } else response.end()
     this.#done.resolve()
   }
 
@@ -274,6 +282,9 @@ class Passage implements Dispatcher.DispatchHandler {
       const bytes = answer(response, problem, run.kind.say)
       run.bytes += bytes.length
       run.shows(bytes)
+    } else if (problem && run.kind.sayAtEnd && !isGone(response)) {
+      response.addTrailers(run.kind.sayAtEnd(problem))
+      response.end()
     } else breakOff(response)
     this.#finish({ code, message })
     this.#done.resolve()

@@ -48,6 +48,8 @@ export interface Said {
   /** Where it isn't that of the problem. */
   readonly status?: number
   readonly contentType: string
+  /** Instead of those that go with the problem. */
+  readonly headers?: Readonly<Record<string, string>>
   readonly body: Buffer
 }
 
