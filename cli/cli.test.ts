@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -139,6 +139,66 @@ spec:
     assert.match(out, /ERROR: denied by policy default\/orders-guardrails, rule no-schema-changes/)
     assert.match(out, /\*{7}6789/)
     assert.match(out, /The audit trail has a line for every command/)
+  })
+
+  it('explains requests of HTTP and Kubernetes APIs, from the command line and from the standard input', () => {
+    const examples = fileURLToPath(new URL('../examples/http-api', import.meta.url))
+    const crm = (...words: string[]) => firebreak('explain', '--config', examples, ...words)
+    const denied = crm('support-bot', 'crm', '--', 'DELETE /v1/customers/42')
+    assert.equal(denied.status, 1)
+    assert.match(
+      denied.out,
+      /^deny {3}policy default\/crm-guardrails, rule nothing-is-deleted\n {7}http:delete on path/m,
+    )
+    const override = ['-H', 'X-HTTP-Method-Override: DELETE', '-d', '{"note": "x"}']
+    const disguised = crm(...override, 'support-bot', 'crm', '--', 'POST', '/v1/customers/42/notes')
+    assert.match(disguised.out, /rule nothing-is-deleted/)
+    const whole =
+      'POST /v1/customers/42/notes HTTP/1.1\r\nHost: crm\r\nContent-Type: application/json\r\n\r\n{"note": "x"}'
+    const words = ['explain', '--config', examples, 'support-bot', 'crm', '--', '-']
+    const allowed = spawnSync(process.execPath, [main, ...words], { encoding: 'utf8', input: whole })
+    assert.match(allowed.stdout, /^allow/, allowed.stderr)
+
+    const cluster = mkdtempSync(join(tmpdir(), 'firebreak-cli-cluster-'))
+    try {
+      const text = readFileSync(new URL('../attacks/kubernetes-policy/policy.yaml', import.meta.url), 'utf8')
+      writeFileSync(
+        join(cluster, 'a.yaml'),
+        text.replace('ADDRESS', '127.0.0.1:1').replace(', ca: { file: { path: ca.crt } }', ''),
+      )
+      const api = (...more: string[]) => firebreak('explain', '--config', cluster, ...more)
+      const gone = api('intruder', 'cluster', '--', 'DELETE /api/v1/namespaces/prod/pods/x')
+      assert.equal(gone.status, 0, gone.err)
+      assert.match(gone.out, /k8s:delete on \S+ prod\.pods\.x$/m)
+      const elsewhere = api('intruder', 'cluster', '--', 'DELETE /api/v1/namespaces/kube-system/pods/x')
+      assert.match(elsewhere.out, /^deny/)
+      const patch = [
+        '-H',
+        'Content-Type: application/merge-patch+json',
+        '-d',
+        '{"spec":{"hostNetwork":true}}',
+      ]
+      const reaching = api(...patch, 'intruder', 'cluster', '--', 'PATCH /api/v1/namespaces/prod/pods/x')
+      assert.match(reaching.out, /k8s:hostAccess/)
+      const doubtful = api('intruder', 'cluster', '--', 'GET /api/v1//pods')
+      assert.equal(doubtful.status, 1)
+      mkdirSync(join(cluster, 'tests'))
+      writeFileSync(
+        join(cluster, 'tests', 'a.yaml'),
+        `apiVersion: firebreak.dev/v1alpha1
+kind: PolicyTest
+manifests: ..
+given: {identity: intruder, resource: cluster}
+tests:
+  - {name: pods of prod can go, command: DELETE /api/v1/namespaces/prod/pods/x, expect: {decision: allow, rule: keep-prod}}
+  - {name: secrets stay unread, command: GET /api/v1/namespaces/prod/secrets/x, expect: {decision: deny, rule: no-secrets}}
+`,
+      )
+      const tested = firebreak('test', cluster)
+      assert.match(tested.out, /2 passed/, tested.err)
+    } finally {
+      rmSync(cluster, { recursive: true })
+    }
   })
 
   it('completes its commands in bash', () => {

@@ -1,20 +1,24 @@
 import { parseArgs } from 'node:util'
 import { type Decision, describeRule, describeSource, describeTouch, type Subject } from '@firebreak/policy'
 import { type Explanation, explainCommand, inWords, loadConfiguration } from '@firebreak/sidecar'
+import { isAskedByRequests } from '@firebreak/sidecar/protocols/languages.ts'
 import { type CliCommand, UsageError } from './command.ts'
 import { showProblem, style } from './output.ts'
+import { requestHelp, requestOptions, requestText } from './request-options.ts'
 
 export const explain: CliCommand = {
   name: 'explain',
   summary: 'show which decision an identity gets for a command, and why',
-  options: ['config', 'namespace', 'role', 'group', 'json'],
+  options: ['config', 'namespace', 'role', 'group', 'json', 'header', 'data'],
   help: `Shows which decision an identity gets for a command, and why. The command is not run, but a database is
-asked for its catalogue, since names mean nothing without it. A request of an HTTP API is written as 'DELETE /users/42'.
+asked for its catalogue, since names mean nothing without it. A request of an HTTP or Kubernetes API is written as
+'DELETE /users/42'; with - all of it, headers, an empty line and a body, is read from the standard input.
 
 Usage: firebreak explain --config DIR [--namespace NS] [--role ROLE] [--group GROUP]… [--json] IDENTITY RESOURCE -- COMMAND
 
-  --role ROLE     default: the first role that the identity has
-  --group GROUP   one that its token proves, besides the identity's own
+  --role ROLE             default: the first role that the identity has
+  --group GROUP           one that its token proves, besides the identity's own
+${requestHelp}
 
 Exit code 0: allowed. 1: denied or held, or the resource can't be asked.`,
   async run(words) {
@@ -29,15 +33,16 @@ Exit code 0: allowed. 1: denied or held, or the resource can't be asked.`,
         role: { type: 'string' },
         group: { type: 'string', multiple: true, default: [] },
         json: { type: 'boolean' },
+        ...requestOptions,
       },
     })
     const [identityName, resourceName] = positionals
-    const text = words.slice(separator + 1).join(' ')
+    const line = words.slice(separator + 1).join(' ')
     if (
       values.config === undefined ||
       identityName === undefined ||
       resourceName === undefined ||
-      text === ''
+      line === ''
     )
       throw new UsageError('explain needs --config DIR, an identity, a resource and a command')
     const { configuration, problems } = loadConfiguration(values.config)
@@ -73,12 +78,26 @@ Exit code 0: allowed. 1: denied or held, or the resource can't be asked.`,
       resource: `${values.namespace}/${resourceName}`,
       role,
     }
+    const type = configuration.manifests.resources.find(
+      ({ metadata }) => metadata.name === resourceName && metadata.namespace === values.namespace,
+    )?.spec.type
+    const text = type && isAskedByRequests(type) ? requestText(line, values) : sqlText(line, values)
     const explained = await explainCommand(configuration, subject, text)
     if (!explained.ok) throw new Error(explained.error)
     if (values.json) console.log(JSON.stringify(explained.value, undefined, 2))
     else for (const explanation of explained.value) console.log(showExplanation(explanation))
     return explained.value.every(({ decision }) => decision.effect === 'allow') ? 0 : 1
   },
+}
+
+/** @returns the text itself. @throws UsageError where it is given what only a request has. */
+export function sqlText(
+  text: string,
+  { header, data }: { readonly header?: readonly string[]; readonly data?: string },
+): string {
+  if (header !== undefined || data !== undefined)
+    throw new UsageError('headers and a body are of requests, and this resource takes SQL')
+  return text
 }
 
 function listed(names: readonly string[], where: string): string {

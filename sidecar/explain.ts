@@ -1,4 +1,5 @@
 /** Decides a command without running it. */
+import type { ProtectedResource } from '@firebreak/crds'
 import type { Command, Decision, PolicySnapshot, Subject } from '@firebreak/policy'
 import { systemClock } from './clock.ts'
 import type { Configuration } from './configuration/configuration.ts'
@@ -6,7 +7,9 @@ import { Credentials } from './credentials/credentials.ts'
 import { nameOf } from './decide/live-session.ts'
 import { httpTargetOf, targetOf } from './listen/target.ts'
 import { meaningOf } from './protocols/http/analysis/of-target.ts'
-import { commandOfText } from './protocols/http/analysis/text.ts'
+import { commandOfText, requestOfText } from './protocols/http/analysis/text.ts'
+import { analysisOf } from './protocols/kubernetes/meaning.ts'
+import { isAskedByRequests } from './protocols/languages.ts'
 import { analyseText } from './protocols/postgresql/analysis/analyse.ts'
 import { newSession } from './protocols/postgresql/analysis/context.ts'
 import type { SessionContext } from './protocols/postgresql/analysis/types.ts'
@@ -14,7 +17,7 @@ import { CatalogueCache } from './protocols/postgresql/catalogue/cache.ts'
 import { buildCatalogue } from './protocols/postgresql/catalogue/catalogue.ts'
 import { catalogueQuery } from './protocols/postgresql/catalogue/query.ts'
 import type { Catalogue } from './protocols/postgresql/catalogue/types.ts'
-import type { HttpTarget, Result } from './session.ts'
+import type { Result } from './session.ts'
 
 export interface Explanation {
   readonly command: Command
@@ -37,8 +40,8 @@ export async function explainCommand(
   const role = resource?.spec.roles.find((candidate) => candidate.name === subject.role)
   if (!resource || !role)
     return { ok: false, error: `there is no role ${subject.role} of ${subject.resource}` }
-  if (resource.spec.type === 'http')
-    return explainRequest(configuration.snapshot, subject, text, httpTargetOf(resource))
+  if (isAskedByRequests(resource.spec.type))
+    return explainRequest(configuration.snapshot, subject, text, resource)
   if (resource.spec.type !== 'postgresql')
     return { ok: false, error: `commands of type ${resource.spec.type} can't be explained by this version` }
   const target = targetOf(resource, configuration)
@@ -63,16 +66,27 @@ export async function explainCommand(
   return { ok: true, value: decideText(configuration.snapshot, subject, text, context) }
 }
 
-/** A request of an HTTP API, written as {@link commandOfText} takes it. */
+/** A request of an HTTP or Kubernetes API, written as {@link requestOfText} takes it. */
 export function explainRequest(
   snapshot: PolicySnapshot,
   subject: Subject,
   text: string,
-  target: HttpTarget,
+  resource: ProtectedResource,
 ): Result<readonly Explanation[], string> {
-  const command = commandOfText(text, meaningOf(target))
+  const command = resource.spec.type === 'kubernetes' ? kubernetesCommand(text) : httpCommand(text, resource)
   if (!command.ok) return command
   return { ok: true, value: [{ command: command.value, decision: snapshot.decide(subject, command.value) }] }
+}
+
+function httpCommand(text: string, resource: ProtectedResource): Result<Command, string> {
+  return commandOfText(text, meaningOf(httpTargetOf(resource)))
+}
+
+function kubernetesCommand(text: string): Result<Command, string> {
+  const written = requestOfText(text)
+  if (!written.ok) return written
+  const known = analysisOf(written.value.request)
+  return known.ok ? { ok: true, value: known.value.command } : { ok: false, error: known.error.message }
 }
 
 /** What {@link explainCommand} says of SQL, by a catalogue that is known already. @param searchPath in force in the session. */

@@ -190,6 +190,20 @@ describe('kubectl firebreak', function () {
     const asked = await explain('bot-1', 'delete from carts')
     assert.equal(asked.status, 1)
     assert.match(asked.out, /^hold +policy agents\/guard, rule deletes-need-a-person[\s\S]*approvers: dba/m)
+    const without = await firebreak('alice', 'explain', 'bot-1', '--', 'select 1')
+    assert.deepEqual([without.status, /needs --schema FILE/.test(without.err)], [2, true], without.err)
+    const headed = await firebreak(
+      'alice',
+      'explain',
+      'bot-1',
+      '--schema',
+      schema,
+      '-H',
+      'A: b',
+      '--',
+      'select 1',
+    )
+    assert.match(headed.err, /headers and a body are of requests/)
     assert.match((await explain('bot-2', 'select 1')).err, /there is no pod bot-2 in namespace agents/)
     await cluster.makePod('other', 'other')
     assert.match((await explain('other', 'select 1')).err, /pod other is no agent's/)

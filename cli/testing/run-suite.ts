@@ -8,9 +8,9 @@ import {
   type Configuration,
   explainRequest,
   explainSqlIn,
-  httpTargetOf,
   loadConfiguration,
 } from '@firebreak/sidecar'
+import { isAskedByRequests } from '@firebreak/sidecar/protocols/languages.ts'
 import { problemSeenFromHere, seenFromHere } from '../reports/places.ts'
 import type { Databases } from './database.ts'
 import { subjectOf } from './subject.ts'
@@ -143,8 +143,8 @@ function runTest(
   )
   const catalogue = catalogues.get(given.resource ?? '')
   const request =
-    resource?.spec.type === 'http'
-      ? explainRequest(snapshot, subject, test.command, httpTargetOf(resource))
+    resource && isAskedByRequests(resource.spec.type)
+      ? explainRequest(snapshot, subject, test.command, resource)
       : undefined
   if (request && !request.ok) return wrong('command', `the gateway would refuse it: ${request.error}`)
   if (!request && !catalogue)

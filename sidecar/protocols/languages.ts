@@ -6,11 +6,12 @@ import { mayHoldSecret, normalizeSql } from './postgresql/analysis/normalize.ts'
 
 export const commandLanguage: CommandLanguage = {
   normalize: (text, { resourceType }) =>
-    isRequest(resourceType) ? normalizeRequest(text) : normalizeSql(text),
+    isAskedByRequests(resourceType) ? normalizeRequest(text) : normalizeSql(text),
   mayHoldSecret: (command) =>
-    isRequest(command.resourceType) ? mayHoldSecretParameter(command) : mayHoldSecret(command),
+    isAskedByRequests(command.resourceType) ? mayHoldSecretParameter(command) : mayHoldSecret(command),
 }
 
-function isRequest(type: ResourceType): boolean {
+/** Whether commands are requests of HTTP. */
+export function isAskedByRequests(type: ResourceType): boolean {
   return type === 'http' || type === 'kubernetes'
 }
