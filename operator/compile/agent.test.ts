@@ -103,6 +103,15 @@ spec:
     assert.notEqual(configurationOf('reader-bot', rotated).revision, revision)
   })
 
+  it('has another revision with other certificates, where it has an API that is reached by TLS', () => {
+    const revisionOf = (some: Objects, version: string): string =>
+      configurationOf('reader-bot', some, new NamespaceCompiler(undefined, { version })).revision
+    assert.equal(revisionOf(objects, 'one'), revisionOf(objects, 'two'), 'a database')
+    const api = objectsOf(text.replace('type: postgresql', 'type: http'))
+    assert.equal(revisionOf(api, 'one'), revisionOf(api, 'one'))
+    assert.notEqual(revisionOf(api, 'one'), revisionOf(api, 'two'))
+  })
+
   it('keeps the last good version of a policy that was broken', () => {
     const compiler = new NamespaceCompiler()
     const before = configurationOf('reader-bot', objects, compiler)

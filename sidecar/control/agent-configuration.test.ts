@@ -45,6 +45,14 @@ describe('a configuration from the operator', () => {
     )
   })
 
+  it('is read with what clients that come by TLS are shown, or without, as older operators send it', () => {
+    const certificates = { authority: 'PEM', certificates: { orders: { certificate: 'PEM', key: 'PEM' } } }
+    const [sent, none] = [read({ ...whole, certificates }), read(whole)]
+    assert.ok(sent.ok && none.ok)
+    assert.deepEqual(sent.value.certificates, certificates)
+    assert.deepEqual(none.value.certificates, { authority: undefined, certificates: {} })
+  })
+
   const refused: Readonly<Record<string, object>> = {
     'without a name': { ...whole, name: '' },
     'with manifests that are not compressed': { ...whole, manifests: [resource] },
@@ -56,6 +64,12 @@ describe('a configuration from the operator', () => {
       manifests: packed(`[${' '.repeat(40 * 1024 * 1024)}]`),
     },
     'without a list of Secrets': { ...whole, secrets: undefined },
+    'with certificates that are a list': { ...whole, certificates: { certificates: [] } },
+    'with a certificate without its key': {
+      ...whole,
+      certificates: { authority: 'PEM', certificates: { orders: { certificate: 'PEM' } } },
+    },
+    'with an authority that is no text': { ...whole, certificates: { authority: 1, certificates: {} } },
   }
   for (const [what, sent] of Object.entries(refused))
     it(`is refused as a whole: one ${what}`, () => {
