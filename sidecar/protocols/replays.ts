@@ -33,6 +33,7 @@ export interface ResponseReplay {
 const byType: Partial<Record<ResourceType, () => ResponseReplay>> = {
   postgresql: () => new ResponseDecoder(),
   http: () => new ResponseText(),
+  kubernetes: () => new ResponseText(),
 }
 
 /** @returns undefined where responses of the protocol can't be shown. */

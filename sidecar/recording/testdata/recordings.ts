@@ -1,5 +1,6 @@
 /** Recordings for the tests, made by the writer itself. */
 import { generateKeyPairSync, type KeyObject } from 'node:crypto'
+import type { ResourceType } from '@firebreak/policy'
 import { generateX25519Identity, identityToRecipient } from 'age-encryption'
 import type { EntryType, TimedEntry } from '../entries.ts'
 import { nameOfSigner } from '../header.ts'
@@ -65,13 +66,15 @@ export interface WriterSetting {
   readonly unmasked?: ReaderKey
   readonly signer: KeyObject
   readonly recording?: string
+  readonly protocol?: ResourceType
   readonly now?: () => number
   readonly onFailed?: (error: Error) => void
   readonly onRecovered?: () => void
 }
 
 export async function startWriter(setting: WriterSetting): Promise<RecordingWriter> {
-  const { sink, reader, unmasked, signer, recording = recordingName, now = () => performance.now() } = setting
+  const { sink, reader, unmasked, signer, recording = recordingName, protocol = 'postgresql' } = setting
+  const { now = () => performance.now() } = setting
   const { secret, key } = await newSecret([reader.recipient])
   const hidden = unmasked && (await newSecret([unmasked.recipient]))
   return await RecordingWriter.start({
@@ -85,7 +88,7 @@ export async function startWriter(setting: WriterSetting): Promise<RecordingWrit
     header: {
       recording,
       startedAt: new Date(0).toISOString(),
-      protocol: 'postgresql',
+      protocol,
       identity: 'agents/worker',
       chain: ['agents/worker'],
       resource: 'agents/orders',
