@@ -42,7 +42,7 @@ class Customers(BaseHTTPRequestHandler):
         pass
 
 
-server = ThreadingHTTPServer(("", 8443), Customers)
+server = ThreadingHTTPServer(("", 443), Customers)
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 context.load_cert_chain("/certificate/tls.crt", "/certificate/tls.key")
 server.socket = context.wrap_socket(server.socket, server_side=True)

@@ -120,7 +120,7 @@ function serverOf(name: string): object[] {
     image: toolsImage,
     command: ['python3', '/program/crm.py'],
     env: [{ name: 'TOKEN', valueFrom: { secretKeyRef: { name, key: 'token' } } }],
-    readinessProbe: { tcpSocket: { port: 8443 }, periodSeconds: 1 },
+    readinessProbe: { tcpSocket: { port: 443 }, periodSeconds: 1 },
     volumeMounts: [
       { name: 'program', mountPath: '/program' },
       { name: 'certificate', mountPath: '/certificate' },
@@ -131,9 +131,13 @@ function serverOf(name: string): object[] {
     { name: 'certificate', secret: { secretName: name } },
   ]
   const spec = { terminationGracePeriodSeconds: 1, containers: [container], volumes }
-  const ports = [{ port: 443, targetPort: 8443 }]
   return [
     { apiVersion: 'v1', kind: 'Pod', metadata, spec },
-    { apiVersion: 'v1', kind: 'Service', metadata, spec: { selector: { app: name }, ports } },
+    {
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata,
+      spec: { selector: { app: name }, ports: [{ port: 443 }] },
+    },
   ]
 }

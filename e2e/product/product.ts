@@ -68,7 +68,7 @@ export class Product implements AsyncDisposable {
   async values(): Promise<object> {
     const apiServer = await this.#apiServer()
     // of the tests' PostgreSQL and HTTP APIs
-    return { images: imageValues, networkPolicy: { apiServer, resourcePorts: [5432, 8443] } }
+    return { images: imageValues, networkPolicy: { apiServer, resourcePorts: [5432, 443] } }
   }
 
   async uninstall(): Promise<void> {

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { ClientFiles, kubeconfigFor } from './client-files.ts'
+import { compileConfiguration } from '../configuration/configuration.ts'
+import { ClientFiles, guardedClusters, kubeconfigFor } from './client-files.ts'
 
 const shop = { name: 'shop', port: 15432, roles: ['deployer', 'viewer'], namespace: 'agents' }
 const staging = { name: 'staging', port: 15433, roles: ['deployer'] }
@@ -32,6 +33,57 @@ describe('the kubeconfig of an agent', () => {
   it('is empty where there is no cluster', () => {
     const { contexts, 'current-context': current } = JSON.parse(kubeconfigFor([]))
     assert.deepEqual([contexts, current], [[], ''])
+  })
+})
+
+describe('the clusters of an agent', () => {
+  const { configuration } = compileConfiguration(
+    [
+      {
+        path: 'x.yaml',
+        text: `
+apiVersion: firebreak.dev/v1alpha1
+kind: ProtectedResource
+metadata: {name: own, namespace: agents}
+spec: {type: kubernetes, address: "kubernetes.default.svc:443", roles: [{name: viewer, credential: {env: {password: X}}}]}
+---
+apiVersion: firebreak.dev/v1alpha1
+kind: ProtectedResource
+metadata: {name: staging, namespace: agents}
+spec: {type: kubernetes, address: "staging.example:6443", roles: [{name: viewer, credential: {env: {password: X}}}]}
+---
+apiVersion: firebreak.dev/v1alpha1
+kind: ProtectedResource
+metadata: {name: api, namespace: agents}
+spec: {type: http, address: "api.example:443", roles: [{name: viewer, credential: {env: {password: X}}}]}
+---
+apiVersion: firebreak.dev/v1alpha1
+kind: AgentIdentity
+metadata: {name: deployer, namespace: agents}
+spec:
+  authentication: {loopback: {}}
+  access: [{resource: staging, roles: [viewer]}, {resource: api, roles: [viewer]}, {resource: own, roles: [viewer]}]
+`,
+      },
+    ],
+    '/',
+  )
+
+  it('are those of its access that have a listener, in their order', () => {
+    assert.ok(configuration)
+    const ports = new Map([
+      ['own', 1],
+      ['staging', 2],
+      ['api', 3],
+    ])
+    const portOf = (name: string): number | undefined => ports.get(name)
+    const roles = ['viewer']
+    const own = { name: 'own', port: 1, roles, namespace: 'agents' }
+    const other = { name: 'staging', port: 2, roles }
+    assert.deepEqual(guardedClusters(configuration, 'agents/deployer', portOf), [other, own])
+    ports.delete('staging')
+    assert.deepEqual(guardedClusters(configuration, 'agents/deployer', portOf), [own])
+    assert.deepEqual(guardedClusters(configuration, 'agents/nobody', portOf), [])
   })
 })
 

@@ -1,6 +1,10 @@
 /** Files in an agent's pod by which its clients find what is protected. The agent reads them, and can't write there. */
 import { rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { isOwnCluster } from '@firebreak/crds'
+import type { QualifiedName } from '@firebreak/policy'
+import type { Configuration } from '../configuration/configuration.ts'
+import { nameOf } from '../decide/live-session.ts'
 
 /** A Kubernetes API behind a listener of this pod. */
 export interface GuardedCluster {
@@ -30,6 +34,22 @@ export class ClientFiles {
     await rename(`${path}.new`, path)
     this.#written.set(name, text)
   }
+}
+
+/** The Kubernetes APIs of an agent, in the order of its access. @param portOf the listener of a resource. */
+export function guardedClusters(
+  { manifests: { identities, resources } }: Configuration,
+  agent: QualifiedName,
+  portOf: (resource: string) => number | undefined,
+): GuardedCluster[] {
+  const identity = identities.find((candidate) => nameOf(candidate) === agent)
+  return (identity?.spec.access ?? []).flatMap(({ resource: name, roles }) => {
+    const resource = resources.find(({ metadata }) => metadata.name === name)
+    const port = portOf(name)
+    if (resource?.spec.type !== 'kubernetes' || port === undefined) return []
+    const { namespace } = resource.metadata
+    return [{ name, port, roles, ...(isOwnCluster(resource) && { namespace }) }]
+  })
 }
 
 /**

@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
-import { isOwnCluster, type ProtectedResource } from '@firebreak/crds'
+import type { ProtectedResource } from '@firebreak/crds'
 import type { QualifiedName } from '@firebreak/policy'
 import { type DeltaDiscoveryResponse, places, typeUrls } from '@firebreak/xds'
 import { type OpenApi, openApi } from '../api/open.ts'
@@ -33,7 +33,7 @@ import { inWords } from '../system-errors.ts'
 import { emptyConfiguration, type ReceivedConfiguration, readConfiguration } from './agent-configuration.ts'
 import { OperatorCalls } from './calls.ts'
 import { trustBundle } from './certificates.ts'
-import { ClientFiles, type GuardedCluster, kubeconfigFor } from './client-files.ts'
+import { ClientFiles, guardedClusters, kubeconfigFor } from './client-files.ts'
 import { assignmentOf, type SentRecords, withSpool } from './records.ts'
 import { Relay } from './relay.ts'
 import { type ControlAddress, keepStream, type Subscriber } from './stream.ts'
@@ -235,7 +235,9 @@ export class ControlledSidecar implements AsyncDisposable, Subscriber {
       await this.#openApi(name)
       for (const resource of configuration.manifests.resources) await this.#listenFor(resource, name)
       await this.#clientFiles.write('ca.crt', trustBundle(certificates))
-      await this.#clientFiles.write('kubeconfig', kubeconfigFor(this.#guardedClusters(name)))
+      const portOf = (resource: string) => this.#listeners.get(resource)?.address.port
+      const clusters = guardedClusters(configuration, `${namespace}/${name}`, portOf)
+      await this.#clientFiles.write('kubeconfig', kubeconfigFor(clusters))
       this.#containment ??= await Containment.open({
         runtime: this.#runtime,
         identity: `${namespace}/${name}` satisfies QualifiedName,
@@ -304,19 +306,6 @@ export class ControlledSidecar implements AsyncDisposable, Subscriber {
     this.#inForce = undefined
     this.#runtime.audit.notice('configuration.applied', { revision: nothing.snapshot.revision, before })
     this.#options.onEvent({ kind: 'removed' })
-  }
-
-  /** @param identity of the pod's agent. */
-  #guardedClusters(identity: string): GuardedCluster[] {
-    const { resources, identities } = this.#runtime.configuration.manifests
-    const access = identities.find(({ metadata }) => metadata.name === identity)?.spec.access ?? []
-    return access.flatMap(({ resource: name, roles }) => {
-      const resource = resources.find(({ metadata }) => metadata.name === name)
-      const listener = this.#listeners.get(name)
-      if (resource?.spec.type !== 'kubernetes' || !listener) return []
-      const { namespace } = this.#options.pod
-      return [{ name, port: listener.address.port, roles, ...(isOwnCluster(resource) && { namespace }) }]
-    })
   }
 
   /** The port stays what it stands for: one whose resource is gone lets nobody in. */
