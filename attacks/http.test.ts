@@ -5,6 +5,7 @@ import type { Address } from '@firebreak/sidecar'
 import { parse } from 'yaml'
 import { HttpShop, type Reached } from '../test/http-shop.ts'
 import { attacksDirectory, Guard } from '../test/shop.ts'
+import { wrongWith } from './http-reached.ts'
 
 interface Case {
   readonly name: string
@@ -69,37 +70,6 @@ function isWhole(received: string, method: string): boolean {
 function statusOf(received: string): number {
   const final = received.replace(/^HTTP\/1\.1 100 .*?\r\n\r\n/s, '')
   return Number(/^HTTP\/1\.1 ([0-9]{3})/.exec(final)?.[1])
-}
-
-/** As the most lenient of servers reads it. */
-function readLeniently(url: string): string {
-  let path = (url.split(/[?#]/)[0] ?? '').replace(/^[a-z]+:\/\/[^/]*/, '')
-  for (let times = 0; times < 6; times++) path = unescape(path)
-  path = path
-    .normalize('NFKC')
-    .toLowerCase()
-    .replaceAll('\\', '/')
-    .replaceAll(/;[^/]*/g, '')
-    .replaceAll(/\0.*/gs, '')
-  return new URL(`http://host/${path.replace(/^\/+/, '')}`).pathname.replaceAll(/\/+/g, '/')
-}
-
-/** What of a request must never reach a target. */
-function wrongWith({ method, url, headers }: Reached): string | undefined {
-  if (/^\/admin(?![a-z])/.test(readLeniently(url))) return `it is about /admin: ${url}`
-  if (url.startsWith('/smuggled')) return 'it was smuggled in'
-  const all = headers.join('\n')
-  if (
-    /delete/i.test(method) ||
-    /((^|\n)x[-_](http[-_])?method([-_]override)?\n|_method=)delete/i.test(`${all}\n${url}`)
-  )
-    return 'it deletes'
-  if (/agents-own/.test(all)) return 'it has the credential of the agent'
-  if (/evil\.example/.test(all)) return 'it is about another host'
-  if (/x-smuggled|original.url|rewrite.url/i.test(all)) return 'it has a header of another request'
-  const own = headers.filter((_, index) => index % 2 === 0).filter((name) => /^authorization$/i.test(name))
-  if (own.length !== 1 || !all.includes('Bearer the-secret')) return 'it has not the credential of the role'
-  return undefined
 }
 
 describe('attacks on HTTP', function () {

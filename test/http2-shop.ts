@@ -56,15 +56,17 @@ export class Http2Shop implements AsyncDisposable {
     return `127.0.0.1:${(this.server.address() as AddressInfo).port}`
   }
 
+  /** What a resource says of it. */
+  tls(): string {
+    process.env.HTTP2_SHOP_CA = this.#certificate ?? ''
+    return this.#certificate ? '{ca: {env: {name: HTTP2_SHOP_CA}}, serverName: shop.test}' : '{mode: disable}'
+  }
+
   async guard(
     options: HttpPolicy = {},
     more: Partial<Omit<StandaloneOptions, 'listen'>> = {},
   ): Promise<Guard> {
-    process.env.HTTP2_SHOP_CA = this.#certificate ?? ''
-    const tls = this.#certificate
-      ? '{ca: {env: {name: HTTP2_SHOP_CA}}, serverName: shop.test}'
-      : '{mode: disable}'
-    const manifests = httpManifests({ tls, ...options, address: this.address })
+    const manifests = httpManifests({ tls: this.tls(), ...options, address: this.address })
     return await Guard.start({ 'firebreak.yaml': manifests }, 'the-secret', more)
   }
 

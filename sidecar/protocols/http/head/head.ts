@@ -20,7 +20,7 @@ export interface ParsedHead {
 
 /** How it ended up here, in words; with the status to say it with. */
 export interface MalformedRequest {
-  readonly status: 400 | 405 | 414
+  readonly status: 400 | 405 | 414 | 431
   readonly message: string
   /** Where those can be read: whose request it is may be said then. */
   readonly headers?: HeaderFields
@@ -56,15 +56,21 @@ const otherPaths = new Set([
 ])
 
 const maximumTarget = 8 * 1024
+/** Parsers of HTTP/2 take more. */
+const maximumHead = 32 * 1024
 
 export function readHead(parsed: ParsedHead): Result<RequestHead, MalformedRequest> {
   const { httpVersion, rawHeaders } = parsed
   const known =
-    httpVersion === '1.1' || httpVersion === '1.0' || (httpVersion === '2.0' && hasPseudoHeaders(rawHeaders))
+    httpVersion === '1.1' ||
+    httpVersion === '1.0' ||
+    (httpVersion === '2.0' && pseudoHeader(rawHeaders, ':path') !== undefined)
   if (!known) return malformed(`HTTP ${httpVersion} is not spoken here`)
+  if (rawHeaders.reduce((size, part) => size + part.length, 0) > maximumHead)
+    return { ok: false, error: { status: 431, message: 'the head is too large' } }
   const headers = readHeaders(rawHeaders)
   if (!headers.ok) return headers
-  const problem = headerProblem(headers.value, httpVersion)
+  const problem = headerProblem(headers.value, httpVersion) ?? pseudoHeaderProblem(headers.value, rawHeaders)
   if (problem !== undefined) return malformed(problem)
   const line = readLine(parsed)
   return line.ok
@@ -72,9 +78,10 @@ export function readHead(parsed: ParsedHead): Result<RequestHead, MalformedReque
     : { ok: false, error: { ...line.error, headers: headers.value } }
 }
 
-/** No request of another version can have them. */
-function hasPseudoHeaders(rawHeaders: readonly string[]): boolean {
-  return rawHeaders.includes(':path')
+/** What HTTP/2 has instead of a line. No request of another version can have it. */
+function pseudoHeader(rawHeaders: readonly string[], name: string): string | undefined {
+  const at = rawHeaders.findIndex((candidate, index) => index % 2 === 0 && candidate === name)
+  return at < 0 ? undefined : rawHeaders[at + 1]
 }
 
 /** The request line, or what HTTP/2 has instead. */
@@ -123,7 +130,24 @@ function headerProblem(headers: HeaderFields, httpVersion: string): string | und
   if (length !== undefined && !/^[0-9]{1,15}$/.test(length)) return 'the Content-Length is no number'
   const host = headerOf(headers, 'host')
   if (host === undefined) return httpVersion === '1.1' ? 'there is no Host' : undefined
-  return /^([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$/.test(host) ? undefined : 'the Host is no host'
+  return isHost(host) ? undefined : 'the Host is no host'
+}
+
+function isHost(text: string): boolean {
+  return /^([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$/.test(text)
+}
+
+/** Neither goes on, but what is in front of the gateway, or was, may have gone by them. */
+function pseudoHeaderProblem(headers: HeaderFields, rawHeaders: readonly string[]): string | undefined {
+  const scheme = pseudoHeader(rawHeaders, ':scheme')
+  if (scheme !== undefined && scheme !== 'http' && scheme !== 'https') return 'the scheme is not that of HTTP'
+  const authority = pseudoHeader(rawHeaders, ':authority')
+  if (authority === undefined) return undefined
+  if (!isHost(authority)) return 'the authority is no host'
+  const host = headerOf(headers, 'host')
+  return host === undefined || host.toLowerCase() === authority.toLowerCase()
+    ? undefined
+    : 'the authority and the Host are two hosts'
 }
 
 /** The value of a header that there can be one of. */
