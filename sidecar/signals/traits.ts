@@ -19,6 +19,8 @@ export interface Traits {
   readonly readsOn: boolean
   /** Codes of the target's errors that say that something isn't there, or not for this account. */
   readonly isProbe: (code: string) => boolean
+  /** What is tried when it is denied, or is a probe; undefined where the error says so. */
+  readonly tried: string | undefined
 }
 
 const known = new WeakMap<Command, Traits>()
@@ -55,6 +57,7 @@ function findOut(command: Command): Traits {
     mayReachAround: suspicions.mayReachAround(command),
     readsOn: suspicions.readsOn(command),
     isProbe: suspicions.isProbe,
+    tried: suspicions.tried(command),
   }
 }
 

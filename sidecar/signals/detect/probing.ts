@@ -36,8 +36,9 @@ export class Probing implements Detector {
 function triedInVain({ decision, traits, outcome, resource }: CommandEvent): string | undefined {
   const { error } = outcome
   if (error && traits.isProbe(error.code) && decision.effect === 'allow')
-    return `${resource}: ${error.message}`
+    return `${resource}: ${traits.tried ?? error.message}`
   if (decision.effect !== 'deny') return undefined
   // what names nothing, as a name that is not there, is told apart by what the target would say
-  return `${resource}: ${traits.signature === '' ? (error?.message ?? decision.reason) : traits.signature}`
+  const named = traits.signature === '' ? (error?.message ?? decision.reason) : traits.signature
+  return `${resource}: ${traits.tried ?? named}`
 }

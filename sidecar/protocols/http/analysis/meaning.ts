@@ -2,7 +2,14 @@
 import type { Command, Fact, Touch } from '@firebreak/policy'
 import type { Conversation } from '../exchange/conversation.ts'
 import { headerOf } from '../head/head.ts'
-import type { HttpRequest, OpenBodyMask, RequestAnalysis, RequestHead, Understanding } from '../request.ts'
+import type {
+  HeaderFields,
+  HttpRequest,
+  OpenBodyMask,
+  RequestAnalysis,
+  RequestHead,
+  Understanding,
+} from '../request.ts'
 import { actionOf } from './actions.ts'
 import type { HttpFact } from './facts.ts'
 
@@ -135,8 +142,17 @@ function factsOf({ method, path, headers, parameters }: RequestHead): Record<Htt
     contentType: mediaType(headerOf(headers, 'content-type')),
     parameters: [...new Set(names)],
     query: parameters.map(({ name, value }) => `${name}=${value}`),
+    claims: claimsOf(headers),
     repeated: [...new Set(names.filter((name, index) => names.indexOf(name) !== index))],
   }
+}
+
+/** By these servers that trust what is in front of them are told who asks. */
+const claims =
+  /^(remote-user|x-(remote|forwarded|auth-request|authenticated)-(user|email|groups?|roles?)|impersonate-.*)$/
+
+function claimsOf(headers: HeaderFields): string[] {
+  return [...new Set(headers.map(([name]) => name).filter((name) => claims.test(name)))]
 }
 
 function mediaType(contentType = ''): string {
@@ -152,5 +168,5 @@ function mergeFacts(all: readonly Understanding[]): Record<string, Record<string
 
 function keyOf(head: RequestHead, upgrades: boolean): string {
   const values = ['content-type', ...overrides].map((name) => headerOf(head.headers, name) ?? '')
-  return [textOf(head), upgrades, ...values].join('\n')
+  return [textOf(head), upgrades, ...values, ...claimsOf(head.headers)].join('\n')
 }

@@ -40,6 +40,7 @@ export const postgresqlSuspicions: Suspicions = {
   mayReachAround: (command) => firstOf(command, mayInWords),
   readsOn: ({ facts }) => facts.sql?.kind === 'fetch',
   isProbe: (code) => probeCodes.has(code),
+  tried: () => undefined,
   passing: ({ kind, path }) => kind === 'setting' || /^pg_(temp|toast)/.test(path[0] ?? ''),
 }
 
