@@ -19,6 +19,7 @@ import { indirectUsesOf } from './indirect-uses.ts'
 import { isSet, readDryRun } from './parameters.ts'
 import { type Change, changeOf } from './patch.ts'
 import { podNeedsOf } from './pods.ts'
+import { isPort } from './ports.ts'
 import { malformed, type Refused } from './refusal.ts'
 import { copyOf, type RemoteCommand, remoteCommandOf, shellFactsOf, streamsOf } from './remote-command.ts'
 import { type OtherRequest, type ResourceRequest, readRequestInfo, type Verb } from './request-info.ts'
@@ -79,6 +80,7 @@ export function analyse(request: HttpRequest): Result<Analysed, Refused> {
 function analyseResource(request: HttpRequest, info: ResourceRequest, body: Body): Result<Analysed, Refused> {
   if (reads.has(info.verb) && body.kind !== 'none')
     return malformed('what is only read is asked for without a body')
+  if (!(info.parameters.get('ports') ?? []).every(isPort)) return malformed('ports are numbers')
   const change = reads.has(info.verb) ? noChange : changeOf(body)
   if (!change.ok) return change
   const deletes = info.verb === 'delete' || info.verb === 'deletecollection'
@@ -189,7 +191,8 @@ function indirectUses(
 function factsOf(info: ResourceRequest, body: Body, { set }: Change, dryRun: boolean): Record<string, Fact> {
   const [container] = info.parameters.get('container') ?? []
   const command = info.parameters.get('command')
-  const ports = info.parameters.get('ports')
+  // of those that are told later, none yet
+  const ports = info.parameters.get('ports') ?? []
   const remote = remoteCommandOf(info)
   const copy = remote && copyOf(remote.argv)
   const replicas = replicasIn(set)
@@ -213,7 +216,7 @@ function factsOf(info: ResourceRequest, body: Body, { set }: Change, dryRun: boo
     ...(container !== undefined && { container }),
     ...(remote && { stdin: remote.stdin, tty: remote.tty }),
     ...(copy && { paths: copy.paths }),
-    ...(ports !== undefined && { ports }),
+    ...(streamsOf(info) === 'portforward' && { ports }),
   }
   return { ...facts }
 }

@@ -18,7 +18,7 @@ export const kubernetesFacts = {
   command: 'the program of an exec, and its arguments',
   stdin: 'whether the program of an exec or attach is given input',
   tty: 'whether it has a terminal',
-  ports: 'of a pod that are connected to, as text: `8080`; absent where they are told later, one by one',
+  ports: 'of a pod that are connected to, as text: `8080`; kubectl names none at first, and then one by one',
   paths: 'files that kubectl cp reads or writes',
   container: 'the container of an exec, attach or log; absent for the default one',
   orphans: 'whether a deletion leaves behind what belongs to the object',

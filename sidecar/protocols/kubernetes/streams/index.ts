@@ -2,19 +2,20 @@
 import type { RefusedRequest } from '../../http/exchange/client.ts'
 import type { Streams } from '../../http/exchange/streams.ts'
 import type { OpenedTunnel, StreamEnd } from '../../http/exchange/tunnel.ts'
-import { headerOf } from '../../http/head/head.ts'
 import type { HttpRequest } from '../../http/request.ts'
 import type { Analysed } from '../analysis/analyse.ts'
 import { analysisOf } from '../meaning.ts'
 import { type ChannelProtocol, channelProtocols } from './channels.ts'
-import { RemoteSession } from './remote-command.ts'
+import { PortChannels, PortTunnel, tunnelProtocol } from './port-forward.ts'
+import { Relay } from './relay.ts'
+import { RemoteProgram } from './remote-command.ts'
 
 type Subresource = 'exec' | 'attach' | 'portforward'
 
 const protocolHeader = 'sec-websocket-protocol'
 
 export const kubernetesStreams: Streams = {
-  refusal(request, upgrades, { touchesMasked }) {
+  refusal(request, upgrades, { touchesMasked }, { detectors }) {
     const kind = subresourceOf(request)
     if (!kind) return undefined
     if (!upgrades) return noWebSocket
@@ -22,7 +23,8 @@ export const kubernetesStreams: Streams = {
       return refused(400, 'WebSocket has the version 13')
     if (offeredProtocols(request, kind).length === 0)
       return refused(400, `a stream of ${kind} is one of ${protocols(kind).join(', ')}`)
-    if (!touchesMasked) return undefined
+    const isOpaque = kind === 'portforward' && detectors.length > 0
+    if (!touchesMasked && !isOpaque) return undefined
     return refused(
       403,
       'what a program or a port of a pod shows may be what is masked, and it can not be told in it',
@@ -41,21 +43,22 @@ export const kubernetesStreams: Streams = {
 
   async relay(opened) {
     const known = analysisOf(opened.request)
-    const [agreed, ...more] = opened.headers.filter(([name]) => name === protocolHeader)
-    const protocol = channelProtocols.find((candidate) => candidate === agreed?.[1])
-    const extended = headerOf(opened.headers, 'sec-websocket-extensions') !== undefined
-    if (!known.ok || !protocol || more.length > 0 || extended) return broken(opened)
-    return await relayed(opened, known.value, protocol)
+    const kind = subresourceOf(opened.request)
+    const [agreed, ...more] = headersOf(opened, protocolHeader)
+    const protocol = kind && protocols(kind).find((candidate) => candidate === agreed)
+    const extended = headersOf(opened, 'sec-websocket-extensions').length > 0
+    if (!known.ok || !kind || !protocol || more.length > 0 || extended) return broken(opened)
+    using relay = new Relay(opened)
+    if (kind !== 'portforward') return await new RemoteProgram(opened, relay, known.value, protocol).run()
+    if (protocol !== tunnelProtocol) return await new PortChannels(opened, relay, portsOf(known.value)).run()
+    using tunnel = new PortTunnel(opened, relay, known.value)
+    return await tunnel.run()
   },
 }
 
-async function relayed(
-  opened: OpenedTunnel,
-  analysed: Analysed,
-  protocol: ChannelProtocol,
-): Promise<StreamEnd> {
-  using session = new RemoteSession(opened, analysed, protocol)
-  return await session.run()
+function portsOf({ command: { facts } }: Analysed): number {
+  const ports = facts.k8s?.ports
+  return Array.isArray(ports) ? ports.length : 0
 }
 
 /** Both sides would speak what nobody here understands. */
@@ -73,18 +76,20 @@ function subresourceOf(request: HttpRequest): Subresource | undefined {
   return known.ok ? known.value.streams : undefined
 }
 
-function protocols(_kind: Subresource): readonly string[] {
-  return channelProtocols
+type Protocol = ChannelProtocol | typeof tunnelProtocol
+
+function protocols(kind: Subresource): readonly Protocol[] {
+  return kind === 'portforward' ? [tunnelProtocol, 'v4.channel.k8s.io'] : channelProtocols
 }
 
-function offeredProtocols(request: HttpRequest, kind: Subresource): readonly string[] {
+function offeredProtocols(request: HttpRequest, kind: Subresource): readonly Protocol[] {
   const offered = headersOf(request, protocolHeader).flatMap((value) =>
     value.split(',').map((name) => name.trim()),
   )
   return protocols(kind).filter((protocol) => offered.includes(protocol))
 }
 
-function headersOf({ headers }: HttpRequest, name: string): readonly string[] {
+function headersOf({ headers }: Pick<HttpRequest, 'headers'>, name: string): readonly string[] {
   return headers.filter(([candidate]) => candidate === name).map(([, value]) => value)
 }
 

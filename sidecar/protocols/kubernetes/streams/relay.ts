@@ -1,0 +1,145 @@
+/** What all streams of pods have in common: two sides whose messages are read, and how it ends. */
+import { Ended, overLimit, tooManyBytes } from '../../http/exchange/ended.ts'
+import type { Problem } from '../../http/exchange/problems.ts'
+import { type OpenedTunnel, switching } from '../../http/exchange/tunnel.ts'
+import { BrokenFrames, Peer } from './peer.ts'
+
+/** What is done with what passes. */
+export interface StreamHandler {
+  /** A message of the API server. */
+  output(message: Buffer): Promise<void>
+  /** There is no more. */
+  endOutput(): Promise<void>
+  /** A message of the client. */
+  input(message: Buffer): Promise<void>
+  endInput(): Promise<void>
+  /** Tells the client why the gateway ends it. @returns what its end says, shortly. */
+  explain(problem: Problem): Promise<string>
+}
+
+/** That nothing is wrong with the connection. */
+const over = 1000
+const longestReason = 123
+
+export class Relay implements Disposable {
+  readonly #opened: OpenedTunnel
+  readonly #client: Peer
+  readonly #target: Peer
+  readonly #gone = new AbortController()
+  /** The API server has said that it is over. */
+  #isWhole = false
+
+  constructor(opened: OpenedTunnel) {
+    const { tunnel, target } = opened
+    this.#opened = opened
+    this.#client = new Peer(tunnel.client, 'client', tunnel.first)
+    this.#target = new Peer(target, 'server')
+  }
+
+  /** Nobody waits for anything any more. */
+  get gone(): AbortSignal {
+    return this.#gone.signal
+  }
+
+  get ended(): boolean {
+    return this.#opened.signal.aborted
+  }
+
+  /** @returns when both sides are gone: whether the API server had said that it is over. */
+  async run(handler: StreamHandler): Promise<boolean> {
+    const { signal } = this.#opened
+    const stop = (): void => void this.#stop(signal.reason as Ended, handler)
+    signal.addEventListener('abort', stop)
+    await this.#client.write(switching(this.#opened))
+    const typing = this.#guarded(() => this.#fromClient(handler)).finally(() => this.#leave())
+    await this.#guarded(() => this.#fromTarget(handler))
+    await this.#client.end(typing)
+    signal.removeEventListener('abort', stop)
+    return this.#isWhole
+  }
+
+  /** What a side should not have sent ends it all. */
+  break(detail: string): void {
+    const { run, end } = this.#opened
+    end(new Ended({ kind: 'malformed', status: 400, detail, reference: run.reference }))
+  }
+
+  /** Counts what goes to the client next. @returns whether it may. */
+  meter(bytes: number): boolean {
+    const { run, end } = this.#opened
+    const limit = run.session.meter(0, bytes) ?? tooManyBytes(run, bytes)
+    if (limit) end(overLimit(run, limit))
+    else run.bytes += bytes
+    return limit === undefined
+  }
+
+  async toClient(bytes: Buffer): Promise<void> {
+    await this.#client.send({ kind: 'data', bytes })
+  }
+
+  async toTarget(bytes: Buffer): Promise<void> {
+    if (!this.ended) await this.#target.send({ kind: 'data', bytes })
+  }
+
+  [Symbol.dispose](): void {
+    this.#client[Symbol.dispose]()
+    this.#target[Symbol.dispose]()
+  }
+
+  async #guarded(work: () => Promise<void>): Promise<void> {
+    try {
+      await work()
+    } catch (error) {
+      this.break(error instanceof BrokenFrames ? error.message : 'what came can not be read')
+    }
+  }
+
+  /** Nobody is there to type or read any more. */
+  #leave(): void {
+    this.#gone.abort()
+    this.#target[Symbol.dispose]()
+  }
+
+  async #stop({ problem }: Ended, handler: StreamHandler): Promise<void> {
+    this.#leave()
+    if (!problem) return
+    const reason = Buffer.from(await handler.explain(problem)).subarray(0, longestReason)
+    await this.#client.send({ kind: 'close', code: over, reason })
+  }
+
+  async #fromTarget(handler: StreamHandler): Promise<void> {
+    for await (const message of this.#target.messages()) {
+      if (this.ended) return
+      if (message.kind === 'data') await handler.output(message.bytes)
+      else if (message.kind === 'close') {
+        await handler.endOutput()
+        this.#isWhole = !this.ended
+        if (this.#isWhole) await this.#client.send(message)
+        return
+      } else await this.#client.send(message)
+      await this.#opened.run.session.ready()
+    }
+    await handler.endOutput()
+  }
+
+  async #fromClient(handler: StreamHandler): Promise<void> {
+    for await (const message of this.#client.messages()) {
+      if (this.ended || !this.#mayGoOn()) return
+      if (message.kind === 'data') await handler.input(message.bytes)
+      else {
+        if (message.kind === 'close') await handler.endInput()
+        await this.#target.send(message)
+      }
+    }
+  }
+
+  /** The policy may have changed since it began. */
+  #mayGoOn(): boolean {
+    const { run, end } = this.#opened
+    const { effect } = run.session.decide(run.command)
+    if (effect !== 'deny') return true
+    const detail = 'the policy has changed meanwhile, and does not allow this any more'
+    end(new Ended({ kind: 'denied', status: 403, detail, reference: run.reference }))
+    return false
+  }
+}
