@@ -114,8 +114,10 @@ export function showExplanation({ command, decision }: Explanation): string {
   if (decision.hint) lines.push(`       "${decision.hint}"`)
   if (decision.effect === 'hold') lines.push(`       approvers: ${inWords(decision.approval.requirements)}`)
   for (const reason of command.opaque) lines.push(`       opaque: ${reason}`)
-  for (const touch of command.touches)
-    lines.push(`       ${describeTouch(touch)}${touch.origin === 'direct' ? '' : ` (${touch.origin})`}`)
+  for (const touch of command.touches) {
+    const more = [...(touch.origin === 'direct' ? [] : [touch.origin]), ...(touch.also ?? [])].join(', ')
+    lines.push(`       ${describeTouch(touch)}${more === '' ? '' : ` (${more})`}`)
+  }
   lines.push(...masks(command, decision).map((line) => `       ${line}`))
   lines.push(`       revision ${decision.revision}`)
   return lines.join('\n')

@@ -32,6 +32,8 @@ export interface HttpTarget {
   readonly grpc: readonly string[]
   /** Paths at which the Model Context Protocol is served. */
   readonly mcp: readonly string[]
+  /** The API's OpenAPI document, as text. */
+  readonly openapi?: string
   /** Whether conditions may ask for fields of bodies. */
   readonly readBodies: boolean
 }

@@ -642,6 +642,16 @@ export interface ProtectedResourceSpec {
     grpc?: string[]
     /** Paths at which the Model Context Protocol is served over HTTP, as in /mcp. Its messages are decided besides the request. */
     mcp?: string[]
+    /** The API's OpenAPI document, of version 3.0 or 3.1. What requests do is also called by its operations, as in openapi:deleteUser, and what answers hold is classified by the x-firebreak-tags of its schemas. */
+    openapi?: {
+      /** The document itself, YAML or JSON as text. */
+      document?: string
+      /** A file that holds it (standalone). It is read with the manifests. */
+      file?: {
+        /** Path of the file, relative to the manifest's directory. */
+        path: string
+      }
+    }
     /** Whether conditions may ask for fields of bodies, command.body.fields. Bodies that have no one meaning are opaque then, and those over 1 MiB are refused. */
     readBodies: boolean
     /** How the API takes the role's credential. What the agent sends of that kind never reaches it. */

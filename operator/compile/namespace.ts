@@ -102,5 +102,5 @@ export function policyDoubts(
   around: ManifestSet,
 ): readonly Pick<ManifestProblem, 'severity' | 'field' | 'message'>[] {
   const locate = () => ({ file: '', line: 0, column: 0, source: '' })
-  return doubts({ manifests: { ...around, policies: [policy] }, problems: [], locate }, vocabulary)
+  return doubts({ manifests: { ...around, policies: [policy] }, locate }, vocabulary)
 }

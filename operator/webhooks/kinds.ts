@@ -9,6 +9,7 @@ import {
   type ManifestSet,
   type ProtectedResource,
 } from '@firebreak/crds'
+import { openApiProblems } from '@firebreak/sidecar/configuration/openapi.ts'
 import { inWords, type Objects, policyDoubts, policyProblems } from '../compile/namespace.ts'
 import { agentsLabel, labels, managed } from '../containment/names.ts'
 import type { KubernetesObject } from '../kubernetes/objects.ts'
@@ -32,6 +33,13 @@ export function validateKind(request: AdmissionRequest, world: World): Admission
     const problems = policyProblems(manifest)
     if (problems.length > 0) return refused(inWords(problems))
     warnings.push(...policyDoubts(manifest, set))
+  }
+  if (manifest.kind === 'ProtectedResource') {
+    const found = openApiProblems(manifest)
+    const errors = found.filter(({ severity }) => severity === 'error')
+    if (errors.length > 0)
+      return refused(errors.map(({ field, message }) => `${field}: ${message}`).join('; '))
+    warnings.push(...found)
   }
   return warnings.length > 0
     ? { allowed: true, warnings: warnings.map(({ field, message }) => `${field}: ${message}`) }

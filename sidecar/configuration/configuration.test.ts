@@ -53,7 +53,6 @@ describe('A directory of manifests', () => {
         'mcp:tools/*',
         'mcp:tools/call.a.b',
         'mcp:*.search',
-        'openapi:any',
       ),
       [],
     )

@@ -12,6 +12,7 @@ import { compilePolicy, type PolicySnapshot } from '@firebreak/policy'
 import { vocabulary } from '../protocols/vocabulary.ts'
 import { inWords } from '../system-errors.ts'
 import { doubts } from './doubts.ts'
+import { withOpenApi } from './openapi.ts'
 
 export interface Configuration {
   /** Relative paths in manifests start here. */
@@ -39,9 +40,14 @@ export function loadConfiguration(path: string): LoadedConfiguration {
 export function compileConfiguration(files: readonly ManifestFile[], directory: string): LoadedConfiguration {
   const loaded = loadManifests(files)
   if (loaded.problems.some(isError)) return { configuration: undefined, problems: loaded.problems }
-  const problems = [...loaded.problems, ...doubts(loaded, vocabulary)]
+  const { manifests, problems: inDocuments } = withOpenApi(loaded, directory)
+  const problems = [
+    ...loaded.problems,
+    ...inDocuments,
+    ...doubts({ manifests, locate: loaded.locate }, vocabulary),
+  ]
   if (problems.some(isError)) return { configuration: undefined, problems }
-  const compiled = compilePolicy(loaded.manifests)
+  const compiled = compilePolicy(manifests)
   if (!compiled.ok)
     return {
       configuration: undefined,
@@ -50,7 +56,7 @@ export function compileConfiguration(files: readonly ManifestFile[], directory: 
   return {
     configuration: {
       directory,
-      manifests: loaded.manifests,
+      manifests,
       locate: loaded.locate,
       snapshot: compiled.snapshot,
     },

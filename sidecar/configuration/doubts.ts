@@ -8,14 +8,15 @@ import {
 } from '@firebreak/crds'
 import { actionFamilies, compileGlob, globsMeet, lookupsOf } from '@firebreak/policy'
 import type { Vocabulary } from '../protocols/vocabulary.ts'
+import { openApiOfResource } from './openapi.ts'
 
 /**
  * @param vocabulary of the protocols that are spoken; others' words are not judged
  * @returns errors for actions and facts that don't exist, since a deny rule for such an action would deny nothing, and one
- * with such a condition everything; warnings for actions that only a system of its own kind could have, and for tags and groups that nobody carries, which others may bring later.
+ * with such a condition everything; warnings for actions that only a system of its own kind could have, and for operations, tags and groups that nothing and nobody carries, which others may bring later.
  */
 export function doubts(
-  { manifests, locate }: LoadedManifests,
+  { manifests, locate }: Pick<LoadedManifests, 'manifests' | 'locate'>,
   vocabulary: Vocabulary,
 ): readonly ManifestProblem[] {
   const problems: ManifestProblem[] = []
@@ -25,7 +26,7 @@ export function doubts(
       const { source, ...location } = locate(object, field)
       problems.push({ severity, location, object, field, message, source })
     }
-    const { tags, groups } = knownTo(policy, manifests)
+    const { tags, groups, operations } = knownTo(policy, manifests)
     policy.spec.appliesTo.groups?.forEach((group, index) => {
       if (groups && !groups.includes(group))
         report(
@@ -41,6 +42,12 @@ export function doubts(
             `spec.rules[${rule}].match.actions[${index}]`,
             unknownAction(action, vocabulary),
             vocabulary.extended.includes(familyOf(action)) ? 'warning' : 'error',
+          )
+        else if (familyOf(action) === 'openapi' && !operations.some(compileGlob(action)))
+          report(
+            `spec.rules[${rule}].match.actions[${index}]`,
+            unknown('no OpenAPI document has the operation', action, operations),
+            'warning',
           )
       })
       for (const message of match.condition === undefined ? [] : strangeLookups(match.condition, vocabulary))
@@ -60,17 +67,30 @@ export function doubts(
 
 /** The tags and groups that a policy can meet: those of its own namespace. Tokens bring groups that can't be known. */
 function knownTo(
-  { metadata: { namespace } }: GuardrailPolicy,
+  { metadata: { namespace }, spec: { appliesTo } }: GuardrailPolicy,
   { resources, identities }: ManifestSet,
-): { readonly tags: string[]; readonly groups: string[] | undefined } {
+): {
+  readonly tags: string[]
+  readonly groups: string[] | undefined
+  /** As actions. */
+  readonly operations: string[]
+} {
   const near = <Kind extends { metadata: { namespace: string } }>(manifests: readonly Kind[]): Kind[] =>
     manifests.filter(({ metadata }) => metadata.namespace === namespace)
-  const tags = near(resources).flatMap(
-    ({ spec }) => spec.classification?.flatMap((entry) => entry.tags) ?? [],
-  )
+  const documents = near(resources).flatMap((resource) => {
+    const document = openApiOfResource(resource)
+    return document?.ok ? [{ name: resource.metadata.name, ...document.value }] : []
+  })
+  const tags = [
+    ...near(resources).flatMap(({ spec }) => spec.classification ?? []),
+    ...documents.flatMap(({ classification }) => classification),
+  ].flatMap((entry) => entry.tags)
+  const operations = documents
+    .filter(({ name }) => appliesTo.resources?.includes(name) ?? true)
+    .flatMap((document) => document.operations.map((operation) => `openapi:${operation.name}`))
   const groups = near(identities).flatMap(({ spec }) => spec.groups ?? [])
   const byToken = near(identities).some(({ spec }) => spec.authentication.oidc)
-  return { tags: [...new Set(tags)], groups: byToken ? undefined : groups }
+  return { tags: [...new Set(tags)], groups: byToken ? undefined : groups, operations }
 }
 
 function familyOf(action: string): string {

@@ -18,6 +18,7 @@ const secret = {
   metadata: { name: 'orders-reader', namespace: 'agents' },
   stringData: { password: 'of the reader' },
 }
+const email = { type: 'string', 'x-firebreak-tags': ['pii/email'] }
 const packed = (json: string): string => gzipSync(json).toString('base64')
 const whole = {
   namespace: 'agents',
@@ -79,6 +80,31 @@ describe('a configuration from the operator', () => {
         error: 'it is not what this version of the enforcer understands',
       })
     })
+
+  it('holds the OpenAPI document of a resource, and what it says of the data', () => {
+    const document = JSON.stringify({
+      openapi: '3.1.0',
+      paths: {
+        '/users': {
+          get: {
+            operationId: 'listUsers',
+            responses: { 200: { content: { 'application/json': { schema: { properties: { email } } } } } },
+          },
+        },
+      },
+    })
+    const { spec } = resource
+    const crm = { ...resource, spec: { ...spec, type: 'http', http: { openapi: { document } } } }
+    const result = read({ ...whole, manifests: packed(JSON.stringify([crm])) })
+    assert.ok(result.ok, result.ok ? '' : result.error)
+    const [received] = result.value.configuration.manifests.resources
+    assert.deepEqual(received?.spec.classification, [{ tags: ['pii/email'], fields: ['$.email'] }])
+    assert.equal(received?.spec.http?.openapi?.document, document)
+    const broken = { ...crm, spec: { ...crm.spec, http: { openapi: { document: 'openapi: 2' } } } }
+    const refused = read({ ...whole, manifests: packed(JSON.stringify([broken])) })
+    assert.ok(!refused.ok)
+    assert.match(refused.error, /spec\.http\.openapi\.document: the document is not of OpenAPI 3/)
+  })
 
   it('is refused with what is wrong in it, and nothing of a Secret', () => {
     const broken = { ...resource, spec: { ...resource.spec, type: 'nothing' } }

@@ -34,8 +34,15 @@ export function targetOf(resource: ProtectedResource, configuration: Configurati
 
 /** What is asked of an HTTP API besides the way to it. */
 export function httpTargetOf(resource: ProtectedResource): HttpTarget {
-  const { graphql = [], grpc = [], mcp = [], readBodies = false } = resource.spec.http ?? {}
-  return { authentication: authenticationOf(resource), graphql, grpc, mcp, readBodies }
+  const { graphql = [], grpc = [], mcp = [], openapi, readBodies = false } = resource.spec.http ?? {}
+  return {
+    authentication: authenticationOf(resource),
+    graphql,
+    grpc,
+    mcp,
+    ...(openapi?.document !== undefined && { openapi: openapi.document }),
+    readBodies,
+  }
 }
 
 function authenticationOf({ spec }: ProtectedResource): HttpAuthentication {

@@ -6,6 +6,7 @@ import { graphqlActions, graphqlFacts } from './http/analysis/graphql/analysis.t
 import { grpcFacts } from './http/analysis/grpc/analysis.ts'
 import { mcpActions } from './http/analysis/mcp/actions.ts'
 import { mcpFacts } from './http/analysis/mcp/analysis.ts'
+import { openApiFacts } from './http/analysis/openapi/analysis.ts'
 import { baselineKubernetesActions, kubernetesActions } from './kubernetes/analysis/actions.ts'
 import { kubernetesFacts } from './kubernetes/analysis/facts.ts'
 import { baselineSqlActions, columnSqlActions, sqlActions } from './postgresql/analysis/actions.ts'
@@ -38,6 +39,7 @@ export const vocabulary: Vocabulary = {
     graphql: Object.keys(graphqlFacts),
     grpc: Object.keys(grpcFacts),
     mcp: Object.keys(mcpFacts),
+    openapi: Object.keys(openApiFacts),
     body: Object.keys(bodyFacts),
     k8s: Object.keys(kubernetesFacts),
     shell: Object.keys(shellFacts),

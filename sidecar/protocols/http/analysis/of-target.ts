@@ -1,5 +1,5 @@
 /** How a target's manifest says that its requests are to be understood. */
-import type { HttpTarget } from '../../../session.ts'
+import type { HttpTarget, Result } from '../../../session.ts'
 import { openBodyMask } from '../bodies/open.ts'
 import type { OpenBodyMask, RequestAnalysis, RequestHead } from '../request.ts'
 import { AwsAnalysis } from './aws.ts'
@@ -11,22 +11,54 @@ import { McpAnalysis } from './mcp/analysis.ts'
 import { openMcpMask } from './mcp/answer.ts'
 import { McpConversation } from './mcp/conversation.ts'
 import { HttpMeaning } from './meaning.ts'
+import { OpenApiAnalysis } from './openapi/analysis.ts'
+import { type OpenApiDocument, readOpenApi } from './openapi/document.ts'
 
 /** A few of them stand for all connections. */
 const known = new Map<string, HttpMeaning>()
 const maximumKnown = 100
+/** The same document is read once; as text it is long. */
+const documents = new Map<string, Result<OpenApiDocument, string>>()
+const maximumDocuments = 20
 
 export function meaningOf(target: HttpTarget | undefined): HttpMeaning {
   const { graphql = [], grpc = [], mcp = [], readBodies = false, authentication } = target ?? {}
   const isAws = authentication?.as === 'aws'
+  const openapi = target?.openapi === undefined ? undefined : validOpenApi(target.openapi)
+  const meanings = openapi ? meaningsOf(openapi) : known
   const key = JSON.stringify([graphql, grpc, mcp, readBodies, isAws])
-  let meaning = known.get(key)
+  let meaning = meanings.get(key)
   if (!meaning) {
-    if (known.size >= maximumKnown) known.clear()
-    meaning = makeMeaning({ graphql, grpc, mcp, readBodies, isAws })
-    known.set(key, meaning)
+    if (meanings.size >= maximumKnown) meanings.clear()
+    meaning = makeMeaning({ graphql, grpc, mcp, readBodies, isAws, openapi })
+    meanings.set(key, meaning)
   }
   return meaning
+}
+
+/** No configuration with another one comes into force. */
+function validOpenApi(text: string): OpenApiDocument {
+  const document = openApiOf(text)
+  if (!document.ok) throw new Error(document.error)
+  return document.value
+}
+
+/** @returns why it can't be gone by, in words. */
+export function openApiOf(text: string): Result<OpenApiDocument, string> {
+  const before = documents.get(text)
+  if (before) return before
+  if (documents.size >= maximumDocuments) documents.clear()
+  const read = readOpenApi(text)
+  documents.set(text, read)
+  return read
+}
+
+const knownByDocument = new WeakMap<OpenApiDocument, Map<string, HttpMeaning>>()
+
+function meaningsOf(document: OpenApiDocument): Map<string, HttpMeaning> {
+  const meanings = knownByDocument.get(document) ?? new Map<string, HttpMeaning>()
+  knownByDocument.set(document, meanings)
+  return meanings
 }
 
 /** Whether a request is below a path at which gRPC is served. */
@@ -34,9 +66,12 @@ export function servesGrpc(target: HttpTarget | undefined, head: RequestHead): b
   return new GrpcAnalysis(target?.grpc ?? []).needs(head) !== undefined
 }
 
-type Served = Omit<HttpTarget, 'authentication'> & { readonly isAws: boolean }
+interface Served extends Omit<HttpTarget, 'authentication' | 'openapi'> {
+  readonly isAws: boolean
+  readonly openapi: OpenApiDocument | undefined
+}
 
-function makeMeaning({ graphql, grpc, mcp, readBodies, isAws }: Served): HttpMeaning {
+function makeMeaning({ graphql, grpc, mcp, readBodies, isAws, openapi }: Served): HttpMeaning {
   const asGraphql = new GraphqlAnalysis(graphql)
   const asMcp = new McpAnalysis(mcp)
   const analyses: readonly RequestAnalysis[] = [
@@ -44,6 +79,7 @@ function makeMeaning({ graphql, grpc, mcp, readBodies, isAws }: Served): HttpMea
     ...(grpc.length > 0 ? [new GrpcAnalysis(grpc)] : []),
     ...(mcp.length > 0 ? [asMcp] : []),
     ...(isAws ? [new AwsAnalysis()] : []),
+    ...(openapi ? [new OpenApiAnalysis(openapi)] : []),
     ...(readBodies ? [new BodyFieldsAnalysis()] : []),
   ]
   const readsAnswer = (head: RequestHead): boolean => asMcp.needs(head) !== undefined

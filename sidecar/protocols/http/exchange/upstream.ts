@@ -51,7 +51,8 @@ export function upstreamOf(
   { clientCertificate }: Credential,
 ): Upstream {
   const name = JSON.stringify([resource, role])
-  const key = JSON.stringify([target, clientCertificate])
+  const { host, port, tls } = target
+  const key = JSON.stringify([host, port, tls, clientCertificate])
   const known = upstreams.get(name)
   if (known?.key === key) return known.upstream
   known?.upstream.close()

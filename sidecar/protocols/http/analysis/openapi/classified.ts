@@ -21,6 +21,7 @@ export function classifiedFields(
 ): Result<readonly ClassifiedField[], string> {
   const found = new Map<string, Set<string>>()
   const walk = new Walk(root, found)
+  const unknown = (): Result<never, string> => ({ ok: false, error: walk.problem ?? elsewhere })
   for (const operation of operations)
     for (const answer of Object.values(objectAt(operation, 'responses'))) {
       const response = walk.resolve(answer)
@@ -35,14 +36,21 @@ export function classifiedFields(
   }
 }
 
-function unknown(): Result<never, string> {
-  return { ok: false, error: 'a schema of the OpenAPI document refers to what isn’t in it, or is too deep' }
+const elsewhere = 'a schema of the OpenAPI document refers to what isn’t in it, or is too deep'
+
+/** As the classification of a resource takes them. */
+function isTag(tag: unknown): tag is string {
+  return (
+    typeof tag === 'string' && tag.length <= 128 && /^[A-Za-z0-9]([A-Za-z0-9._/-]*[A-Za-z0-9])?$/.test(tag)
+  )
 }
 
 class Walk {
   readonly #root: Json
   readonly #found: Map<string, Set<string>>
   #left = maximumSchemas
+  /** Why a schema can't be gone by, where it is not where it leads to. */
+  problem: string | undefined
 
   constructor(root: Json, found: Map<string, Set<string>>) {
     this.#root = root
@@ -57,7 +65,7 @@ class Walk {
     if (!isObject(node)) return false
     if (within.includes(node)) return this.#repeated(node, path)
     const inside = [...within, node]
-    this.#tag(node, path)
+    if (!this.#tag(node, path)) return false
     if (node.$ref !== undefined) {
       const target = this.resolve(node)
       if (!target || !this.schema(target, path, inside)) return false
@@ -111,13 +119,16 @@ class Walk {
     return true
   }
 
-  #tag(node: Json, path: readonly string[]): void {
+  /** A tag that is none would leave unmasked what it stands at. */
+  #tag(node: Json, path: readonly string[]): boolean {
+    if (!Object.hasOwn(node, extension)) return true
     const tags = node[extension]
-    if (Array.isArray(tags))
-      this.#add(
-        path,
-        tags.filter((tag) => typeof tag === 'string'),
-      )
+    if (Array.isArray(tags) && tags.every(isTag)) {
+      this.#add(path, tags)
+      return true
+    }
+    this.problem = `${extension} at ${path.join('.')} of the OpenAPI document is no list of tags, as in [pii/email]`
+    return false
   }
 
   #add(path: readonly string[], tags: readonly string[]): void {

@@ -15,6 +15,8 @@ export interface OpenApiOperation {
 
 export interface OpenApiDocument {
   readonly operations: readonly OpenApiOperation[]
+  /** Of these no rule can speak by their names. */
+  readonly unnamed: readonly string[]
   /** What answers hold, by the `x-firebreak-tags` of schemas. */
   readonly classification: readonly ClassifiedField[]
 }
@@ -24,14 +26,16 @@ const maximumOperations = 10_000
 
 /** @param text JSON or YAML, of OpenAPI 3.0 or 3.1. @returns why it can't be gone by, in words. */
 export function readOpenApi(text: string): Result<OpenApiDocument, string> {
-  const root = parseDocument(text)
-  if (!root) return problem('the OpenAPI document can’t be read')
+  const parsed = parseDocument(text)
+  if (!parsed.ok) return parsed
+  const root = parsed.value
   if (typeof root.openapi !== 'string' || !/^3\.[01]\./.test(root.openapi))
     return problem('the document is not of OpenAPI 3.0 or 3.1')
   const bases = basesOf(root.servers)
   if (!bases) return problem('a server of the OpenAPI document has variables in its path')
   const operations: OpenApiOperation[] = []
-  const names = new Set<string>()
+  /** By name, where it stands. */
+  const places = new Map<string, string>()
   const operationNodes: Json[] = []
   for (const [path, item] of Object.entries(objectAt(root, 'paths'))) {
     if (!isObject(item)) continue
@@ -43,10 +47,12 @@ export function readOpenApi(text: string): Result<OpenApiDocument, string> {
       if ('servers' in operation)
         return problem(`the path ${path} of the OpenAPI document has servers of its own`)
       operationNodes.push(operation)
-      const name =
-        typeof operation.operationId === 'string' ? operation.operationId : `${method.toUpperCase()} ${path}`
-      if (names.has(name)) return problem(`two operations of the OpenAPI document are called ${name}`)
-      names.add(name)
+      const place = `${method.toUpperCase()} ${path}`
+      const name = typeof operation.operationId === 'string' ? operation.operationId : place
+      const other = places.get(name)
+      if (other !== undefined)
+        return problem(`two operations of the OpenAPI document are called ${name}: ${other} and ${place}`)
+      places.set(name, place)
       for (const base of bases) {
         const template = compileTemplate(base + path)
         if (!template.ok) return template
@@ -55,9 +61,10 @@ export function readOpenApi(text: string): Result<OpenApiDocument, string> {
     }
   }
   if (operations.length > maximumOperations) return problem('the OpenAPI document has too many operations')
+  const unnamed = [...places].flatMap(([name, place]) => (canBeNamed(name) ? [] : [place]))
   const classification = classifiedFields(root, operationNodes)
   return classification.ok
-    ? { ok: true, value: { operations, classification: classification.value } }
+    ? { ok: true, value: { operations, unnamed, classification: classification.value } }
     : classification
 }
 
@@ -65,13 +72,21 @@ function problem(error: string): Result<never, string> {
   return { ok: false, error }
 }
 
-function parseDocument(text: string): Json | undefined {
+function parseDocument(text: string): Result<Json, string> {
   try {
     const value: unknown = parse(text, { maxAliasCount: 100 })
-    return isObject(value) ? value : undefined
-  } catch {
-    return undefined
+    return isObject(value)
+      ? { ok: true, value }
+      : problem('the OpenAPI document can’t be read: it is no object')
+  } catch (error) {
+    const [reason = ''] = error instanceof Error ? error.message.split(':\n') : []
+    return problem(`the OpenAPI document can’t be read: ${reason}`)
   }
+}
+
+/** As actions are written in rules, without wildcards. */
+function canBeNamed(name: string): boolean {
+  return /^[A-Za-z0-9._/-]{1,120}$/.test(name)
 }
 
 /** The paths that all others begin with. @returns undefined where one isn't known. */

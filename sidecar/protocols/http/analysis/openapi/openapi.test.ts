@@ -67,6 +67,10 @@ describe('an OpenAPI document', () => {
     assert.deepEqual(Object.fromEntries(fields), table.classification)
   })
 
+  it('says of which operations no rule can speak', () => {
+    assert.deepEqual(read.value.unnamed, ['GET /files/{name}.pdf'])
+  })
+
   for (const { name, text, because } of table.refused)
     it(`is not gone by where it has ${name}`, () => {
       const result = readOpenApi(text)
