@@ -7,6 +7,7 @@ import type { Result } from '../../../../session.ts'
 import { requestTypeOf } from '../../bodies/content-type.ts'
 import { type JsonValue, parseJson } from '../../bodies/json/parse.ts'
 import type { HttpRequest, RequestAnalysis, RequestHead, Understanding } from '../../request.ts'
+import { readingsOf } from './uri.ts'
 
 /** What conditions see as `command.mcp.<name>`. */
 export const mcpFacts = {
@@ -57,6 +58,11 @@ export class McpAnalysis implements RequestAnalysis {
     if (request.method !== 'POST') return opaque(`${request.method} has no meaning in MCP`)
     const messages = readMessages(request)
     if (!messages.ok) return opaque(messages.error)
+    const climbs = messages.value.some(({ method, parameters }) => {
+      const uri = resourceOf(method, parameters)
+      return uri !== undefined && readingsOf(uri).climbs
+    })
+    if (climbs) return opaque('the address of a resource leads to another one')
     const given = messages.value.flatMap(({ parameters }) => argumentsOf(parameters))
     if (given.length > maximumArguments) return opaque('a tool is called with too many arguments')
     const facts: Record<McpFact, Fact> = {
@@ -65,7 +71,7 @@ export class McpAnalysis implements RequestAnalysis {
       arguments: given,
       batch: messages.value.length,
     }
-    return understood(messages.value.map(touchOfMessage), facts)
+    return understood(messages.value.flatMap(touchesOfMessage), facts)
   }
 }
 
@@ -117,22 +123,31 @@ function readMessage(value: JsonValue): Result<McpMessage, string> {
   return { ok: true, value: { method, tool: name, id, parameters } }
 }
 
-function touchOfMessage({ method, tool, parameters }: McpMessage): Touch {
-  if (method === undefined) return touchOf('mcp:answer', 'session', 'answer', 'baseline')
-  if (tool !== undefined) return touchOf(`mcp:tools/call.${tool}`, 'tool', tool, 'direct')
+function touchesOfMessage({ method, tool, parameters }: McpMessage): readonly Touch[] {
+  if (method === undefined) return [touchOf('mcp:answer', 'session', 'answer', 'baseline')]
+  if (tool !== undefined) return [touchOf(`mcp:tools/call.${tool}`, 'tool', tool, 'direct')]
   const isBaseline = baseline.has(method) || method.startsWith('notifications/')
-  const about = parameters.get('uri') ?? parameters.get('name')
-  const kind = method.startsWith('prompts/')
-    ? 'prompt'
-    : method.startsWith('resources/')
-      ? 'resource'
-      : 'method'
-  return touchOf(
-    `mcp:${method}`,
-    kind,
-    typeof about === 'string' && about !== '' ? about : method,
-    isBaseline ? 'baseline' : 'direct',
-  )
+  const action = `mcp:${method}`
+  const uri = resourceOf(method, parameters)
+  if (uri !== undefined)
+    return [
+      touchOf(action, 'resource', uri, isBaseline ? 'baseline' : 'direct'),
+      ...readingsOf(uri).others.map((reading) => touchOf(action, 'resource', reading, 'implied')),
+    ]
+  const name = method.startsWith('prompts/') ? parameters.get('name') : undefined
+  return [
+    typeof name === 'string' && name !== ''
+      ? touchOf(action, 'prompt', name, isBaseline ? 'baseline' : 'direct')
+      : touchOf(action, 'method', method, isBaseline ? 'baseline' : 'direct'),
+  ]
+}
+
+function resourceOf(
+  method: string | undefined,
+  parameters: ReadonlyMap<string, JsonValue>,
+): string | undefined {
+  const uri = method?.startsWith('resources/') ? parameters.get('uri') : undefined
+  return typeof uri === 'string' && uri !== '' ? uri : undefined
 }
 
 function touchOf(action: string, kind: string, name: string, origin: Touch['origin']): Touch {
