@@ -36,11 +36,11 @@ export class OtlpClient {
   }
 
   /**
-   * @param request an export request of logs or traces.
+   * @param request an export request of logs or traces. @param items how many are in it.
    * @returns how many of its items the collector will never take: it must not be asked again.
    * @throws OtlpError when it answers something else than that it has them, or an Error when it can't be reached.
    */
-  async send(request: unknown, signal: AbortSignal): Promise<number> {
+  async send(request: unknown, items: number, signal: AbortSignal): Promise<number> {
     const { url, headers } = this.#address
     const response = await this.#fetch(url, {
       method: 'POST',
@@ -49,7 +49,8 @@ export class OtlpClient {
       signal,
     })
     if (!response.ok) throw new OtlpError(response.status)
-    return rejectedOf(await response.text())
+    // it can't reject more than it got, nor bring any back
+    return Math.min(items, Math.max(0, Math.trunc(rejectedOf(await response.text()))))
   }
 }
 

@@ -76,7 +76,7 @@ export class SpanExporter implements AsyncDisposable {
   async #send(batch: readonly Span[]): Promise<void> {
     const { signal } = this.#abort
     try {
-      const rejected = await this.#client.send(exportRequest(batch, this.#resource), signal)
+      const rejected = await this.#client.send(exportRequest(batch, this.#resource), batch.length, signal)
       this.#over(batch.length - rejected, rejected)
       if (this.#failures > 0) this.#events.delivered(this.#client.name)
       this.#failures = 0

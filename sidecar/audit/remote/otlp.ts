@@ -20,7 +20,7 @@ export class OtlpReceiver implements Receiver {
   }
 
   async send(lines: readonly string[], signal: AbortSignal): Promise<number> {
-    return await this.#client.send(exportRequest(lines), signal)
+    return await this.#client.send(exportRequest(lines), lines.length, signal)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {}

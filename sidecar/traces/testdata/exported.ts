@@ -41,7 +41,11 @@ function shown({ stringValue, intValue, arrayValue }: Value): string {
   return stringValue ?? intValue ?? (arrayValue?.values ?? []).map(shown).join(',')
 }
 
-export function spansOf({ requests }: LogServer): readonly ExportedSpan[] {
+export function spansOf({
+  requests,
+}: {
+  readonly requests: readonly { readonly body: string }[]
+}): readonly ExportedSpan[] {
   return requests.flatMap(({ body }) =>
     (JSON.parse(body) as Exported).resourceSpans.flatMap(({ scopeSpans }) =>
       scopeSpans.flatMap(({ spans }) => spans),
