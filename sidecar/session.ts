@@ -135,6 +135,8 @@ export interface Outcome {
   readonly analysisMilliseconds?: number | undefined
   /** Whether it went to the target; absent where it did not. */
   readonly sent?: boolean
+  /** By which number the target has answered, where its protocol has numbers for success as well. */
+  readonly status?: number | undefined
   /** The target's or the gateway's error, by code and already free of masked values. */
   readonly error?: { readonly code: string; readonly message: string }
 }

@@ -116,7 +116,7 @@ function answer(command: TracedCommand, decided: number): Part[] {
         'server.port': place?.port,
         ...named(language?.textAttribute, text?.slice(0, maximumText)),
         ...named(language?.rowsAttribute, outcome.rows),
-        ...named(language?.statusAttribute, outcome.error?.code),
+        ...language?.status?.(outcome),
         'error.type': outcome.error?.code,
       },
       failed: outcome.error !== undefined,

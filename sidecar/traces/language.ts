@@ -1,4 +1,5 @@
 import type { Command } from '@firebreak/policy'
+import type { Outcome } from '../session.ts'
 
 /** What spans have to know of the commands' language. */
 export interface TraceLanguage {
@@ -14,8 +15,8 @@ export interface TraceLanguage {
   }
   /** The attribute that the text of a command goes to, without its constants; absent: to none. */
   readonly textAttribute?: string
-  /** The attribute for what the target answered that it was, when it failed. */
-  readonly statusAttribute?: string
+  /** What the target answered that it was. */
+  readonly status?: (outcome: Outcome) => Readonly<Record<string, string | number | undefined>>
   /** The attribute for how much came back. */
   readonly rowsAttribute?: string
 }

@@ -332,6 +332,8 @@ describe('traces', function () {
     await get('/orders/4711?secret=4712', ['traceparent', claim])
     await get('/orders/1', ['traceparent', claim], ['traceparent', claim])
     await get('/orders/2', ['traceparent', 'nonsense'])
+    api.answer = (_, response) => response.writeHead(404).end()
+    await get('/orders/3')
     await guard.stop()
     const spans = spansOf(server)
     const commands = spans.filter(({ name }) => name === 'command GET')
@@ -341,11 +343,17 @@ describe('traces', function () {
         [true, parent],
         [false, undefined],
         [false, undefined],
+        [false, undefined],
       ],
     )
     const sent = spans.filter(({ name, kind }) => name === 'GET' && kind === 3)
-    assert.equal(sent.length, 3)
-    assert.equal(valuesOf(sent[0]?.attributes)['http.request.method'], 'GET')
+    assert.deepEqual(
+      sent.map(({ attributes }) => {
+        const values = valuesOf(attributes)
+        return ['http.request.method', 'http.response.status_code', 'error.type'].map((name) => values[name])
+      }),
+      [...Array.from({ length: 3 }, () => ['GET', '200', undefined]), ['GET', '404', '404']],
+    )
     assert.doesNotMatch(JSON.stringify(spans), /471[12]/)
   })
 })

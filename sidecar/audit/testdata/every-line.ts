@@ -67,6 +67,7 @@ export const everything: CommandAudit & { readonly outcome: Required<CommandAudi
     addedMilliseconds: 0.1,
     analysisMilliseconds: 0.05,
     sent: true,
+    status: 200,
     error: { code: '42501', message: 'denied' },
   },
 }

@@ -3,7 +3,10 @@ import type { Command } from '@firebreak/policy'
 import type { TraceLanguage } from '../../traces/language.ts'
 
 /** A path may name anything, and there is no end of paths: it stands in the audit line. */
-export const httpSpans: TraceLanguage = { describe }
+export const httpSpans: TraceLanguage = {
+  describe,
+  status: ({ status }) => ({ 'http.response.status_code': status }),
+}
 
 function describe({ facts }: Command): ReturnType<TraceLanguage['describe']> {
   const method = facts.http?.method

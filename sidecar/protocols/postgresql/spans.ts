@@ -7,7 +7,7 @@ export const sqlSpans: TraceLanguage = {
   claimedParent: claimedTraceParent,
   describe,
   textAttribute: 'db.query.text',
-  statusAttribute: 'db.response.status_code',
+  status: ({ error }) => ({ 'db.response.status_code': error?.code }),
   rowsAttribute: 'db.response.returned_rows',
 }
 

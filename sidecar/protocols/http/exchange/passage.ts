@@ -104,6 +104,7 @@ class Passage implements Dispatcher.DispatchHandler {
       this.#fail(new Error('nobody has asked for another protocol'))
       return
     }
+    run.status = status
     const headers = returnedHeaders(readRaw(controller.rawHeaders), upstream.origin, '/')
     const stopping = new AbortController()
     this.#controller = { ...controller, abort: (reason) => stopping.abort(reason) }
@@ -126,7 +127,8 @@ class Passage implements Dispatcher.DispatchHandler {
       controller.abort(new CredentialRefused())
       return
     }
-    const { request, response, upstream } = this.#passing
+    const { run, request, response, upstream } = this.#passing
+    run.status = status
     const received = { status, headers: readRaw(controller.rawHeaders) }
     const head = this.#inspect(controller, {
       status,

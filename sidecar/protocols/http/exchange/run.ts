@@ -13,6 +13,8 @@ export class CommandRun {
   approval: string | undefined
   /** It goes to the API. */
   sent = false
+  /** That the API has answered with. */
+  status: number | undefined
   /** What the client says that it belongs to. */
   traceParent: string | undefined
   bytes = 0
@@ -64,6 +66,7 @@ export class CommandRun {
         // what people took is in between
         ...(this.approval === undefined && { addedMilliseconds: this.#decidedAt - this.#receivedAt }),
         sent: this.sent,
+        status: this.status,
         ...(error && { error }),
       },
       ...(this.approval !== undefined && { approval: this.approval }),
