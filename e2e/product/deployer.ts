@@ -4,13 +4,20 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { stringify } from 'yaml'
+import { compileOnce } from '../../tools/go-program.ts'
 import { findHelm } from '../../tools/helm.ts'
 import { buildDebianImage } from '../cluster/images/build.ts'
 import { AgentPod, agentPod, type PodOptions } from './agent-pod.ts'
 import { loadImages, type Product } from './product.ts'
 
 const example = fileURLToPath(new URL('../../examples/kubernetes-api', import.meta.url))
-/** The tools image with kubectl and Helm. */
+const informer = {
+  sources: fileURLToPath(new URL('informer', import.meta.url)),
+  main: '.',
+  name: 'informer',
+  what: 'an informer of client-go',
+}
+/** The tools image with kubectl, Helm and an informer. */
 const clientsImage = 'firebreak.test/kubernetes-clients:checkout'
 
 /** https://kubernetes.io/docs/concepts/configuration/secret/#serviceaccount-token-secrets */
@@ -105,6 +112,7 @@ async function buildClientsImage(directory: string, kubectl: string): Promise<st
     mkdirSync(programs, { recursive: true })
     copyFileSync(kubectl, join(programs, 'kubectl'))
     copyFileSync(await findHelm(), join(programs, 'helm'))
+    copyFileSync(await compileOnce(informer), join(programs, 'informer'))
     const path = join(directory, 'kubernetes-clients.image')
     await buildDebianImage(path, { name: clientsImage, contents, command: ['sleep', 'infinity'] })
     return path

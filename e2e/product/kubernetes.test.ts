@@ -111,6 +111,16 @@ describeWithProduct('an agent of a Kubernetes API in a pod', (product) => {
     assert.equal(await succeeds(agent.run(['sh', '-c', script])), 'it\n')
   }).timeout('1m')
 
+  it('is followed by an informer of client-go, as every program in a pod is configured', async () => {
+    const script = `informer shop > /tmp/informed & trap "kill $!" EXIT
+      until grep -q ^synced /tmp/informed; do sleep 0.1; done
+      kubectl -n shop label deployment web seen=label > /dev/null
+      until grep -q '^updated web label' /tmp/informed; do sleep 0.1; done
+      cat /tmp/informed`
+    const said = await succeeds(agent.run(['timeout', '40', 'sh', '-c', script]))
+    assert.match(said, /^added web $/m)
+  }).timeout('1m')
+
   it('sees Secrets masked', async () => {
     const secret = await succeeds(inShop('get', 'secret', 'shop-db', '-o', 'jsonpath={.data.password}'))
     assert.equal(Buffer.from(secret, 'base64').toString(), '********')
