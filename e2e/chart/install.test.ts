@@ -100,6 +100,7 @@ describe('the chart, installed by helm', function () {
       replica: 'one',
       user: operatorAccount.name,
       place: { namespace, podSelector: { matchLabels: { app: 'operator' } }, port: 18000 },
+      clientAuthoritySecret: 'firebreak-operator-client-authority',
       certificate,
       webhooks: { host: '127.0.0.1', port: 0, outside: true },
       images: { enforcer: 'firebreak/enforcer:test', envoy: 'envoyproxy/envoy:test' },
