@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { httpManifests } from '../../test/http-shop.ts'
 import { manifests } from '../../test/policies.ts'
 import { loadConfiguration } from './configuration.ts'
 
@@ -31,6 +32,29 @@ describe('A directory of manifests', () => {
       '22 error spec.rules[0].match.actions[0]: expected an action such as sql:select, or sql:*, found "drop"',
     ])
     assert.deepEqual(problemsOf({ rules: rule('{actions: ["*", "sql:*", "sql:alter*", "k8s:create"]}') }), [])
+  })
+
+  it('is refused for a mask that is about a path, and warned of one about fields that nothing has', () => {
+    const masking = (objects: string): string =>
+      `    - {name: x, match: {objects: ${objects}}, effect: mask, mask: {strategy: redact}}\n`
+    const of = (text: string): string[] => {
+      writeFileSync(join(directory, 'a.yaml'), text)
+      return loadConfiguration(directory).problems.map(({ severity, field }) => `${severity} ${field}`)
+    }
+    const inHttp = (objects: string): string[] =>
+      of(httpManifests({ address: 'shop:443', rules: masking(objects) }))
+    const inDatabase = (objects: string): string[] =>
+      of(manifests({ address: '127.0.0.1:5432', rules: masking(objects) }))
+    const [first, second] = ['spec.rules[0].match.objects[0]', 'spec.rules[0].match.objects[1]']
+    assert.deepEqual(inHttp('[/users, $.email]'), [`error ${first}`])
+    assert.deepEqual(inDatabase('[/users]'), [`error ${first}`])
+    assert.deepEqual(inHttp('[$.users.email, public.users.email]'), [`warning ${second}`])
+    assert.deepEqual(inDatabase('[public.users.email, $.users.email]'), [`warning ${second}`])
+    for (const objects of ['[$]', '["*"]', '["**"]', '["*.email"]', '["$.*"]'])
+      assert.deepEqual(inHttp(objects), [], objects)
+    const both = httpManifests({ address: 'shop:443', rules: masking('[$.email, public.users]') })
+    const database = manifests({ address: 'db:5432' }).split('---\n')[0]?.replace('name: shop', 'name: db')
+    assert.deepEqual(of(`${both}---\n${database}`), [])
   })
 
   it('is refused for an action that nothing spoken over HTTP has, and warned of what only one server may have', () => {

@@ -6,8 +6,9 @@ import {
   type ManifestProblem,
   type ManifestSet,
 } from '@firebreak/crds'
-import { actionFamilies, compileGlob, globsMeet, lookupsOf } from '@firebreak/policy'
+import { actionFamilies, compileGlob, globsMeet, lookupsOf, type ResourceType } from '@firebreak/policy'
 import type { Vocabulary } from '../protocols/vocabulary.ts'
+import { maskDoubt } from './mask-doubts.ts'
 import { openApiOfResource } from './openapi.ts'
 
 /**
@@ -26,7 +27,7 @@ export function doubts(
       const { source, ...location } = locate(object, field)
       problems.push({ severity, location, object, field, message, source })
     }
-    const { tags, groups, operations } = knownTo(policy, manifests)
+    const { tags, groups, operations, types } = knownTo(policy, manifests)
     policy.spec.appliesTo.groups?.forEach((group, index) => {
       if (groups && !groups.includes(group))
         report(
@@ -35,7 +36,7 @@ export function doubts(
           'warning',
         )
     })
-    policy.spec.rules?.forEach(({ match }, rule) => {
+    policy.spec.rules?.forEach(({ match, effect }, rule) => {
       match.actions?.forEach((action, index) => {
         if (isStrange(action, vocabulary))
           report(
@@ -43,15 +44,21 @@ export function doubts(
             unknownAction(action, vocabulary),
             vocabulary.extended.includes(familyOf(action)) ? 'warning' : 'error',
           )
-        else if (familyOf(action) === 'openapi' && !operations.some(compileGlob(action)))
+        const operation = operationOf(action)
+        if (operation !== undefined && !operations.some(compileGlob(operation)))
           report(
             `spec.rules[${rule}].match.actions[${index}]`,
-            unknown('no OpenAPI document has the operation', action, operations),
+            unknown('no OpenAPI document has the operation', operation, operations),
             'warning',
           )
       })
       for (const message of match.condition === undefined ? [] : strangeLookups(match.condition, vocabulary))
         report(`spec.rules[${rule}].match.condition`, message, 'error')
+      if (effect === 'mask')
+        match.objects?.forEach((masked, index) => {
+          const doubt = maskDoubt(masked, types)
+          if (doubt) report(`spec.rules[${rule}].match.objects[${index}]`, doubt.message, doubt.severity)
+        })
       match.tags?.forEach((tag, index) => {
         if (!tags.some(compileGlob(tag)))
           report(
@@ -72,8 +79,9 @@ function knownTo(
 ): {
   readonly tags: string[]
   readonly groups: string[] | undefined
-  /** As actions. */
+  /** Names of OpenAPI documents. */
   readonly operations: string[]
+  readonly types: ResourceType[]
 } {
   const near = <Kind extends { metadata: { namespace: string } }>(manifests: readonly Kind[]): Kind[] =>
     manifests.filter(({ metadata }) => metadata.namespace === namespace)
@@ -85,16 +93,23 @@ function knownTo(
     ...near(resources).flatMap(({ spec }) => spec.classification ?? []),
     ...documents.flatMap(({ classification }) => classification),
   ].flatMap((entry) => entry.tags)
+  const isMeant = (name: string): boolean => appliesTo.resources?.includes(name) ?? true
   const operations = documents
-    .filter(({ name }) => appliesTo.resources?.includes(name) ?? true)
-    .flatMap((document) => document.operations.map((operation) => `openapi:${operation.name}`))
+    .filter(({ name }) => isMeant(name))
+    .flatMap((document) => document.operations.map((operation) => operation.name))
+  const types = near(resources).flatMap(({ metadata, spec }) => (isMeant(metadata.name) ? [spec.type] : []))
   const groups = near(identities).flatMap(({ spec }) => spec.groups ?? [])
   const byToken = near(identities).some(({ spec }) => spec.authentication.oidc)
-  return { tags: [...new Set(tags)], groups: byToken ? undefined : groups, operations }
+  return { tags: [...new Set(tags)], groups: byToken ? undefined : groups, operations, types }
 }
 
 function familyOf(action: string): string {
   return action.split(':', 1)[0] ?? ''
+}
+
+/** As an OpenAPI document names it. */
+function operationOf(action: string): string | undefined {
+  return familyOf(action) === 'openapi' ? action.slice('openapi:'.length) : undefined
 }
 
 function isStrange(action: string, { actions, spokenByRequests }: Vocabulary): boolean {

@@ -60,8 +60,8 @@ describe('an OpenAPI document of a resource', () => {
 
   it('is known to rules, by its operations and tags', () => {
     assert.deepEqual(problemsOf(inline(document), rule('{actions: ["openapi:deleteUser", "openapi:*"]}')), [])
-    assert.deepEqual(problemsOf(inline(document), rule('{actions: ["openapi:delUser"]}')), [
-      'warning spec.rules[0].match.actions[0]: no OpenAPI document has the operation openapi:delUser; did you mean openapi:deleteUser?',
+    assert.deepEqual(problemsOf(inline(document), rule('{actions: ["openapi:delteUser"]}')), [
+      'warning spec.rules[0].match.actions[0]: no OpenAPI document has the operation delteUser; did you mean deleteUser?',
     ])
     const mask = 'effect: mask, mask: {strategy: redact}'
     assert.deepEqual(problemsOf(inline(document), rule('{tags: ["pii/*"]}', mask)), [])
