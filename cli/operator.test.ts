@@ -103,5 +103,6 @@ async function countedOnce(): Promise<string> {
   metrics.pushed('t')
   metrics.answered('t', true)
   metrics.streamRejected()
+  metrics.signalled('tampering', 'critical')
   return (await metrics.text()).body
 }

@@ -1,7 +1,7 @@
 /** What Prometheus sees of a gateway between real clients and a real PostgreSQL, and what is made of it. */
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { get } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -121,6 +121,19 @@ describe('metrics', function () {
   })
 
   describe('dashboard and alert rules', () => {
+    it('tell what happens for the first time, and not for ever', async () => {
+      const directory = mkdtempSync(join(tmpdir(), 'firebreak-promtool-'))
+      try {
+        const env = { ...process.env, ...(await debianPrograms(['prometheus'])) }
+        copyFileSync(alertsFile, join(directory, 'alerts-under-test.yaml'))
+        copyFileSync(new URL('testdata/alerts.yaml', import.meta.url), join(directory, 'tests.yaml'))
+        const { stdout } = await run('promtool', ['test', 'rules', join(directory, 'tests.yaml')], { env })
+        assert.match(stdout, /SUCCESS/)
+      } finally {
+        rmSync(directory, { recursive: true })
+      }
+    })
+
     it('ask only for what there is', () => {
       // what did not happen in this test, in the form in which it is exported
       const metrics = guard?.standalone.metrics
@@ -128,6 +141,8 @@ describe('metrics', function () {
       metrics.notice('signal', { kind: 'k', severity: 'low', explanation: '' })
       metrics.notice('egress.refused', { identity: 'a/b', kind: 'name', reason: '' })
       metrics.notice('audit.dropped', { sink: 's', count: 1, lines: [] })
+      metrics.notice('recording.recovered', { session: 's' })
+      metrics.spans('exported', 1)
       return metrics.page().then(({ body }) => {
         const queries = queriesAbout('enforcer')
         assert.ok(queries.length > 30)
@@ -159,7 +174,7 @@ describe('metrics', function () {
         const env = { ...process.env, ...(await debianPrograms(['prometheus'])) }
         const promtool = async (...words: readonly string[]): Promise<string> =>
           (await run('promtool', words, { env })).stdout
-        assert.match(await promtool('check', 'rules', fileURLToPath(alertsFile)), /SUCCESS: 12 rules found/)
+        assert.match(await promtool('check', 'rules', fileURLToPath(alertsFile)), /SUCCESS: 15 rules found/)
         const panels = (['enforcer', 'operator'] as const).flatMap(queriesAbout)
         const rules = panels.map(({ expression }, index) => ({ record: `panel:${index}`, expr: expression }))
         const file = join(directory, 'panels.yaml')
