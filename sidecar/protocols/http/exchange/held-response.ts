@@ -15,19 +15,29 @@ export class HeldResponse extends Writable implements ClientResponse {
   readonly #waiting: Waiting
   readonly #conversation: Conversation
   readonly #timer: NodeJS.Timeout
+  readonly #reference: string
   #message: string
   #count = 0
   #status = 0
   #type = ''
   #document: Buffer[] = []
 
-  /** @param message what the client waits for, in words. */
-  constructor(client: ClientResponse, conversation: Conversation, waiting: Waiting, message: string) {
+  /**
+   * @param message what the client waits for, in words.
+   * @param reference of its audit line.
+   */
+  constructor(
+    client: ClientResponse,
+    conversation: Conversation,
+    waiting: Waiting,
+    { message, reference }: { readonly message: string; readonly reference: string },
+  ) {
     super()
     this.#client = client
     this.#conversation = conversation
     this.#waiting = waiting
     this.#message = message
+    this.#reference = reference
     client.once('close', () => this.destroy())
     client.writeHead(200, forNode(waiting.headers))
     this.#timer = setInterval(() => this.#still(), saidEvery)
@@ -67,8 +77,8 @@ export class HeldResponse extends Writable implements ClientResponse {
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
     clearInterval(this.#timer)
-    if (!this.writableFinished) this.#client.destroy()
-    done(error)
+    if (!this.writableFinished) this.#client.destroy(error ?? undefined)
+    done()
   }
 
   get #isEvents(): boolean {
@@ -83,7 +93,7 @@ export class HeldResponse extends Writable implements ClientResponse {
   #answer(): Buffer {
     if (this.#isFine && this.#type === 'application/json') return Buffer.concat(this.#document)
     const detail = `the target answered ${this.#status}`
-    const problem = { kind: 'unavailable', status: 502, detail, reference: '' } as const
+    const problem = { kind: 'unavailable', status: 502, detail, reference: this.#reference } as const
     return this.#conversation.refusal(problem)?.body ?? Buffer.concat(this.#document)
   }
 

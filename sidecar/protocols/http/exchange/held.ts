@@ -68,7 +68,10 @@ export async function askPeople(
   const wait = (message: string): void => {
     if (held) held.say(message)
     else if (conversation?.waiting)
-      held = new HeldResponse(response, conversation, conversation.waiting, message)
+      held = new HeldResponse(response, conversation, conversation.waiting, {
+        message,
+        reference: run.reference,
+      })
   }
   response.once('close', gone)
   session.signal.addEventListener('abort', gone)
