@@ -161,11 +161,16 @@ export async function readBody(request: ClientRequest, limit: number): Promise<B
 }
 
 /**
- * The body as it comes. The stream is left as it is, since a client whose body is not taken has still to hear why.
+ * The body as it comes. What nobody takes of it is thrown away: its client has still to hear why, and others on its connection
+ * wait.
  *
  * @throws where the client broke off, which in HTTP/2 may look like an end.
  */
 export async function* chunksOf(request: ClientRequest): AsyncGenerator<Buffer> {
-  yield* request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>
+  try {
+    yield* request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>
+  } finally {
+    request.resume()
+  }
   if (request.aborted) throw new Error('the client broke off')
 }

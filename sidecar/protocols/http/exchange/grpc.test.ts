@@ -25,7 +25,7 @@ import {
 import { fetch } from 'undici'
 import { selfSigned } from '../../../../test/certificates.ts'
 import { eventuallyWith } from '../../../../test/eventually.ts'
-import { type HttpPolicy, httpManifests } from '../../../../test/http-shop.ts'
+import { type HttpPolicy, HttpShop, httpManifests } from '../../../../test/http-shop.ts'
 import { Guard } from '../../../../test/shop.ts'
 import { decideRequest, listRequests } from '../../../approvals/desk.ts'
 
@@ -305,9 +305,17 @@ for (const isEncrypted of [false, true])
       await cancelled.promise
     })
 
-    it('is unavailable where the server is', async () => {
+    it('is unavailable where the server is, or speaks no HTTP/2', async () => {
       await start({ address: '127.0.0.1:1' })
       assert.equal((await unary(orders.get, 'x')).error?.code, status.UNAVAILABLE)
+      await each.disposeAsync()
+      each = new AsyncDisposableStack()
+      const old = each.use(await HttpShop.start())
+      await start({ address: old.address, tls: '{mode: disable}' })
+      const { error } = await unary(orders.get, 'x')
+      assert.equal(error?.code, status.UNAVAILABLE)
+      assert.match(error?.details ?? '', /does not speak HTTP\/2/)
+      assert.deepEqual(old.reached, [])
     })
 
     it('does not go out where something may have to be masked', async () => {

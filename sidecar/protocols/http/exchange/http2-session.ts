@@ -8,11 +8,14 @@ const maximumResponseHead = 64 * 1024
 /** Of one answer that nobody reads at the moment, and of all of a connection that are on their way. In bytes. */
 const streamWindow = 256 * 1024
 const connectionWindow = 1024 * 1024
+/** In megabytes. Beyond it answers are refused while requests wait to go out, and each may be of what is read to be decided on. */
+const maximumMemory = 512
 const settingsWithin = 15_000
 
 const options: ClientSessionOptions & { readonly strictSingleValueFields: boolean } = {
   settings: { enablePush: false, initialWindowSize: streamWindow, maxHeaderListSize: maximumResponseHead },
   peerMaxConcurrentStreams: maximumStreams,
+  maxSessionMemory: maximumMemory,
   maxReservedRemoteStreams: 0,
   // what may come twice was decided on with the request
   strictSingleValueFields: false,

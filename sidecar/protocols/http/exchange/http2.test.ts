@@ -10,7 +10,7 @@ import {
 import { createServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
-import { fetch } from 'undici'
+import { Agent, fetch } from 'undici'
 import { selfSigned } from '../../../../test/certificates.ts'
 import { eventuallyWith } from '../../../../test/eventually.ts'
 import { type HttpPolicy, httpManifests } from '../../../../test/http-shop.ts'
@@ -31,9 +31,13 @@ describe('a target that speaks HTTP/2', function () {
     stack = new AsyncDisposableStack()
   })
 
-  const start = async (policy: HttpPolicy = {}, options: Http2ShopOptions = {}): Promise<void> => {
+  const start = async (
+    policy: HttpPolicy = {},
+    options: Http2ShopOptions = {},
+    more: Parameters<Http2Shop['guard']>[1] = {},
+  ): Promise<void> => {
     shop = stack.use(await Http2Shop.start(options))
-    guard = stack.use(await shop.guard(policy))
+    guard = stack.use(await shop.guard(policy, more))
     base = `http://127.0.0.1:${guard.address.port}`
   }
   const client = (): ClientHttp2Session => {
@@ -147,6 +151,22 @@ describe('a target that speaks HTTP/2', function () {
     assert.ok(Buffer.from(await response.arrayBuffer()).equals(body))
   })
 
+  it('gets bodies that were read to be decided on, many at once on one connection', async () => {
+    await start({ http: ', readBodies: true' })
+    shop.early = (request, response) => {
+      response.writeHead(200).flushHeaders()
+      request.resume().on('end', () => response.end())
+    }
+    const body = JSON.stringify('x'.repeat(900_000))
+    const headers = { 'content-type': 'application/json' }
+    const answers = await Promise.all(
+      Array.from({ length: 30 }, () => fetch(`${base}/users`, { method: 'POST', headers, body })),
+    )
+    assert.deepEqual(new Set(answers.map(({ status }) => status)), new Set([200]))
+    await Promise.all(answers.map((answer) => answer.arrayBuffer()))
+    assert.equal(shop.sessions.size, 1)
+  })
+
   it('does not send more than a client reads', async () => {
     await start()
     let sent = 0
@@ -237,15 +257,24 @@ describe('a target that speaks HTTP/2', function () {
       })
 
     it('of an answer, by its length or by how it ends', async () => {
-      await start()
+      const { certificate, key } = selfSigned('localhost')
+      await start({}, {}, { clientTls: { certificate, key } })
+      const { port } = guard.address
+      const secure = connectHttp2(`https://localhost:${port}`, { ca: certificate })
+      stack.defer(() => secure.destroy())
+      const agent = new Agent({ connect: { ca: certificate }, allowH2: false })
+      stack.defer(() => agent.close())
       for (const length of [{ 'content-length': '100' }, {}]) {
         shop.answer = (_request, response) => {
           response.writeHead(200, length).write('half')
           setImmediate(() => response.stream.close(constants.NGHTTP2_INTERNAL_ERROR))
         }
-        await assert.rejects(fetch(`${base}/users`).then(async (response) => await response.text()))
-        const stream = client().request({ ':path': '/users' })
-        await assert.rejects(text(stream))
+        for (const url of [base, `https://localhost:${port}`])
+          await assert.rejects(
+            fetch(`${url}/users`, { dispatcher: agent }).then(async (response) => await response.text()),
+          )
+        for (const session of [client(), secure])
+          await assert.rejects(text(session.request({ ':path': '/users' })))
       }
     })
   })
@@ -264,6 +293,36 @@ describe('a target that speaks HTTP/2', function () {
     shop.early = undefined
     assert.equal((await fetch(`${base}/users`)).status, 200)
     assert.equal(shop.sessions.size, 1)
+  })
+
+  it('does not wait for the rest of a request that has its answer, nor does a client', async () => {
+    await start({
+      rules: `    - {name: anything, match: {actions: ["http:*"]}, effect: allow}
+    - {name: no-files, match: {objects: [/files]}, effect: deny}
+`,
+    })
+    const closed = Promise.withResolvers<void>()
+    shop.early = (request, response) => {
+      request.stream.on('close', () => closed.resolve())
+      response.writeHead(413).end('too large')
+    }
+    const session = client()
+    for (const [path, status] of [
+      ['/files/a', 403],
+      ['/users', 413],
+    ] as const) {
+      const stream = session.request({ ':path': path, ':method': 'PUT' })
+      stream.on('error', () => {})
+      const gone = once(stream, 'close')
+      const answered = once(stream, 'response')
+      stream.end(Buffer.alloc(2 * 1024 * 1024))
+      stream.resume()
+      const [headers] = (await answered) as [Record<string, unknown>]
+      assert.equal(headers[':status'], status)
+      await gone
+    }
+    await closed.promise
+    assert.equal(session.destroyed, false)
   })
 
   it('is asked again once, and only where it has not looked at a request', async () => {
