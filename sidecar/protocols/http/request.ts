@@ -56,6 +56,8 @@ export interface Understanding {
 
 /** One way of understanding requests: by an OpenAPI document, as GraphQL, as MCP. Pure. */
 export interface RequestAnalysis {
+  /** It goes by method, path and query alone, and what else names a method: what it says can be remembered by these. */
+  readonly byLine?: true
   /**
    * How many bytes of the body it has to see to understand a request; a longer body is refused.
    *

@@ -35,11 +35,13 @@ export class HttpMeaning implements Meaning {
   readonly openBodyMask?: OpenBodyMask
   readonly #analyses: readonly RequestAnalysis[]
   readonly #answers: Answers
+  readonly #remembers: boolean
   readonly #remembered = new Map<string, Command>()
 
   constructor(analyses: readonly RequestAnalysis[], answers: Answers = {}) {
     if (answers.openBodyMask) this.openBodyMask = answers.openBodyMask
     this.#analyses = analyses
+    this.#remembers = analyses.every(({ byLine }) => byLine)
     this.#answers = answers
   }
 
@@ -56,7 +58,7 @@ export class HttpMeaning implements Meaning {
   }
 
   commandOf(request: HttpRequest, upgrades: boolean): Command {
-    if (request.body || this.#analyses.length > 0) return this.#analyse(request, upgrades)
+    if (request.body || !this.#remembers) return this.#analyse(request, upgrades)
     const key = keyOf(request, upgrades)
     const known = this.#remembered.get(key)
     if (known) return known

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { fetch } from 'undici'
 import { eventuallyWith } from '../../../../test/eventually.ts'
 import { HttpShop, type Reached } from '../../../../test/http-shop.ts'
+import { Http2Shop } from '../../../../test/http2-shop.ts'
 import { clientSecret, IdentityProvider } from '../../../../test/identity-provider.ts'
 import type { Guard } from '../../../../test/shop.ts'
 
@@ -79,6 +80,30 @@ describe('an API that takes access tokens', function () {
         ['allow', undefined],
       ],
     )
+  })
+
+  it('gets it once more on the same connection where that is of HTTP/2', async () => {
+    await using other = await Http2Shop.start()
+    other.answer = ({ headers }, response) => {
+      const token = (headers.authorization ?? '').slice('Bearer '.length)
+      void provider.isActive(token).then((active) => {
+        response.writeHead(active ? 200 : 401).end(active ? token : 'x'.repeat(100_000))
+      })
+    }
+    guard = await other.guard({
+      authentication: `{as: oauth2, oauth2: {tokenUrl: "${provider.issuer}/token"}}`,
+      roles: crmAgent,
+    })
+    process.env.SHOP_PASSWORD = clientSecret
+    const revoked = await (await ask()).text()
+    await provider.revoke(revoked)
+    const answers = await Promise.all(Array.from({ length: 5 }, () => ask()))
+    const tokens = await Promise.all(answers.map((answer) => answer.text()))
+    assert.deepEqual([...new Set(answers.map(({ status }) => status))], [200])
+    assert.equal(new Set(tokens).size, 1)
+    assert.notEqual(tokens[0], revoked)
+    assert.equal(other.sessions.size, 1)
+    assert.deepEqual([...new Set(other.reached.map(({ version }) => version))], ['2.0'])
   })
 
   it('gets no request twice of whose body something is gone, but the next one with another token', async () => {

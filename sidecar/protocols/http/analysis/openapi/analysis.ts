@@ -17,6 +17,7 @@ export const openApiFacts = {
 type OpenApiFact = keyof typeof openApiFacts
 
 export class OpenApiAnalysis implements RequestAnalysis {
+  readonly byLine = true
   readonly #operations: readonly OpenApiOperation[]
 
   constructor({ operations }: OpenApiDocument) {

@@ -67,6 +67,19 @@ describe('an OpenAPI document', () => {
     assert.deepEqual(Object.fromEntries(fields), table.classification)
   })
 
+  it('gives the same command for the same request, by which decisions are remembered', () => {
+    const request = (method: string, override: string) => ({
+      ...anyRequest,
+      method,
+      headers: [['x-http-method-override', override]] as const,
+      path: { text: '/v1/users/5', segments: ['v1', 'users', '5'], otherReadings: [] },
+    })
+    const command = meaning.commandOf(request('POST', 'GET'), false)
+    assert.equal(meaning.commandOf(request('POST', 'GET'), false), command)
+    assert.notEqual(meaning.commandOf(request('POST', 'DELETE'), false), command)
+    assert.notEqual(meaning.commandOf(request('DELETE', 'GET'), false), command)
+  })
+
   it('says of which operations no rule can speak', () => {
     assert.deepEqual(read.value.unnamed, ['GET /files/{name}.pdf'])
   })
