@@ -8,11 +8,11 @@ import {
   type CompoundList,
   parse,
   type Redirection,
-  type Script,
   type Statement,
   type Word,
   type WordPart,
 } from 'unbash'
+import { print } from 'unbash/printer'
 import type { ShellFacts } from './facts.ts'
 import { baseName, givenText, startsItselfAlone } from './programs.ts'
 
@@ -42,7 +42,7 @@ export function factsOfLine(line: string): ShellFacts | undefined {
   return /!|\t/.test(line) ? undefined : factsOfText(line)
 }
 
-type Node = Statement['command'] | Statement | Script | CompoundList
+type Node = Statement['command'] | Statement | CompoundList
 
 class Found {
   readonly #programs: string[] = []
@@ -60,18 +60,23 @@ class Found {
   }
 
   text(text: string, depth: number): boolean {
+    if (depth > maximumDepth || text.length > maximumText || uncertain.test(text)) return false
     // the next line would go on with it
-    if (text.length > maximumText || uncertain.test(text) || text.endsWith('\\')) return false
-    return this.#script(parse(text), depth)
+    if (text.endsWith('\\')) return false
+    const script = parse(text)
+    // a parser that is made for editors goes on after what it doesn't understand
+    if ((script.errors?.length ?? 0) > 0 || lettersOf(print(script)) !== lettersOf(text)) return false
+    return script.commands.every((statement) => this.#node(statement, depth + 1))
   }
 
   program(argv: readonly string[], depth: number): boolean {
     return this.#program(argv, depth)
   }
 
-  #script(script: ReturnType<typeof parse> | undefined, depth: number): boolean {
-    if (!script || depth > maximumDepth || (script.errors && script.errors.length > 0)) return false
-    return script.commands.every((statement) => this.#node(statement, depth + 1))
+  #substitution(text: string, depth: number): boolean {
+    if (text.startsWith('$(')) return this.text(text.slice(2, -1), depth + 1)
+    // what stands behind backslashes there is decoded by each shell in its own way
+    return text.startsWith('`') && !text.includes('\\') && this.text(text.slice(1, -1), depth + 1)
   }
 
   #node(node: Node, depth: number): boolean {
@@ -84,7 +89,12 @@ class Found {
       case 'AndOr':
         return all(node.commands)
       case 'Pipeline':
-        return node.prefixes.every(({ type }) => type === 'Negation') && all(node.commands)
+        return (
+          node.commands.length > 0 &&
+          node.prefixes.every(({ type }) => type === 'Negation') &&
+          node.operators.every((operator) => operator === '|') &&
+          all(node.commands)
+        )
       case 'Subshell':
       case 'BraceGroup':
         return all([node.body])
@@ -104,7 +114,11 @@ class Found {
           all([node.body])
         )
       case 'Redirected':
-        return node.redirects.every((each) => this.#redirection(each, depth)) && all([node.command])
+        return (
+          areApart([node.command, ...node.redirects]) &&
+          node.redirects.every((each) => this.#redirection(each, depth)) &&
+          all([node.command])
+        )
       case 'Command':
         return this.#command(node, depth)
       default:
@@ -115,13 +129,14 @@ class Found {
 
   #command({ name, prefix, suffix }: Command, depth: number): boolean {
     const words: Word[] = []
+    if (!areApart([...prefix, ...(name ? [name] : []), ...suffix])) return false
     for (const each of [...prefix, ...suffix]) {
       if (each.type === 'Word') words.push(each)
       else if (each.type === 'Assignment') {
         if (!this.#assignment(each, depth)) return false
       } else if (!this.#redirection(each, depth)) return false
     }
-    if (!name) return true
+    if (!name) return prefix.length > 0
     if (![name, ...words].every((word) => this.#walk(word, depth))) return false
     const program = textOf(name)
     return program !== undefined && this.#program([program, ...words.map(textOf)], depth)
@@ -146,7 +161,8 @@ class Found {
     if (redirection.type !== 'Redirect' || redirection.descriptor?.type === 'FileDescriptorVariable')
       return false
     const { operator, target } = redirection
-    if (!target || !this.#walk(target, depth)) return false
+    // to shells other than Bash the ampersand ends a command
+    if (!target || operator.startsWith('&') || !this.#walk(target, depth)) return false
     const file = textOf(target)
     if (file === undefined) return false
     if (operator === '<&' || operator === '>&') return /^([0-9]|-)$/.test(file)
@@ -156,29 +172,47 @@ class Found {
   }
 
   /** Looks for what is run to make a word. */
-  #walk({ parts }: Word, depth: number): boolean {
-    return (parts ?? []).every((part) => this.#part(part, depth))
+  #walk({ parts, text }: Word, depth: number): boolean {
+    return parts ? parts.every((part) => this.#part(part, depth)) : isPlain(text)
   }
 
   #part(part: WordPart, depth: number): boolean {
     switch (part.type) {
       case 'Literal':
+        return isPlain(part.text)
       case 'SingleQuoted':
       case 'SimpleExpansion':
         return true
       case 'Glob':
-        return part.parts === undefined || part.parts.every((inner) => inner.type === 'Literal')
+        return part.kind !== 'bracket'
       case 'DoubleQuoted':
-        return part.parts.every((inner) => this.#part(inner, depth))
+        return part.parts.every((inner) =>
+          inner.type === 'Literal' ? !/[$`]/.test(inner.text) : this.#part(inner, depth),
+        )
       case 'ParameterExpansion':
         return part.prefix === undefined && part.index === undefined && part.operation === undefined
       case 'CommandExpansion':
-        return !part.text.startsWith('${') && this.#script(part.script, depth + 1)
+        return this.#substitution(part.text, depth)
       default:
         // arithmetic runs what is in a variable's index; the others are read otherwise by other shells
         return false
     }
   }
+}
+
+/** Outside of quotes: characters that mean nothing to any shell, and those that a backslash stands before. */
+function isPlain(text: string): boolean {
+  return text === '[' || text === ']' || /^(?:[\w@%+=:,./^~#-]|[^\0-\u00a0]|\\[ -~])*$/u.test(text)
+}
+
+/** All of a text but what commands can be laid out by. */
+function lettersOf(text: string): string {
+  return text.replaceAll(/[\s;]/g, '')
+}
+
+/** Which of two a character between them belongs to, shells don't agree on where there is no space. */
+function areApart(parts: readonly { readonly pos: number; readonly end: number }[]): boolean {
+  return parts.every(({ pos }, index) => pos > (parts[index - 1]?.end ?? -1))
 }
 
 function isOwnVariable(name: string): boolean {
