@@ -12,6 +12,9 @@ import { sessionHeader, unsealed } from './session-id.ts'
 /** Of those that JSON-RPC leaves to servers. */
 const refusedCode = -32_010
 
+/** Clients go by the status to begin anew. */
+const ofHttp: ReadonlySet<Problem['kind']> = new Set(['unauthenticated', 'malformed', 'unknown-session'])
+
 /** A message that the server answers. */
 type Asking = McpMessage & { readonly id: string | number }
 
@@ -69,8 +72,7 @@ export class McpConversation implements Conversation {
   /** What has no one number to answer to hears it from HTTP. */
   refusal(problem: Problem): Said | undefined {
     const asking = this.#asking
-    const isOfHttp = problem.kind === 'unauthenticated' || problem.kind === 'malformed'
-    if (isOfHttp || asking.length === 0) return undefined
+    if (ofHttp.has(problem.kind) || asking.length === 0) return undefined
     const answers = asking.map((message) => answerOf(message, problem))
     const body = JSON.stringify(this.#isBatch ? answers : answers[0])
     return { status: 200, contentType: 'application/json', body: Buffer.from(body) }
