@@ -303,6 +303,7 @@ export class ControlledSidecar implements AsyncDisposable, Subscriber {
     const before = this.#runtime.configuration.snapshot.revision
     const nothing = emptyConfiguration()
     this.#runtime.apply(nothing)
+    this.#runtime.hostCertificates = new Map()
     this.#inForce = undefined
     this.#runtime.audit.notice('configuration.applied', { revision: nothing.snapshot.revision, before })
     this.#options.onEvent({ kind: 'removed' })
