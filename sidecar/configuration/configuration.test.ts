@@ -65,6 +65,9 @@ describe('A directory of manifests', () => {
     assert.deepEqual(of('graphql:mutaton.deleteUser'), [
       'error: there is no action graphql:mutaton.deleteUser; did you mean graphql:mutation.deleteUser?',
     ])
+    assert.deepEqual(of('grpc:shop.v1.Orders.Delete'), [
+      'error: there is no action grpc:shop.v1.Orders.Delete',
+    ])
     assert.deepEqual(of('mcp:tool/call.search', 'mcp:x-shop/count'), [
       'warning: there is no action mcp:tool/call.search; did you mean mcp:tools/call.search?',
       'warning: there is no action mcp:x-shop/count',
@@ -74,6 +77,9 @@ describe('A directory of manifests', () => {
         'graphql:*',
         'graphql:query.user',
         'graphql:*.delete*',
+        'grpc:*',
+        'grpc:shop.v1.Orders/Delete',
+        'grpc:*/Delete*',
         'mcp:tools/*',
         'mcp:tools/call.a.b',
         'mcp:*.search',

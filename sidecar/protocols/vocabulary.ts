@@ -3,7 +3,7 @@ import { httpActions } from './http/analysis/actions.ts'
 import { bodyFacts } from './http/analysis/body-fields.ts'
 import { httpFacts } from './http/analysis/facts.ts'
 import { graphqlActions, graphqlFacts } from './http/analysis/graphql/analysis.ts'
-import { grpcFacts } from './http/analysis/grpc/analysis.ts'
+import { grpcActions, grpcFacts } from './http/analysis/grpc/analysis.ts'
 import { mcpActions } from './http/analysis/mcp/actions.ts'
 import { mcpFacts } from './http/analysis/mcp/analysis.ts'
 import { openApiFacts } from './http/analysis/openapi/analysis.ts'
@@ -29,7 +29,7 @@ export interface Vocabulary {
 
 export const vocabulary: Vocabulary = {
   actions: [...Object.keys(sqlActions), ...Object.keys(httpActions), ...Object.keys(kubernetesActions)],
-  spokenByRequests: [...graphqlActions, ...mcpActions, 'openapi:*'],
+  spokenByRequests: [...graphqlActions, ...grpcActions, ...mcpActions, 'openapi:*'],
   extended: ['mcp'],
   baseline: [...baselineSqlActions, ...baselineKubernetesActions],
   aboutParts: columnSqlActions,

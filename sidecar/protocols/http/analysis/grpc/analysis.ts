@@ -2,6 +2,9 @@
 import type { Fact } from '@firebreak/policy'
 import type { RequestAnalysis, RequestHead, Understanding } from '../../request.ts'
 
+/** A service with its package, and a method. */
+export const grpcActions = ['grpc:*/*'] as const
+
 /** What conditions see as `command.grpc.<name>`. */
 export const grpcFacts = {
   service: 'with its package, `shop.v1.Orders`',
