@@ -4,6 +4,7 @@ import { benchApprovals } from './approvals.ts'
 import { benchContainment } from './containment.ts'
 import { benchControlPlane } from './control-plane.ts'
 import { benchHttp } from './http.ts'
+import { benchKubernetes } from './kubernetes.ts'
 import { benchPods } from './pods.ts'
 import { benchPostgresql } from './postgresql.ts'
 import { benchSessions } from './sessions.ts'
@@ -14,6 +15,7 @@ const benches: Readonly<Record<string, (seconds: number) => Promise<void>>> = {
   containment: benchContainment,
   pods: benchPods,
   http: benchHttp,
+  kubernetes: benchKubernetes,
   approvals: benchApprovals,
   sessions: benchSessions,
 }
