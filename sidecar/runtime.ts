@@ -222,7 +222,7 @@ export class Runtime {
   #rotated(resourceName: QualifiedName, roleName: string, credential: Credential): void {
     this.audit.notice('credential.rotated', { resource: resourceName, role: roleName })
     const role = this.roleOf({ resource: resourceName, role: roleName })
-    if (role?.credential.onRotation !== 'end') return
+    if (role?.credential?.onRotation !== 'end') return
     for (const session of this.sessions)
       if (session.subject.resource === resourceName && session.subject.role === roleName)
         session.credentialRotated(credential)

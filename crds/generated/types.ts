@@ -733,8 +733,8 @@ export interface ProtectedResourceSpec {
     name: string
     /** The account's name in the system where the credential does not hold it. Absent means the role's name. */
     username?: string
-    /** Where the account's password comes from. */
-    credential: {
+    /** Where the account's password comes from. Absent where the client certificate alone says who it is. */
+    credential?: {
       /** A Secret in the same namespace. */
       secret?: {
         /** Name of the Secret. */
@@ -824,7 +824,7 @@ export interface ProtectedResourceSpec {
       /** How long its password lets in, should the account not be dropped. */
       validFor: string
     }
-    /** A TLS client certificate to present as well. */
+    /** A TLS client certificate to present, as well as the credential or by itself. */
     clientCertificate?: {
       /** Where a PEM text comes from. */
       certificate: {

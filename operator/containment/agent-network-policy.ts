@@ -95,7 +95,7 @@ function toResource(resource: ProtectedResource, { apiServer }: OperatorPlace): 
 /** Where sidecars get what the resource takes: its token endpoint, and vaults. */
 function credentialSources({ spec: { http, roles } }: ProtectedResource): Destination[] {
   const tokenUrl = http?.authentication?.oauth2?.tokenUrl
-  const vaults = roles.flatMap(({ credential }) => credential.http?.url ?? [])
+  const vaults = roles.flatMap(({ credential }) => credential?.http?.url ?? [])
   return [...(tokenUrl === undefined ? [] : [tokenUrl]), ...vaults].map((url) => {
     const { hostname, port, protocol } = new URL(url)
     return {

@@ -21,7 +21,8 @@ function credentials({ metadata: { namespace }, spec: { roles } }: ProtectedReso
       reason: 'NotPermitted',
       message: `the operator may not read Secrets of namespace ${namespace}: it is not among the chart's secretNamespaces`,
     }
-  const missing = roles.flatMap(({ name, credential: { secret } }) => {
+  const missing = roles.flatMap(({ name, credential }) => {
+    const secret = credential?.secret
     if (!secret) return []
     const stored = world.secrets.get(`${namespace}/${secret.name}`)
     if (!stored) return [`role ${name}: there is no Secret ${secret.name}`]

@@ -20,10 +20,7 @@ import { Joined } from './joined.ts'
 import { type KnownPod, known } from './known-pod.ts'
 
 /** Secrets that no credential is in, and of which clusters have many. */
-const otherSecrets = [
-  'helm.sh/release.v1',
-  'bootstrap.kubernetes.io/token',
-]
+const otherSecrets = ['helm.sh/release.v1', 'bootstrap.kubernetes.io/token']
 
 export class World implements Disposable {
   readonly identities

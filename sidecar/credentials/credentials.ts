@@ -59,7 +59,7 @@ class Account {
       if (certificate && !certificate.ok) return certificate
       const credential: Credential = {
         username: role.username ?? username,
-        password,
+        ...(password !== undefined && { password }),
         ...(certificate && { clientCertificate: certificate.value }),
       }
       const fresh = life === undefined ? (provider.remote ? freshFor : 0) : life * leasePart
@@ -150,7 +150,7 @@ export class Credentials {
       if (seen.has(key)) continue
       seen.add(key)
       const account = this.#accountOf(resource, role)
-      if (account?.role.credential.onRotation !== 'end' || !account.check.passed) continue
+      if (account?.role.credential?.onRotation !== 'end' || !account.check.passed) continue
       account.check.restart()
       void this.#look(account, resource, role)
     }

@@ -12,7 +12,8 @@ export type Role = ProtectedResourceSpec['roles'][number]
 export interface ProvidedCredential {
   /** Absent where the manifest names the account. */
   readonly username?: string
-  readonly password: string
+  /** Absent where a certificate alone says who it is. */
+  readonly password?: string
   /** When it is good no longer, in milliseconds since 1970. */
   readonly expiresAt?: number
 }
@@ -31,6 +32,7 @@ export function providerFor(
   configuration: () => Configuration,
 ): CredentialProvider {
   const read = (source: ValueSource): Result<string, string> => readValue(source, namespace, configuration())
+  if (!role.credential) return { remote: false, read: async () => ({ ok: true, value: {} }) }
   const { secret, file, env, command, http } = role.credential
   if (command)
     return {

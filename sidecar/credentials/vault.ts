@@ -7,7 +7,7 @@ import type { ProvidedCredential, Role } from './provider.ts'
 
 const bounds = { milliseconds: 10_000, bytes: 64 * 1024 }
 
-type Vault = NonNullable<Role['credential']['http']>
+type Vault = NonNullable<NonNullable<Role['credential']>['http']>
 
 /** @param now milliseconds since 1970. */
 export async function askVault(

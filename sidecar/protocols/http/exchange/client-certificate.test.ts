@@ -50,9 +50,8 @@ describe('an API that asks for a client certificate', function () {
     guard = await shop.guard({
       address: `127.0.0.1:${(api.address() as { port: number }).port}`,
       tls: '{ca: {env: {name: SHOP_CA}}, serverName: api.test}',
-      authentication: '{as: none}',
       roles:
-        '[{name: agent, credential: {env: {password: SHOP_PASSWORD}}, clientCertificate: {certificate: {env: {name: SHOP_CERTIFICATE}}, key: {env: {name: SHOP_KEY}}}}]',
+        '[{name: agent, clientCertificate: {certificate: {env: {name: SHOP_CERTIFICATE}}, key: {env: {name: SHOP_KEY}}}}]',
     })
   })
   afterEach(() => guard[Symbol.asyncDispose]())
