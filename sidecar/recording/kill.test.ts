@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -8,7 +8,11 @@ import { manifests } from '../../test/policies.ts'
 import { type ReadRecording, recordingsIn, recordingsOf } from '../../test/recordings.ts'
 import { Shop } from '../../test/shop.ts'
 import { ObjectStore } from '../../tools/object-store.ts'
+import { keyFiles } from './installation-keys.ts'
+import { parseIdentities } from './keys.ts'
+import { RecordingReader } from './reader.ts'
 import { openStore } from './stores/open-store.ts'
+import { newReaderKey } from './testdata/recordings.ts'
 
 describe('recordings of a gateway that is killed', function () {
   this.timeout(600_000)
@@ -90,6 +94,46 @@ describe('recordings of a gateway that is killed', function () {
     await gateway.end('SIGKILL')
     await client.end().catch(() => {})
     assert.equal(await count(), 10)
+  })
+
+  it('hold what masks hid of what they hold, and of nothing else', async () => {
+    writeFileSync(
+      join(directory, 'firebreak.yaml'),
+      manifests({
+        address: `127.0.0.1:${shop.postgres.port}`,
+        database: 'shop',
+        rules: `    - {name: anything, match: {actions: ["sql:*"]}, effect: allow}
+    - {name: hide, match: {tags: [pii]}, effect: mask, mask: {strategy: redact}}
+`,
+        classification: '[{tags: [pii], columns: [public.customers.email]}]',
+        more: '  recording: {mode: full, unmasked: true}\n',
+      }),
+    )
+    const { identity, recipient } = await newReaderKey()
+    const words = ['--audit', join(directory, 'audit.jsonl'), '--unmasked-key', recipient]
+    await using gateway = await GatewayProcess.start(directory, words)
+    const client = await shop.connect(gateway.address, 'shop')
+    const running = (async () => {
+      for (;;) await client.query('SELECT email FROM customers')
+    })().catch(() => {})
+    await delay(1_500)
+    await gateway.end('SIGKILL')
+    await running
+    const [{ id, verified } = { id: '', verified: undefined }] = await recordingsOf(directory)
+    assert.equal(verified?.state, 'unfinished')
+    await using store = await openStore({ kind: 'directory', path: join(directory, 'recordings') })
+    await using source = await store.open(id)
+    assert.ok(source)
+    const keys = parseIdentities(readFileSync(join(directory, 'recording-keys', keyFiles.reader), 'utf8'))
+    const reader = await RecordingReader.open(source, [...keys, identity])
+    let [masked, hidden] = [0, 0]
+    for await (const { entry, unmasked } of reader.entries()) {
+      if (entry.type !== 'response' || !entry.bytes.includes('********')) continue
+      masked++
+      if (unmasked?.includes('person1@')) hidden++
+    }
+    assert.ok(masked > 10)
+    assert.equal(hidden, masked)
   })
 
   it('are in an object store as well', async () => {
