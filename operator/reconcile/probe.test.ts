@@ -18,6 +18,10 @@ interface Case {
 
 const cases = parse(readFileSync(new URL('testdata/probes.yaml', import.meta.url), 'utf8')) as readonly Case[]
 
+const credentialCases = parse(
+  readFileSync(new URL('testdata/probed-credentials.yaml', import.meta.url), 'utf8'),
+) as readonly { readonly name: string; readonly spec: object; readonly says: string }[]
+
 describe('the probe of a protected resource', function () {
   this.timeout(60_000)
   const stack = new AsyncDisposableStack()
@@ -75,5 +79,20 @@ describe('the probe of a protected resource', function () {
       const { status, reason, message } = findings.find(({ type }) => type === 'Reachable') ?? assert.fail()
       const told = `${status} ${reason}: ${message}`
       assert.ok(told.startsWith(says.replace('ADDRESS', address)), told)
+    })
+
+  for (const { name, spec, says } of credentialCases)
+    it(`tells of ${name}`, async () => {
+      const resource = {
+        kind: 'ProtectedResource',
+        metadata: { name: 'crm', namespace: 'agents' },
+        spec: { type: 'http', address: addresses.get('nobody'), tls: { mode: 'disable' }, ...spec },
+      }
+      const stored = new Map([['agents/stored', { data: { password: '', 'tls.crt': '', 'tls.key': '' } }]])
+      const world = { secrets: stored, readsSecretsOf: () => true } as unknown as World
+      const findings = await probeResource(resource as unknown as ProtectedResource, world)
+      const { status, reason, message } =
+        findings.find(({ type }) => type === 'CredentialsResolved') ?? assert.fail()
+      assert.equal(`${status} ${reason}: ${message}`, says)
     })
 })

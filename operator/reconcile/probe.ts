@@ -12,7 +12,7 @@ export async function probeResource(resource: ProtectedResource, world: World): 
   return [credentials(resource, world), await reachable(resource, world)]
 }
 
-function credentials({ metadata: { namespace }, spec: { roles } }: ProtectedResource, world: World): Finding {
+function credentials({ metadata: { namespace }, spec }: ProtectedResource, world: World): Finding {
   const type = 'CredentialsResolved'
   if (!world.readsSecretsOf(namespace))
     return {
@@ -21,18 +21,41 @@ function credentials({ metadata: { namespace }, spec: { roles } }: ProtectedReso
       reason: 'NotPermitted',
       message: `the operator may not read Secrets of namespace ${namespace}: it is not among the chart's secretNamespaces`,
     }
-  const missing = roles.flatMap(({ name, credential }) => {
-    const secret = credential?.secret
-    if (!secret) return []
-    const stored = world.secrets.get(`${namespace}/${secret.name}`)
-    if (!stored) return [`role ${name}: there is no Secret ${secret.name}`]
-    return stored.data?.[secret.passwordKey] === undefined
-      ? [`role ${name}: Secret ${secret.name} has no key ${secret.passwordKey}`]
-      : []
+  const { oauth2 } = spec.http?.authentication ?? {}
+  const wanted = [
+    ...(oauth2?.ca?.secret ? [{ of: 'spec.http.authentication.oauth2.ca', ...oauth2.ca.secret }] : []),
+    ...spec.roles.flatMap(secretsOf),
+  ]
+  const missing = wanted.flatMap(({ of, name, key }) => {
+    const stored = world.secrets.get(`${namespace}/${name}`)
+    if (!stored) return [`${of}: there is no Secret ${name}`]
+    return stored.data?.[key] === undefined ? [`${of}: Secret ${name} has no key ${key}`] : []
   })
   return missing.length === 0
     ? { type, status: 'True', reason: 'Resolved', message: 'the credentials of all roles are there' }
     : { type, status: 'False', reason: 'Missing', message: missing.join('; ') }
+}
+
+interface WantedKey {
+  /** What refers to it. */
+  readonly of: string
+  readonly name: string
+  readonly key: string
+}
+
+/** What a role can't do without. */
+function secretsOf({
+  name: role,
+  credential,
+  clientCertificate,
+}: ProtectedResource['spec']['roles'][number]): WantedKey[] {
+  const of = `role ${role}`
+  const { secret } = credential ?? {}
+  const parts = [clientCertificate?.certificate.secret ?? [], clientCertificate?.key.secret ?? []].flat()
+  return [
+    ...(secret ? [{ of, name: secret.name, key: secret.passwordKey }] : []),
+    ...parts.map((part) => ({ of, ...part })),
+  ]
 }
 
 async function reachable(resource: ProtectedResource, world: World): Promise<Finding> {
