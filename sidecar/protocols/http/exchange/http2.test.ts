@@ -8,7 +8,7 @@ import {
   constants,
 } from 'node:http2'
 import { createServer } from 'node:https'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, connect } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import { Agent, fetch } from 'undici'
 import { selfSigned } from '../../../../test/certificates.ts'
@@ -16,6 +16,8 @@ import { eventuallyWith } from '../../../../test/eventually.ts'
 import { type HttpPolicy, httpManifests } from '../../../../test/http-shop.ts'
 import { Http2Shop, type Http2ShopOptions } from '../../../../test/http2-shop.ts'
 import { Guard } from '../../../../test/shop.ts'
+import { Http2Connections } from './http2-connections.ts'
+import { startSession } from './http2-session.ts'
 
 const eventually = eventuallyWith(() => '')
 
@@ -402,6 +404,33 @@ describe('a target that speaks HTTP/2', function () {
       [200, 200, 200, 200, 200, 200],
     )
     assert.ok(shop.sessions.size >= 3)
+  })
+
+  it('that is another one now is left with the last answer', async () => {
+    shop = stack.use(await Http2Shop.start({ tls: false }))
+    const origin = `http://${shop.address}`
+    const { port } = shop.server.address() as AddressInfo
+    const connections = new Http2Connections('http', async () => await startSession(connect(port), origin))
+    const asked = Promise.withResolvers<void>()
+    const goOn = Promise.withResolvers<void>()
+    shop.answer = async (_request, response) => {
+      asked.resolve()
+      await goOn.promise
+      response.end('the last')
+    }
+    const answered = Promise.withResolvers<string>()
+    connections.dispatch(
+      { method: 'GET', path: '/users', headers: [['host', shop.address]], body: undefined },
+      {
+        onResponseData: (_controller, chunk) => answered.resolve(chunk.toString()),
+        onResponseError: (_controller, error) => answered.reject(error),
+      },
+    )
+    await asked.promise
+    connections.close()
+    goOn.resolve()
+    assert.equal(await answered.promise, 'the last')
+    await eventually(() => String(shop.sessions.size), /^0$/)
   })
 
   it('that answers with too large a head is refused', async () => {
