@@ -1,10 +1,11 @@
-/** An API server that has pods' programs run beside it, over WebSocket as kube-apiserver has them, and its clients. */
+/** An API server that has pods' programs run beside it, and ports that say what they hear, over WebSocket as kube-apiserver has them, and its clients. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { WebSocket, WebSocketServer } from 'ws'
 import { Guard } from './shop.ts'
+import { sayWhatIsHeard } from './tunneled-ports.ts'
 
 export const everythingOfPods = '    - {name: all, match: {actions: ["k8s:*"]}, effect: allow}\n'
 
@@ -15,7 +16,7 @@ export class PodPrograms implements AsyncDisposable {
   given = ''
   /** Answers with this protocol, whatever was offered. */
   protocol: string | undefined
-  /** Writes messages as they are, instead of running anything. */
+  /** Written as they are, instead of running anything. */
   messages: readonly Buffer[] | undefined
   readonly #server: Server = createServer((_request, response) => response.writeHead(400).end())
 
@@ -34,7 +35,9 @@ export class PodPrograms implements AsyncDisposable {
     this.#server.on('upgrade', (request, socket, head) => {
       const protocols = (request.headers['sec-websocket-protocol'] ?? '').split(', ')
       this.reached.push({ url: request.url ?? '', protocols })
-      sockets.handleUpgrade(request, socket, head, (client) => this.#serve(client, request.url ?? ''))
+      if (protocols.some((protocol) => protocol.includes('/')))
+        void sayWhatIsHeard(request, socket).catch(() => {})
+      else sockets.handleUpgrade(request, socket, head, (client) => this.#serve(client, request.url ?? ''))
     })
   }
 
@@ -77,7 +80,12 @@ ${rules}`
       client.close(1000)
       return
     }
-    const argv = new URL(url, 'http://api').searchParams.getAll('command')
+    const { pathname, searchParams } = new URL(url, 'http://api')
+    if (pathname.endsWith('/portforward')) {
+      client.on('message', (message: Buffer) => client.send(message))
+      return
+    }
+    const argv = searchParams.getAll('command')
     const program = spawn(argv[0] ?? '', argv.slice(1), { stdio: 'pipe' })
     const tell = (channel: number) => (bytes: Buffer) =>
       client.send(Buffer.concat([Buffer.of(channel), bytes]))
@@ -117,6 +125,8 @@ export class PodStream {
   /** By channel, what came. */
   readonly #seen = new Map<number, string>()
   readonly closed: Promise<number>
+  /** What the other side said at its end. */
+  reason = ''
   /** What the gateway said instead, as a Status object. */
   readonly refusal: Promise<{ readonly status: number; readonly message: string }>
   #changed = Promise.withResolvers<void>()
@@ -126,7 +136,12 @@ export class PodStream {
     const url = `ws://127.0.0.1:${address.port}/api/v1/namespaces/prod/pods/web/${subresource}?${query}`
     this.socket = new WebSocket(url, [...protocols], { headers })
     this.socket.on('error', () => {})
-    this.closed = new Promise((resolve) => this.socket.on('close', resolve))
+    this.closed = new Promise((resolve) =>
+      this.socket.on('close', (code, reason) => {
+        this.reason = reason.toString()
+        resolve(code)
+      }),
+    )
     this.refusal = new Promise((resolve) => {
       this.socket.on('unexpected-response', async (_request, response) => {
         let body = ''

@@ -1,0 +1,142 @@
+/** Connections to ports of pods, as clients of WebSocket have them, with and without SPDY within. */
+import assert from 'node:assert/strict'
+import { PodPrograms, PodStream } from '../../../../test/pod-programs.ts'
+import type { Guard } from '../../../../test/shop.ts'
+import { Tunnel } from '../../../../test/tunneled-ports.ts'
+import { control, data, number, ofPort, type Pairs, SpdyClient } from './testing.ts'
+
+const onePort = `    - name: one-port
+      match: {actions: ["k8s:portForward"], condition: "command.k8s.ports.all(port, port == '8080')"}
+      effect: allow
+`
+
+describe('a port of a pod', function () {
+  this.timeout(30_000)
+  let pods: PodPrograms
+  let guard: Guard | undefined
+
+  before(async () => {
+    pods = await PodPrograms.start()
+  })
+  after(() => pods[Symbol.asyncDispose]())
+  beforeEach(() => {
+    pods.reached.length = 0
+  })
+  afterEach(async () => {
+    await guard?.[Symbol.asyncDispose]()
+    guard = undefined
+  })
+
+  const start = async (policy?: string): Promise<void> => {
+    guard = await pods.guard(onePort, policy)
+  }
+  const forward = (query: string, protocol: string): PodStream => {
+    assert.ok(guard)
+    return new PodStream(guard, query, { subresource: 'portforward', protocols: [protocol] })
+  }
+  const lines = async (): Promise<readonly string[]> =>
+    ((await guard?.audited()) ?? []).map(({ decision, text }) => `${decision} ${text}`)
+
+  describe('that the request names', () => {
+    const protocol = 'v4.channel.k8s.io'
+
+    it('is connected to, if it is allowed', async () => {
+      await start()
+      const stream = await forward('ports=8080', protocol).open()
+      stream.send(0, 'hello')
+      await stream.shows(0, /hello/)
+      stream.socket.close()
+      await stream.closed
+      assert.match((await lines()).join('\n'), /^allow GET .*portforward/)
+    })
+
+    it('is not connected to, if it is not', async () => {
+      await start()
+      const { status, message } = await forward('ports=8080&ports=22', protocol).refusal
+      assert.equal(status, 403)
+      assert.match(message, /no rule allows k8s:portForward/)
+      assert.deepEqual(pods.reached, [])
+    })
+
+    for (const channel of [1, 2, 255])
+      it(`is not written to on channel ${channel}`, async () => {
+        await start()
+        const stream = await forward('ports=8080', protocol).open()
+        stream.send(channel, 'hello')
+        await stream.closed
+        assert.match(stream.reason, /not its to write to/)
+      })
+  })
+
+  describe('that is told later', () => {
+    const open = async (): Promise<Tunnel> => {
+      assert.ok(guard)
+      const path = '/api/v1/namespaces/prod/pods/web/portforward'
+      return await Tunnel.open(
+        `http://127.0.0.1:${guard.address.port}${path}`,
+        'SPDY/3.1+portforward.k8s.io, SPDY/4+portforward.k8s.io',
+      )
+    }
+    /** What the gateway says when it ends it. */
+    const endOf = async (tunnel: Tunnel): Promise<string> => {
+      const message = await tunnel.next()
+      assert.equal(message?.kind, 'close')
+      tunnel.close()
+      return message?.kind === 'close' ? message.reason.toString() : ''
+    }
+
+    it('is connected to, if it is allowed, and what passes is as it was', async () => {
+      await start()
+      const tunnel = await open()
+      const client = new SpdyClient()
+      const whole = Buffer.concat([
+        await client.opens(1, ofPort('8080', 'error')),
+        await client.opens(3, ofPort('8080', 'data')),
+        data(3, 'hello'),
+        control(6, number(1)),
+      ])
+      tunnel.send(whole)
+      let heard = Buffer.alloc(0)
+      while (heard.length < whole.length) {
+        const message = await tunnel.next()
+        assert.equal(message?.kind, 'data')
+        if (message?.kind === 'data') heard = Buffer.concat([heard, message.bytes])
+      }
+      assert.ok(heard.equals(whole))
+      tunnel.close()
+      const found = await lines()
+      assert.equal(found.filter((line) => line.startsWith('allow port 8080 of ')).length, 1)
+      assert.deepEqual(pods.reached[0]?.protocols, ['SPDY/3.1+portforward.k8s.io'])
+    })
+
+    for (const kind of ['error', 'data'])
+      it(`ends it all if it is not allowed, by its stream for ${kind}`, async () => {
+        await start()
+        const tunnel = await open()
+        tunnel.send(await new SpdyClient().opens(1, ofPort('22', kind)))
+        assert.match(await endOf(tunnel), /no rule allows k8s:portForward/)
+        assert.ok((await lines()).some((line) => line.startsWith('deny port 22 of ')))
+      })
+
+    const none: readonly (readonly [string, Pairs])[] = [
+      ['no port', [['streamtype', 'data']]],
+      ['a port with a zero', ofPort('08080', 'data')],
+      ['a port that there is none of', ofPort('65536', 'data')],
+      ['another kind of stream', ofPort('8080', 'control')],
+    ]
+    for (const [name, headers] of none)
+      it(`ends it all with ${name}`, async () => {
+        await start()
+        const tunnel = await open()
+        tunnel.send(await new SpdyClient().opens(1, headers))
+        assert.match(await endOf(tunnel), /none of a port/)
+      })
+  })
+
+  it('is not connected to where detectors would have to look', async () => {
+    await start('  detection: {kinds: [email]}\n')
+    const { status, message } = await forward('ports=8080', 'v4.channel.k8s.io').refusal
+    assert.equal(status, 403)
+    assert.match(message, /may be what is masked/)
+  })
+})

@@ -1,0 +1,69 @@
+/** Streams that a client of SPDY opens, as a real compressor writes their headers; and what is none. */
+import assert from 'node:assert/strict'
+import { SpdyReader } from './spdy.ts'
+import { block, control, data, number, ofPort, type Pairs, SpdyClient } from './testing.ts'
+
+describe('a client of SPDY', () => {
+  it('opens streams, whose headers are read one after the other, however they are cut', async () => {
+    const client = new SpdyClient()
+    const frames = [
+      await client.opens(1, ofPort('8080', 'error')),
+      await client.opens(3, ofPort('8080', 'data')),
+      data(3, 'GET / HTTP/1.1\r\n\r\n'),
+      control(6, number(1)),
+      await client.opens(5, ofPort('22', 'data')),
+    ]
+    const whole = Buffer.concat(frames)
+    for (const size of [1, 7, whole.length]) {
+      using reader = new SpdyReader()
+      const opened: (string | undefined)[] = []
+      const passed: Buffer[] = []
+      for (let at = 0; at < whole.length; at += size) {
+        const read = await reader.push(whole.subarray(at, at + size))
+        assert.ok(read.ok)
+        for (const { bytes, opens } of read.value) {
+          passed.push(Buffer.from(bytes))
+          if (opens) opened.push(`${opens.get('streamtype')} ${opens.get('port')}`)
+        }
+      }
+      assert.deepEqual(opened, ['error 8080', 'data 8080', 'data 22'])
+      assert.ok(Buffer.concat(passed).equals(whole))
+    }
+  })
+
+  const opening = (pairs: Pairs) => () => new SpdyClient().opens(1, pairs)
+  const raw = (plain: Buffer) => async () =>
+    control(1, Buffer.concat([Buffer.alloc(10), await new SpdyClient().compress(plain)]))
+  const problems: readonly (readonly [string, () => Promise<Buffer>])[] = [
+    ['a port twice', opening([...ofPort('8080', 'data'), ['port', '22']])],
+    ['two ports in one', opening(ofPort('8080\0' + '22', 'data'))],
+    ['a name in capitals', opening([...ofPort('8080', 'data'), ['Port', '22']])],
+    ['a name with a space', opening([...ofPort('8080', 'data'), ['port ', '22']])],
+    [
+      'headers behind the last one',
+      raw(Buffer.concat([block(ofPort('8080', 'data')), block(ofPort('22', 'data'))])),
+    ],
+    ['fewer headers than there are', raw(block(ofPort('8080', 'data'), 2))],
+    ['more headers than there are', raw(block(ofPort('8080', 'data'), 4))],
+    ['more headers than there can be', raw(block([], 0xffffffff))],
+    [
+      'a text that is longer than it is',
+      raw(Buffer.concat([number(1), number(0xffffffff), Buffer.from('port')])),
+    ],
+    ['headers of far more than they seem', raw(Buffer.alloc(4 * 1024 * 1024))],
+    ['another dictionary', () => new SpdyClient(Buffer.from('another')).opens(1, ofPort('8080', 'data'))],
+    ['headers that are not compressed', async () => control(1, Buffer.alloc(30, 0x41))],
+    ['further headers of a stream', () => new SpdyClient().opens(1, ofPort('8080', 'data'), 8)],
+    ['the answer to a stream', () => new SpdyClient().opens(1, ofPort('8080', 'data'), 2)],
+    ['another version', () => new SpdyClient().opens(1, ofPort('8080', 'data'), 1, 2)],
+    ['a frame that nobody knows', async () => control(12, Buffer.alloc(4))],
+    ['a stream that is cut off', async () => control(1, Buffer.alloc(9))],
+    ['a frame longer than any', async () => Buffer.from([0, 0, 0, 1, 0, 0xff, 0xff, 0xff])],
+  ]
+  for (const [name, frame] of problems)
+    it(`is not understood: ${name}`, async () => {
+      using reader = new SpdyReader()
+      const read = await reader.push(await frame())
+      assert.equal(read.ok, false)
+    })
+})
