@@ -14,6 +14,8 @@ const sources = fileURLToPath(new URL('object-store', import.meta.url))
 
 export class ObjectStore implements AsyncDisposable {
   readonly endpoint: string
+  /** Whose certificate it shows, in PEM, where it speaks TLS. */
+  readonly ca: string | undefined
   readonly region = 'us-east-1'
   /** What clients find in their environment. */
   readonly credentials = {
@@ -30,8 +32,11 @@ export class ObjectStore implements AsyncDisposable {
   readonly #program: string
   #child: ChildProcess | undefined
 
-  /** @param host an address of this machine. */
-  static async start(host = '127.0.0.1'): Promise<ObjectStore> {
+  /** @param host an address of this machine. @param tls of `localhost`, in PEM. */
+  static async start(
+    host = '127.0.0.1',
+    tls?: { readonly certificate: string; readonly key: string },
+  ): Promise<ObjectStore> {
     const program = await compileOnce({
       sources,
       main: 'github.com/versity/versitygw/cmd/versitygw',
@@ -39,28 +44,46 @@ export class ObjectStore implements AsyncDisposable {
       what: 'an object store',
     })
     const directory = mkdtempSync(join(tmpdir(), 'firebreak-objects-'))
-    const store = new ObjectStore(program, directory, host, await freePort())
+    const store = new ObjectStore(program, directory, host, await freePort(), tls?.certificate)
     mkdirSync(join(directory, 'data', store.bucket), { recursive: true })
     mkdirSync(join(directory, 'metadata'))
     mkdirSync(join(directory, 'users'))
     writeFileSync(join(directory, 'users', 'users.json'), JSON.stringify(accounts(store.writer)))
+    if (tls) {
+      writeFileSync(join(directory, 'certificate.pem'), tls.certificate)
+      writeFileSync(join(directory, 'key.pem'), tls.key)
+    }
     await store.resume()
     await store.#letWriterPut()
     return store
   }
 
-  private constructor(program: string, directory: string, host: string, port: number) {
+  private constructor(
+    program: string,
+    directory: string,
+    host: string,
+    port: number,
+    certificate: string | undefined,
+  ) {
     this.#host = host
     this.#program = program
     this.#directory = directory
     this.#port = port
-    this.endpoint = `http://${host}:${port}`
+    this.ca = certificate
+    this.endpoint = certificate === undefined ? `http://${host}:${port}` : `https://localhost:${port}`
   }
 
   /** Starts it, with what it had. */
   async resume(): Promise<void> {
     const { AWS_ACCESS_KEY_ID: access, AWS_SECRET_ACCESS_KEY: secret } = this.credentials
     const words = ['--port', `${this.#host}:${this.#port}`, '--access', access, '--secret', secret, '--quiet']
+    if (this.ca !== undefined)
+      words.push(
+        '--cert',
+        join(this.#directory, 'certificate.pem'),
+        '--key',
+        join(this.#directory, 'key.pem'),
+      )
     const users = ['--iam-dir', join(this.#directory, 'users')]
     const where = ['posix', '--sidecar', join(this.#directory, 'metadata'), join(this.#directory, 'data')]
     const child = spawn(this.#program, [...words, ...users, ...where], {
@@ -83,6 +106,7 @@ export class ObjectStore implements AsyncDisposable {
       region,
       forcePathStyle: true,
       credentials: { accessKeyId, secretAccessKey },
+      ...(this.ca !== undefined && { requestHandler: { httpsAgent: { ca: this.ca } } }),
     })
     const statement = {
       Effect: 'Allow',

@@ -13,6 +13,7 @@ import { LogServer } from '../../sidecar/audit/remote/testdata/log-server.ts'
 import { newReaderKey } from '../../sidecar/recording/testdata/recordings.ts'
 import { resourceOf, spansWith } from '../../sidecar/traces/testdata/exported.ts'
 import { type ApiServer, startApiServer } from '../../test/api-server.ts'
+import { selfSigned } from '../../test/certificates.ts'
 import { eventuallyWith } from '../../test/eventually.ts'
 import { Shop } from '../../test/shop.ts'
 import { shopInCluster } from '../../test/shop-in-cluster.ts'
@@ -23,13 +24,26 @@ import type { RecordTargets } from './records.ts'
 
 const plugin = fileURLToPath(new URL('../../cli/kubectl/main.ts', import.meta.url))
 
-function policy(retention: string): string {
+interface ExportedLogs {
+  readonly resourceLogs: readonly {
+    readonly scopeLogs: readonly {
+      readonly logRecords: readonly { readonly body: { readonly stringValue: string } }[]
+    }[]
+  }[]
+}
+
+const linesOf = ({ resourceLogs }: ExportedLogs): string[] =>
+  resourceLogs.flatMap(({ scopeLogs }) =>
+    scopeLogs.flatMap(({ logRecords }) => logRecords.map(({ body }) => body.stringValue)),
+  )
+
+function policy(retention: string, more = ''): string {
   return `apiVersion: firebreak.dev/v1alpha1
 kind: GuardrailPolicy
 metadata: {name: guard, namespace: agents}
 spec:
   rules: [{name: all, match: {actions: ["sql:*"]}, effect: allow}]
-  recording: {mode: full, retention: ${retention}}
+  recording: {mode: full, retention: ${retention}${more}}
 `
 }
 
@@ -44,6 +58,7 @@ describe('records of pods', function () {
   let objects: ObjectStore
   let sink: LogServer
   let collector: LogServer
+  let logs: LogServer
   let replica: ReplicaProcess
   let sidecar: SidecarProcess
   let reader: Awaited<ReturnType<typeof newReaderKey>>
@@ -70,18 +85,23 @@ describe('records of pods', function () {
       return (error as Error).message
     }
   }
-  const targets = (secret: string): RecordTargets => {
-    const { bucket, endpoint, region, writer, credentials } = objects
+  const targets = (secret: string, unmaskedRecipients: readonly string[] = []): RecordTargets => {
+    const { host, port, user, password } = shop.postgres
+    const { bucket, endpoint, region, ca, writer, credentials } = objects
     const { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey } = credentials
-    const place = { kind: 's3', bucket, endpoint, region, prefix: 'cluster/' } as const
+    const place = { kind: 's3', bucket, endpoint, region, ca, prefix: 'cluster/' } as const
     return {
       recordings: {
         target: { ...place, credentials: writer },
         recipients: [reader.recipient],
-        unmaskedRecipients: [],
+        unmaskedRecipients,
       },
       retention: { ...place, credentials: { accessKeyId, secretAccessKey } },
-      audit: [{ kind: 'http', url: sink.url, secret, format: 'lines' }],
+      audit: [
+        { kind: 'http', url: sink.url, secret, format: 'lines' },
+        { kind: 'otlp', url: logs.url, headers: { authorization: 'Bearer of the logs' } },
+        { kind: 'postgresql', url: `postgresql://${user}@${host}:${port}/audit`, password },
+      ],
       traces: { url: collector.url, headers: { authorization: 'Bearer of the collector' }, share: 1 },
     }
   }
@@ -105,7 +125,13 @@ describe('records of pods', function () {
   const firebreak = (...words: string[]): { status: number | null; out: string } => {
     const { status, stdout, stderr } = spawnSync(process.execPath, [plugin, ...words], {
       encoding: 'utf8',
-      env: { PATH: process.env.PATH, HOME: directory, KUBECONFIG: kubeconfig, ...objects.credentials },
+      env: {
+        PATH: process.env.PATH,
+        HOME: directory,
+        KUBECONFIG: kubeconfig,
+        NODE_EXTRA_CA_CERTS: join(directory, 'ca.pem'),
+        ...objects.credentials,
+      },
     })
     return { status, out: stdout + stderr }
   }
@@ -116,9 +142,14 @@ describe('records of pods', function () {
     cluster = api.cluster
     shop = stack.use(await Shop.start())
     await shop.create('shop')
-    objects = stack.use(await ObjectStore.start())
+    const tls = selfSigned('localhost')
+    objects = stack.use(await ObjectStore.start('127.0.0.1', tls))
+    writeFileSync(join(directory, 'ca.pem'), tls.certificate)
     sink = stack.use(await LogServer.start())
     collector = stack.use(await LogServer.start())
+    logs = stack.use(await LogServer.start())
+    logs.answerBody = '{}'
+    await shop.admin('postgres', 'CREATE DATABASE audit')
     collector.answerBody = '{}'
     reader = await newReaderKey()
     writeFileSync(join(directory, 'reader.txt'), reader.identity)
@@ -169,12 +200,13 @@ describe('records of pods', function () {
     )
   })
 
-  it('are let through by the generated NetworkPolicies, at the addresses of store, sink and collector alone', async () => {
+  it('are let through by the generated NetworkPolicies, at the addresses of sinks and collector, and at the port of a store that has a name', async () => {
     const rules = await cluster.kubectl.run([
       ...['get', 'networkpolicy', 'firebreak-agent-support-bot', '-n', 'agents'],
       ...['-o', 'jsonpath={range .spec.egress[*]}{.to[*].ipBlock.cidr} {.ports[*].port}{"\\n"}{end}'],
     ])
-    for (const url of [objects.endpoint, sink.url, collector.url])
+    assert.ok(rules.split('\n').includes(`0.0.0.0/0 ::/0 ${new URL(objects.endpoint).port}`), rules)
+    for (const url of [sink.url, logs.url, collector.url])
       assert.ok(rules.split('\n').includes(`127.0.0.1/32 ${new URL(url).port}`), rules)
   })
 
@@ -230,7 +262,12 @@ describe('records of pods', function () {
       sidecar.audit,
     ].join('\n')
     assert.ok(seen.includes('recording.started'), 'the audit trail is among what is looked through')
-    const others = ['the first secret of both sides', 'Bearer of the collector', 'PRIVATE KEY']
+    const others = [
+      'the first secret of both sides',
+      'Bearer of the collector',
+      'Bearer of the logs',
+      'PRIVATE KEY',
+    ]
     for (const secret of [objects.writer.secretAccessKey, ...others])
       assert.ok(!seen.includes(secret), secret)
     assert.ok(!replica.log.includes(objects.writer.secretAccessKey))
@@ -249,6 +286,27 @@ describe('records of pods', function () {
     await eventually(async () => `${await run('SELECT 1')} ${signed()}`, /^done by the second$/)
     assert.ok(!sidecar.log.includes(second))
   })
+
+  it('hold what masks hid where the operator names who may see it, and sessions are refused where nobody is named', async () => {
+    await apply(policy('30d', ', unmasked: true'))
+    await eventually(
+      () => condition('guardrailpolicy guard', 'RecordingPossible'),
+      /^False NobodyForUnmasked .*recordings\.unmaskedKeys.*are refused$/,
+    )
+    await eventually(() => run('SELECT 1'), /nobody is named who may see it/)
+    const controlPort = replica.controlPort
+    const { recipient } = await newReaderKey()
+    await replica.end()
+    writeFileSync(records, JSON.stringify(targets('the second secret of both sides', [recipient])))
+    replica = await startReplica(controlPort, records)
+    await eventually(() => condition('guardrailpolicy guard', 'RecordingPossible'), /^True/)
+    await eventually(() => run('SELECT 1'), /^done$/)
+    await eventually(async () => sink.lines.join('\n'), new RegExp(`"unmasked":\\["${recipient}"\\]`))
+    await apply(policy('30d'))
+    await eventually(async () => `${await run('SELECT 1')} ${lastStarted()}`, /^done (?!.*unmasked)/)
+  })
+
+  const lastStarted = (): string => sink.lines.findLast((line) => line.includes('recording.started')) ?? ''
 
   it('are complete when the pod is stopped: the last lines and the end of each recording', async () => {
     const address = { host: '127.0.0.1', port: sidecar.ports.get('shop') ?? 0 }
@@ -277,16 +335,25 @@ describe('records of pods', function () {
     assert.match(found.out, /what is kept/)
   })
 
-  it('leave the whole audit trail at the sink, from its first line on', async () => {
+  it('leave the whole audit trail at each kind of sink, from its first line on', async () => {
     const [start = ''] = sidecar.audit.split('\n')
     const { source } = JSON.parse(start) as { source: string }
-    const own = sink.lines.filter((line) => line.includes(`"source":"${source}"`))
-    const stream = Readable.from([Buffer.from(own.map((line) => `${line}\n`).join(''))])
-    const { problems, chains } = await verifyTrail([{ name: 'received', stream }])
-    assert.deepEqual(problems, [])
-    assert.equal(chains.length, 1)
-    assert.equal(own[0], start)
-    assert.match(own.join('\n'), /"event":"command".*what is kept/)
+    const rows = await shop.admin('audit', 'SELECT line FROM firebreak_audit ORDER BY source, seq')
+    const sinks = {
+      http: sink.lines,
+      otlp: logs.requests.flatMap(({ body }) => linesOf(JSON.parse(body) as ExportedLogs)),
+      postgresql: rows.rows.map(({ line }) => String(line)),
+    }
+    for (const [name, received] of Object.entries(sinks)) {
+      const own = received.filter((line) => line.includes(`"source":"${source}"`))
+      const stream = Readable.from([Buffer.from(own.map((line) => `${line}\n`).join(''))])
+      const { problems, chains } = await verifyTrail([{ name, stream }])
+      assert.deepEqual(problems, [])
+      assert.equal(chains.length, 1)
+      assert.equal(own[0], start)
+      assert.match(own.join('\n'), /"event":"command".*what is kept/)
+    }
+    assert.equal(logs.requests[0]?.headers.authorization, 'Bearer of the logs')
   })
 
   it('are deleted by the leading replica when somebody asks for it, with a line in its own trail', async () => {
