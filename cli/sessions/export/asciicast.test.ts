@@ -118,6 +118,17 @@ describe('firebreak sessions export --asciicast', function () {
     assert.doesNotMatch(exported('--input'), /[^\P{C}\n]|\p{Zl}|\p{Zp}/u)
   })
 
+  it('has a replay beside it that obeys nothing', () => {
+    const words = [main, 'replay', id, '--config', guard.directory]
+    const { status, stdout } = spawnSync(process.execPath, words, {
+      encoding: 'utf8',
+      env: { ...process.env, NO_COLOR: '1' },
+    })
+    assert.equal(status, 0)
+    assert.match(stdout, /HTTP 101.*typed ä \\u\{1b\}/s)
+    assert.doesNotMatch(stdout, /[^\P{C}\n]|\p{Zl}|\p{Zp}/u)
+  })
+
   it('is read and played by asciinema', async () => {
     const cast = parseCast(exported())
     const interpreter = await python(['asciinema==2.4.0'])
