@@ -96,13 +96,17 @@ function toResource(resource: ProtectedResource, { apiServer }: OperatorPlace): 
 function credentialSources({ spec: { http, roles } }: ProtectedResource): Destination[] {
   const tokenUrl = http?.authentication?.oauth2?.tokenUrl
   const vaults = roles.flatMap(({ credential }) => credential?.http?.url ?? [])
-  return [...(tokenUrl === undefined ? [] : [tokenUrl]), ...vaults].map((url) => {
-    const { hostname, port, protocol } = new URL(url)
-    return {
-      host: hostname.replace(/^\[|\]$/g, ''),
-      port: Number(port || (protocol === 'https:' ? 443 : 80)),
-    }
-  })
+  const urls = [...(tokenUrl === undefined ? [] : [tokenUrl]), ...vaults]
+  // what is no URL nobody can be asked at
+  return urls
+    .filter((url) => URL.canParse(url))
+    .map((url) => {
+      const { hostname, port, protocol } = new URL(url)
+      return {
+        host: hostname.replace(/^\[|\]$/g, ''),
+        port: Number(port || (protocol === 'https:' ? 443 : 80)),
+      }
+    })
 }
 
 function toHost({ host, port }: Destination): V1NetworkPolicyEgressRule {

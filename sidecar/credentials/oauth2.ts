@@ -33,6 +33,7 @@ export async function askForToken(
   { username, password = '' }: Credential,
   ca: string | undefined,
 ): Promise<Result<GrantedToken, string>> {
+  if (!URL.canParse(tokenUrl)) return { ok: false, error: 'the URL of the token endpoint is not valid' }
   const failed = (reason: string): Result<never, string> => ({
     ok: false,
     error: `the token endpoint ${shownAddress(tokenUrl)} gave no token: ${reason}`,

@@ -165,6 +165,17 @@ describe('an API that takes access tokens', function () {
     assert.equal((await ask()).status, 200, 'another secret is tried at once')
   })
 
+  it('is not asked where the token endpoint is at no URL', async () => {
+    guard = await api.guard({
+      authentication: '{as: oauth2, oauth2: {tokenUrl: "https://1.2.3.4.5/token"}}',
+      roles: crmAgent,
+    })
+    const answer = await ask()
+    assert.equal(answer.status, 502)
+    assert.match(await answer.text(), /the URL of the token endpoint is not valid/)
+    assert.deepEqual(api.reached, [])
+  })
+
   it('gets a token for a client that sends its secret in the form', async () => {
     guard = await api.guard({
       authentication: `{as: oauth2, oauth2: {tokenUrl: "${provider.issuer}/token", clientAuthentication: post}}`,

@@ -10,8 +10,10 @@ export function refusalAtTokenEndpoint(
   { host, port, http }: Target,
   { path }: RequestHead,
 ): RefusedRequest | undefined {
-  if (http?.authentication.as !== 'oauth2') return undefined
-  const url = new URL(http.authentication.tokenUrl)
+  const tokenUrl = http?.authentication.as === 'oauth2' ? http.authentication.tokenUrl : undefined
+  // from one that is no URL nobody gets a token
+  if (tokenUrl === undefined || !URL.canParse(tokenUrl)) return undefined
+  const url = new URL(tokenUrl)
   const isThere =
     url.hostname.replace(/^\[|\]$/g, '') === host.toLowerCase() &&
     Number(url.port || (url.protocol === 'https:' ? 443 : 80)) === port
