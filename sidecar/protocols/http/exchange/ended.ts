@@ -1,8 +1,9 @@
-/** Why the gateway itself ends a request that runs. */
+/** Why a request that runs ends without its answer. */
 
 import type { LimitReached } from '../../../session.ts'
 import { limitReached, type Problem } from './problems.ts'
 import type { CommandRun } from './run.ts'
+import { NotConnected } from './upstream.ts'
 
 export class Ended extends Error {
   override readonly name = 'Ended'
@@ -43,4 +44,25 @@ export function tooManyBytes({ session, bytes: gone }: CommandRun, bytes: number
         limit: 'bytesPerCommand',
         message: `the limit of ${bytesPerCommand} bytes per command is reached`,
       }
+}
+
+interface Failure {
+  /** What the client hears; undefined where nobody is there to hear it. */
+  readonly problem: Problem | undefined
+  readonly code: string
+  readonly message: string
+}
+
+/** @param error by which a request has ended, of whatever kind. */
+export function failureOf(error: unknown, { reference }: CommandRun): Failure {
+  if (error instanceof Ended) {
+    const { problem, message } = error
+    return { problem, code: problem?.kind ?? 'gone', message }
+  }
+  const [message, hint] =
+    error instanceof NotConnected
+      ? [error.why.message, error.why.hint]
+      : ['the target broke off, or answered what is no HTTP', undefined]
+  const problem: Problem = { kind: 'unavailable', status: 502, detail: message, hint, reference }
+  return { problem, code: 'unavailable', message }
 }

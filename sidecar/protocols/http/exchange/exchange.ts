@@ -13,7 +13,6 @@ import {
   type ClientResponse,
   type Connection,
   hasBody,
-  isGone,
   type RefusedRequest,
   readBody,
 } from './client.ts'
@@ -31,6 +30,7 @@ import {
   refusedCommand,
   refusedSession,
 } from './problems.ts'
+import { malformed, refuseMalformed, tell, tooLarge } from './refusing.ts'
 import { CommandRun } from './run.ts'
 import { streamProblem } from './streams.ts'
 import { refusalAtTokenEndpoint } from './token-endpoint.ts'
@@ -91,52 +91,6 @@ async function sessionFor(
   if (opened.ok) return opened.value
   answer(response, refusedSession(opened.error), say)
   return undefined
-}
-
-/** Whoever sends what can be read in two ways is known by now, and so is what it sent. */
-function refuseMalformed(
-  { request, response }: Incoming,
-  session: GuardedSession,
-  problem: RefusedRequest,
-  receivedAt: number,
-  kind: ApiKind,
-): void {
-  const command: Command = {
-    resourceType: kind.type,
-    text: `${request.method} ${request.url}`,
-    touches: [],
-    opaque: [problem.message],
-    fields: [],
-    indirectUses: [],
-    facts: {},
-  }
-  const decision: Decision = {
-    effect: 'deny',
-    reason: problem.message,
-    matched: [],
-    alerts: [],
-    touchesMasked: false,
-    revision: session.terms.revision,
-  }
-  const run = new CommandRun(session, command, decision, receivedAt, kind)
-  tell(run, response, malformed(problem, run.reference))
-}
-
-function malformed({ status, message }: RefusedRequest, reference: string): Problem {
-  const kind = status === 403 ? 'denied' : status === 404 ? 'unknown-session' : 'malformed'
-  return { kind, status, detail: message, reference }
-}
-
-/** Says no to a command, and writes its line. */
-function tell(run: CommandRun, response: ClientResponse, problem: Problem): void {
-  if (isGone(response)) {
-    run.finish({ code: 'gone', message: 'the client went away' })
-    return
-  }
-  const bytes = answer(response, problem, run.kind.say)
-  run.bytes += bytes.length
-  run.shows(bytes)
-  run.finish({ code: problem.kind, message: problem.detail })
 }
 
 class Exchange {
@@ -327,11 +281,6 @@ class Exchange {
     this.#request = { ...this.#request, body: read }
     return true
   }
-}
-
-function tooLarge(reference: string, limit: number): Problem {
-  const detail = `what can be decided on, shown to people or signed has at most ${limit} bytes, and this has more`
-  return { kind: 'too-large', status: 413, detail, reference }
 }
 
 /** The client's `traceparent`; of several none counts. https://www.w3.org/TR/trace-context/#traceparent-header */

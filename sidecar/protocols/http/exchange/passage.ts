@@ -7,14 +7,14 @@ import { returnedHeaders } from '../head/forwarded.ts'
 import type { BodyMask, HeaderFields, ResponseHead } from '../request.ts'
 import { answer, answerWithHead, breakOff, forNode, isGone, shownHead } from './client.ts'
 import { whoseIs } from './conversation.ts'
-import { Ended, overLimit, sessionOver, tooManyBytes, tooSlow, withheld } from './ended.ts'
+import { Ended, failureOf, overLimit, sessionOver, tooManyBytes, tooSlow, withheld } from './ended.ts'
 import { isStatusAlone } from './grpc.ts'
 import { masksOf, saysNothing } from './inspection.ts'
 import { Masking } from './masking.ts'
 import { outgoing, type Passing } from './outgoing.ts'
-import { noCredential, type Problem } from './problems.ts'
+import { noCredential } from './problems.ts'
 import { throughTunnel } from './tunnel.ts'
-import { NotConnected, readRaw } from './upstream.ts'
+import { readRaw } from './upstream.ts'
 
 /** @returns when the answer is with the client, or nobody waits for it any more; the command has its audit line then. Never rejects. */
 export async function pass(passing: Passing): Promise<void> {
@@ -279,7 +279,7 @@ class Passage implements Dispatcher.DispatchHandler {
     const { run, response } = this.#passing
     if (this.#over) return
     this.#over = true
-    const { problem, code, message } = this.#problemOf(error)
+    const { problem, code, message } = failureOf(error, run)
     if (problem && !response.headersSent && !isGone(response)) {
       const bytes = answer(response, problem, run.kind.say)
       run.bytes += bytes.length
@@ -296,26 +296,5 @@ class Passage implements Dispatcher.DispatchHandler {
     const { run } = this.#passing
     if (this.#mask) run.maskedFields = this.#mask.masked
     run.finish(error)
-  }
-
-  #problemOf(error: unknown): {
-    readonly problem: Problem | undefined
-    readonly code: string
-    readonly message: string
-  } {
-    const { reference } = this.#passing.run
-    if (error instanceof Ended) {
-      const { problem, message } = error
-      return { problem, code: problem?.kind ?? 'gone', message }
-    }
-    const [message, hint] =
-      error instanceof NotConnected
-        ? [error.why.message, error.why.hint]
-        : ['the target broke off, or answered what is no HTTP', undefined]
-    return {
-      problem: { kind: 'unavailable', status: 502, detail: message, hint, reference },
-      code: 'unavailable',
-      message,
-    }
   }
 }
