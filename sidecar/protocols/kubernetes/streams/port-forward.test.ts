@@ -1,5 +1,6 @@
 /** Connections to ports of pods, as clients of WebSocket have them, with and without SPDY within. */
 import assert from 'node:assert/strict'
+import { eventuallyWith } from '../../../../test/eventually.ts'
 import { PodPrograms, PodStream } from '../../../../test/pod-programs.ts'
 import type { Guard } from '../../../../test/shop.ts'
 import { Tunnel } from '../../../../test/tunneled-ports.ts'
@@ -47,7 +48,7 @@ describe('a port of a pod', function () {
       await stream.shows(0, /hello/)
       stream.socket.close()
       await stream.closed
-      assert.match((await lines()).join('\n'), /^allow GET .*portforward/)
+      await eventuallyWith(() => '')(async () => (await lines()).join('\n'), /^allow GET .*portforward/)
     })
 
     it('is not connected to, if it is not', async () => {

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { request } from 'node:http'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
+import { setTimeout as delay } from 'node:timers/promises'
 import {
   everythingOfPods,
   execQuery,
@@ -10,6 +11,7 @@ import {
   PodStream,
   type StreamOptions,
 } from '../../../../test/pod-programs.ts'
+import { type ReadRecording, recordingsOf } from '../../../../test/recordings.ts'
 import type { Guard } from '../../../../test/shop.ts'
 import { decideRequest, listRequests } from '../../../approvals/desk.ts'
 
@@ -41,7 +43,14 @@ describe('a program in a pod', function () {
     assert.ok(guard)
     return new PodStream(guard, execQuery(command, more), options)
   }
-  const lines = async (): Promise<readonly Record<string, unknown>[]> => (await guard?.audited()) ?? []
+  /** The audit lines, when there is one of the exec, which is the last. */
+  const lines = async (): Promise<readonly Record<string, unknown>[]> => {
+    for (;;) {
+      const found = (await guard?.audited()) ?? []
+      if (found.some(({ actions }) => (actions as string[]).includes('k8s:exec'))) return found
+      await delay(20)
+    }
+  }
 
   it('runs, and its output and result come back', async () => {
     await start()
@@ -255,6 +264,32 @@ describe('a program in a pod', function () {
       stream.socket.close()
       await stream.closed
     })
+  })
+
+  it('is recorded as its client saw it: its head, sizes, output and input', async () => {
+    const { directory } = await start(undefined, '  recording: {mode: full}\n  audit: {text: full}\n')
+    const stream = await exec(['cat'], '&stdin=true&tty=true').open()
+    stream.send(4, '{"Width":80,"Height":24}')
+    stream.send(0, 'typed')
+    await stream.shows(1, /typed/)
+    stream.socket.close()
+    await stream.closed
+    const ended = async (): Promise<ReadRecording> => {
+      for (;;) {
+        const [recording] = await recordingsOf(directory)
+        if (recording?.entries.at(-1)?.entry.type === 'end') return recording
+        await delay(50)
+      }
+    }
+    const { entries } = await ended()
+    const bytes = (type: 'response' | 'input'): readonly string[] =>
+      entries.flatMap(({ entry }) => (entry.type === type ? [entry.bytes.toString()] : []))
+    assert.deepEqual(bytes('response'), [
+      'HTTP 101\ncontent-type: application/vnd.firebreak.terminal\nterminal-tty: true\n\n',
+      '\u001b[8;24;80t',
+      'typed',
+    ])
+    assert.deepEqual(bytes('input'), ['typed'])
   })
 
   describe('is spoken to in protocols that are understood', () => {
