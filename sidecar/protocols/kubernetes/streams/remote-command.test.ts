@@ -81,6 +81,23 @@ describe('a program in a pod', function () {
     assert.equal(await exec(['echo', 'x']).closed, 1000)
   })
 
+  it('is started when it is asked for again, once people have agreed', async () => {
+    const { directory } = await start(`    - name: ask
+      match: {actions: ["k8s:exec"]}
+      effect: requireApproval
+      approval: {expiresAfter: 5m, whileWaiting: fail}
+${everythingOfPods}`)
+    assert.match((await exec(['echo', 'agreed']).refusal).message, /approv/)
+    const approvals = join(directory, 'approvals')
+    const [asked] = await listRequests(approvals)
+    assert.ok(asked)
+    await decideRequest(approvals, asked.metadata.name, { decision: 'Approved', reason: 'a test' })
+    assert.match((await exec(['echo', 'another']).refusal).message, /approv/)
+    const stream = exec(['echo', 'agreed'])
+    assert.equal(await stream.closed, 1000)
+    assert.equal(stream.seen(1), 'agreed\n')
+  })
+
   it('is not started where only SPDY is offered', async () => {
     const { address } = await start()
     const url = `http://127.0.0.1:${address.port}/api/v1/namespaces/prod/pods/web/exec?${execQuery(['id'])}`
