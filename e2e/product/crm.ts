@@ -1,7 +1,4 @@
 /** An agent of an HTTP API in the cluster, which is reached by TLS, and another such API that nobody protects. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { stringify } from 'yaml'
 import { CertificateAuthority } from '../../operator/certificates/authority.ts'
@@ -73,14 +70,14 @@ export class Crm implements AsyncDisposable {
     for (const name of ['crm', 'open']) {
       const { certificate, key } = await authority.server({ name }, [`${name}.data.svc`])
       const token = name === 'crm' ? this.token : 'another-token'
-      await this.#secret('data', name, { 'tls.crt': certificate, 'tls.key': key, token })
+      await this.#product.secret('data', name, { 'tls.crt': certificate, 'tls.key': key, token })
       await kubectl.apply(
         serverOf(name)
           .map((each) => stringify(each))
           .join('---\n'),
       )
     }
-    await this.#secret('agents', 'crm', { token: this.token, 'ca.crt': authority.certificate })
+    await this.#product.secret('agents', 'crm', { token: this.token, 'ca.crt': authority.certificate })
     const ready = ['pod/crm', 'pod/open', ...inData, '--for=condition=Ready', '--timeout=90s']
     await this.#product.kubectl('wait', ...ready)
   }
@@ -90,25 +87,7 @@ export class Crm implements AsyncDisposable {
     await product.kubectl('create', 'serviceaccount', 'crm-bot', ...inAgents)
     await product.kubectl('annotate', 'namespace', 'data', 'firebreak.dev/resources-from=agents')
     await product.kubectl('apply', '-f', file('crm.yaml'))
-    const declared = ['agentidentity/crm-bot', 'protectedresource/crm']
-    const wait = ['wait', ...inAgents, '--for=condition=Ready', '--timeout=60s', ...declared]
-    const { status, stderr } = await product.cluster.kubectl.attempt(wait)
-    if (status === 0) return
-    const states = await product.kubectl('get', ...inAgents, ...declared, '-o', 'yaml')
-    throw new Error(`${stderr}${states}${await product.logs()}`)
-  }
-
-  async #secret(namespace: string, name: string, contents: Readonly<Record<string, string>>): Promise<void> {
-    const directory = mkdtempSync(join(tmpdir(), 'firebreak-secret-'))
-    try {
-      const files = Object.entries(contents).map(([key, text]) => {
-        writeFileSync(join(directory, key), text, { mode: 0o600 })
-        return `--from-file=${join(directory, key)}`
-      })
-      await this.#product.kubectl('create', 'secret', 'generic', name, '-n', namespace, ...files)
-    } finally {
-      rmSync(directory, { recursive: true, force: true })
-    }
+    await product.inForce('agents', 'agentidentity/crm-bot', 'protectedresource/crm')
   }
 }
 

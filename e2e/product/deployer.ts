@@ -95,12 +95,7 @@ export class Deployer implements AsyncDisposable {
     await product.kubectl('create', ...binding)
     await product.cluster.kubectl.apply(roleToken)
     await product.kubectl('apply', '-f', example)
-    const declared = ['agentidentity/deployer', 'protectedresource/cluster']
-    const wait = ['wait', ...inAgents, '--for=condition=Ready', '--timeout=60s', ...declared]
-    const { status, stderr } = await product.cluster.kubectl.attempt(wait)
-    if (status === 0) return
-    const states = await product.kubectl('get', ...inAgents, ...declared, '-o', 'yaml')
-    throw new Error(`${stderr}${states}${await product.logs()}`)
+    await product.inForce(this.namespace, 'agentidentity/deployer', 'protectedresource/cluster')
   }
 }
 

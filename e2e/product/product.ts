@@ -57,6 +57,21 @@ export class Product implements AsyncDisposable {
     return this.cluster.kubectl.run(args)
   }
 
+  /** Makes a Secret, whose contents stand on no command line. */
+  async secret(namespace: string, name: string, contents: Readonly<Record<string, string>>): Promise<void> {
+    const secret = { apiVersion: 'v1', kind: 'Secret', metadata: { namespace, name }, stringData: contents }
+    await this.cluster.kubectl.run(['create', '-f', '-'], { input: JSON.stringify(secret) })
+  }
+
+  /** Waits until all that is declared is in force. @throws with what the operator says when it isn't in time. */
+  async inForce(namespace: string, ...declared: readonly string[]): Promise<void> {
+    const wait = ['wait', '-n', namespace, '--for=condition=Ready', '--timeout=60s', ...declared]
+    const { status, stderr } = await this.cluster.kubectl.attempt(wait)
+    if (status === 0) return
+    const states = await this.kubectl('get', '-n', namespace, ...declared, '-o', 'yaml')
+    throw new Error(`${stderr}${states}${await this.logs()}`)
+  }
+
   /** The end of what the operator's replicas say. */
   async logs(): Promise<string> {
     const replicas = ['-l', 'app.kubernetes.io/name=firebreak-operator', '--prefix', '--tail=30']

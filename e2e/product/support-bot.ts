@@ -1,7 +1,5 @@
 /** What docs/install.md calls the first agent: examples/support-bot, as it is, with its database in a pod. */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { stringify } from 'yaml'
 import { CertificateAuthority } from '../../operator/certificates/authority.ts'
@@ -92,11 +90,11 @@ export class SupportBot implements AsyncDisposable {
     await this.#product.kubectl('create', 'namespace', this.namespace)
     const authority = await CertificateAuthority.create('orders')
     const { certificate, key } = await authority.server({ name: 'orders-db' }, ['orders-db.data.svc'])
-    await this.#secret(this.databaseNamespace, 'orders-db-certificate', {
+    await this.#product.secret(this.databaseNamespace, 'orders-db-certificate', {
       'tls.crt': certificate,
       'tls.key': key,
     })
-    await this.#secret(this.namespace, 'orders-db-ca', { 'ca.crt': authority.certificate })
+    await this.#product.secret(this.namespace, 'orders-db-ca', { 'ca.crt': authority.certificate })
     await this.#product.kubectl('apply', '-f', file('orders.yaml'))
     await kubectl.run(['wait', 'pod/orders-db', '-n', 'data', '--for=condition=Ready', '--timeout=90s'])
     await this.sql(readFileSync(file('orders.sql'), 'utf8'), 'postgres')
@@ -106,29 +104,13 @@ export class SupportBot implements AsyncDisposable {
   async #declare(): Promise<void> {
     const inAgents = ['-n', this.namespace]
     await this.#product.kubectl('create', 'serviceaccount', 'support-bot', ...inAgents)
-    await this.#secret(this.namespace, 'orders-reader', { password: 'the first password of reader' })
-    await this.#secret(this.namespace, 'orders-maintainer', { password: 'the password of maintainer' })
+    await this.#product.secret(this.namespace, 'orders-reader', { password: 'the first password of reader' })
+    await this.#product.secret(this.namespace, 'orders-maintainer', {
+      password: 'the password of maintainer',
+    })
     const consent = `firebreak.dev/resources-from=${this.namespace}`
     await this.#product.kubectl('annotate', 'namespace', this.databaseNamespace, consent)
     await this.#product.kubectl('apply', '-f', example)
-    const declared = ['agentidentity/support-bot', 'protectedresource/orders-db']
-    const wait = ['wait', ...inAgents, '--for=condition=Ready', '--timeout=60s', ...declared]
-    const { status, stderr } = await this.#product.cluster.kubectl.attempt(wait)
-    if (status === 0) return
-    const states = await this.#product.kubectl('get', ...inAgents, ...declared, '-o', 'yaml')
-    throw new Error(`${stderr}${states}${await this.#product.logs()}`)
-  }
-
-  async #secret(namespace: string, name: string, contents: Readonly<Record<string, string>>): Promise<void> {
-    const directory = mkdtempSync(join(tmpdir(), 'firebreak-secret-'))
-    try {
-      const files = Object.entries(contents).map(([key, text]) => {
-        writeFileSync(join(directory, key), text, { mode: 0o600 })
-        return `--from-file=${join(directory, key)}`
-      })
-      await this.#product.kubectl('create', 'secret', 'generic', name, '-n', namespace, ...files)
-    } finally {
-      rmSync(directory, { recursive: true, force: true })
-    }
+    await this.#product.inForce(this.namespace, 'agentidentity/support-bot', 'protectedresource/orders-db')
   }
 }
