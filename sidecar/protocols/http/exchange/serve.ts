@@ -15,6 +15,7 @@ import type { Meaning } from '../analysis/meaning.ts'
 import type { OpenBodyMask } from '../request.ts'
 import type { ApiKind, Connection } from './client.ts'
 import { exchange, type Incoming } from './exchange.ts'
+import { endIdle } from './http2-idle.ts'
 import { ConnectionSessions } from './sessions.ts'
 
 /** How a kind of API is understood, apart from the exchange. */
@@ -217,7 +218,7 @@ function openHttp2(): Http2Server {
     streamResetBurst: 200,
     streamResetRate: 20,
   })
-  server.setTimeout(keptOpen * 10)
+  endIdle(server, keptOpen * 10)
   const handle =
     (expectsContinue: boolean) => (request: Http2ServerRequest, response: Http2ServerResponse) => {
       const { session, endAfterHeaders } = request.stream
