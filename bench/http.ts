@@ -1,22 +1,19 @@
-/** HTTP: direct, Envoy as a plain proxy, and Firebreak deciding and masking, side by side. */
+/** HTTP: direct, Envoy as a plain proxy and with a program that it asks, and Firebreak deciding and masking, side by side. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { connect } from 'node:net'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Address } from '@firebreak/sidecar'
-import { envoy } from '../tools/clients.ts'
-import { freePort } from '../tools/postgres.ts'
 import { startGateway } from './contenders.ts'
+import { startEnvoy } from './http-envoy.ts'
 import { median } from './median.ts'
 
-interface Contender {
+export interface Contender {
   readonly name: string
   readonly address: Address
-  /** What it runs in; absent where nothing is between. */
-  readonly processId?: number
+  /** What it runs in. */
+  readonly processIds: readonly number[]
 }
 
 interface Measured {
@@ -34,15 +31,14 @@ export async function benchHttp(seconds: number): Promise<void> {
   for (const size of sizes) {
     await using stack = new AsyncDisposableStack()
     const target = stack.use(await startTarget(size))
-    const proxy = stack.use(await startEnvoy(target.address))
-    const deciding = stack.use(await startGateway('firebreak', policy(target.address, false)))
-    const masking = stack.use(await startGateway('firebreak masking', policy(target.address, true)))
-    const contenders: readonly Contender[] = [
-      { name: 'direct', address: target.address },
-      proxy,
-      deciding,
-      masking,
-    ]
+    const contenders: Contender[] = [{ name: 'direct', address: target.address, processIds: [] }]
+    for (const asks of [undefined, 'heads', 'bodies'] as const)
+      contenders.push(stack.use(await startEnvoy(target.address, asks)))
+    for (const masks of [false, true]) {
+      const name = masks ? 'firebreak masking' : 'firebreak'
+      const { address, processId } = stack.use(await startGateway(name, policy(target.address, masks)))
+      contenders.push({ name, address, processIds: [processId] })
+    }
     for (const count of connections) await compare(contenders, size, count, seconds)
   }
 }
@@ -72,18 +68,22 @@ async function compare(
         ? ''
         : `, per core ${(of('envoy', 'perRequest') / own).toFixed(2)} of envoy`
     console.log(
-      `  ${name.padEnd(18)} ${of(name, 'requestsPerSecond').toFixed(0).padStart(7)} requests/s, p50 ${of(name, 'p50').toFixed(3)} ms, p99 ${of(name, 'p99').toFixed(3)} ms, ${own.toFixed(0)} µs of processor each${ratio}`,
+      `  ${name.padEnd(21)} ${of(name, 'requestsPerSecond').toFixed(0).padStart(7)} requests/s, p50 ${of(name, 'p50').toFixed(3)} ms, p99 ${of(name, 'p99').toFixed(3)} ms, ${own.toFixed(0)} µs of processor each${ratio}`,
     )
   }
 }
 
 /** Each connection sends its next request when the answer to the last one is there to its end. */
-async function measure({ address, processId }: Contender, count: number, seconds: number): Promise<Measured> {
+async function measure(
+  { address, processIds }: Contender,
+  count: number,
+  seconds: number,
+): Promise<Measured> {
   const until = performance.now() + seconds * 1000
-  const before = processId === undefined ? 0 : processorTime(processId)
+  const before = processorTime(processIds)
   const latencies: number[] = []
   await Promise.all(Array.from({ length: count }, () => load(address, until, latencies)))
-  const spent = processId === undefined ? 0 : processorTime(processId) - before
+  const spent = processorTime(processIds) - before
   latencies.sort((a, b) => a - b)
   const at = (part: number): number => latencies[Math.floor(latencies.length * part)] ?? 0
   return {
@@ -131,11 +131,15 @@ function isWhole(received: Buffer): boolean {
 }
 
 /** In microseconds, of all threads. Linux counts in hundredths of a second. */
-function processorTime(processId: number): number {
-  const fields = readFileSync(`/proc/${processId}/stat`, 'utf8')
-    .replace(/^.*\) /, '')
-    .split(' ')
-  return (Number(fields[11]) + Number(fields[12])) * 10_000
+function processorTime(processIds: readonly number[]): number {
+  let hundredths = 0
+  for (const processId of processIds) {
+    const fields = readFileSync(`/proc/${processId}/stat`, 'utf8')
+      .replace(/^.*\) /, '')
+      .split(' ')
+    hundredths += Number(fields[11]) + Number(fields[12])
+  }
+  return hundredths * 10_000
 }
 
 async function startTarget(size: number): Promise<{ readonly address: Address } & AsyncDisposable> {
@@ -149,69 +153,6 @@ async function startTarget(size: number): Promise<{ readonly address: Address } 
       await once(child, 'exit')
     },
   }
-}
-
-/** As a plain proxy with one worker: routes, and changes nothing. */
-async function startEnvoy(target: Address): Promise<Contender & AsyncDisposable> {
-  const directory = mkdtempSync(join(tmpdir(), 'firebreak-bench-'))
-  const port = await freePort()
-  const address = ({ host, port }: Address): object => ({
-    socket_address: { address: host, port_value: port },
-  })
-  const type = (name: string): string => `type.googleapis.com/envoy.extensions.${name}`
-  const manager = {
-    '@type': type('filters.network.http_connection_manager.v3.HttpConnectionManager'),
-    stat_prefix: 'bench',
-    generate_request_id: false,
-    route_config: {
-      virtual_hosts: [
-        { name: 'bench', domains: ['*'], routes: [{ match: { prefix: '/' }, route: { cluster: 'target' } }] },
-      ],
-    },
-    http_filters: [{ name: 'router', typed_config: { '@type': type('filters.http.router.v3.Router') } }],
-  }
-  const filters = [{ name: 'http', typed_config: manager }]
-  const listener = {
-    name: 'bench',
-    address: address({ host: '127.0.0.1', port }),
-    filter_chains: [{ filters }],
-  }
-  const endpoint = { endpoint: { address: address(target) } }
-  const cluster = {
-    name: 'target',
-    type: 'STATIC',
-    load_assignment: { cluster_name: 'target', endpoints: [{ lb_endpoints: [endpoint] }] },
-  }
-  const file = join(directory, 'envoy.json')
-  writeFileSync(file, JSON.stringify({ static_resources: { listeners: [listener], clusters: [cluster] } }))
-  const program = await envoy()
-  const child = spawn(program, ['-c', file, '--concurrency', '1', '-l', 'error', '--disable-hot-restart'], {
-    stdio: ['ignore', 'ignore', 'inherit'],
-  })
-  await listening({ host: '127.0.0.1', port })
-  return {
-    name: 'envoy',
-    address: { host: '127.0.0.1', port },
-    processId: child.pid ?? 0,
-    async [Symbol.asyncDispose]() {
-      child.kill()
-      await once(child, 'exit')
-      rmSync(directory, { recursive: true, force: true })
-    },
-  }
-}
-
-async function listening({ host, port }: Address): Promise<void> {
-  for (let turn = 0; turn < 300; turn++) {
-    const socket = connect({ host, port })
-    const open = await new Promise<boolean>((resolve) => {
-      socket.once('connect', () => resolve(true)).once('error', () => resolve(false))
-    })
-    socket.destroy()
-    if (open) return
-    await new Promise((resolve) => setTimeout(resolve, 100))
-  }
-  throw new Error('Envoy did not start')
 }
 
 function policy({ host, port }: Address, masks: boolean): string {
