@@ -51,7 +51,8 @@ async function compare(
   seconds: number,
 ): Promise<void> {
   const results = new Map<string, Measured[]>()
-  for (const contender of contenders) await measure(contender, count, 1)
+  // until the programs that are compiled as they run have settled
+  for (const contender of contenders) await measure(contender, count, seconds)
   for (let turn = 0; turn < 3; turn++)
     for (const contender of contenders)
       results.set(contender.name, [

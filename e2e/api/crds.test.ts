@@ -85,6 +85,8 @@ describe('the kinds on an API server', () => {
 
   describe('what people see', () => {
     before(async () => {
+      // other examples have the same namespace
+      await cluster.kubectl.run(['delete', 'firebreak', '--all', '--namespace=agents'])
       await cluster.kubectl.run(['apply', '-f', supportBot, '-f', approvalRequest])
       for (const { object, status } of shown.statuses) {
         const lastTransitionTime = new Date().toISOString()
