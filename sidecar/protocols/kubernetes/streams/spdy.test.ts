@@ -31,10 +31,25 @@ describe('a client of SPDY', () => {
     }
   })
 
+  it('sends data that is passed as it comes, however long a frame of it is', async () => {
+    using reader = new SpdyReader()
+    const head = Buffer.from([0, 0, 0, 3, 0, 0xff, 0xff, 0xff])
+    for (const chunk of [head, Buffer.alloc(1), Buffer.alloc(0xfffffe)]) {
+      const read = await reader.push(chunk)
+      assert.ok(read.ok)
+      assert.ok(Buffer.concat(read.value.map(({ bytes }) => bytes)).equals(chunk))
+    }
+    const behind = await reader.push(await new SpdyClient().opens(5, ofPort('22', 'data')))
+    assert.ok(behind.ok)
+    assert.equal(behind.value[0]?.opens?.get('port'), '22')
+  })
+
   const opening = (pairs: Pairs) => () => new SpdyClient().opens(1, pairs)
   const raw = (plain: Buffer) => async () =>
     control(1, Buffer.concat([Buffer.alloc(10), await new SpdyClient().compress(plain)]))
-  const problems: readonly (readonly [string, () => Promise<Buffer>])[] = [
+  const stream22 = () => new SpdyClient().opens(5, ofPort('22', 'data'))
+  const flagged = (frame: Buffer): Buffer => Buffer.from(frame.map((byte, at) => (at === 4 ? 1 : byte)))
+  const problems: (readonly [string, () => Promise<Buffer>])[] = [
     ['a port twice', opening([...ofPort('8080', 'data'), ['port', '22']])],
     ['two ports in one', opening(ofPort('8080\0' + '22', 'data'))],
     ['a name in capitals', opening([...ofPort('8080', 'data'), ['Port', '22']])],
@@ -58,8 +73,33 @@ describe('a client of SPDY', () => {
     ['another version', () => new SpdyClient().opens(1, ofPort('8080', 'data'), 1, 2)],
     ['a frame that nobody knows', async () => control(12, Buffer.alloc(4))],
     ['a stream that is cut off', async () => control(1, Buffer.alloc(9))],
-    ['a frame longer than any', async () => Buffer.from([0, 0, 0, 1, 0, 0xff, 0xff, 0xff])],
+    ['headers longer than any', async () => Buffer.from([0x80, 3, 0, 1, 0, 0xff, 0xff, 0xff])],
+    ['settings', async () => control(4, Buffer.concat([number(1), Buffer.alloc(8)]))],
+    [
+      'settings that say there are fewer',
+      async () => control(4, Buffer.concat([number(0), await stream22()])),
+    ],
+    ['a ping with a flag', async () => flagged(control(6, number(1)))],
   ]
+  // what a server reads of these is of one length: behind that, it would read the next frame
+  for (const [name, type, length] of [
+    ['a reset', 3, 8],
+    ['a ping', 6, 4],
+    ['a farewell', 7, 8],
+    ['a window', 9, 8],
+  ] as const) {
+    it(`sends ${name} of one length`, async () => {
+      using reader = new SpdyReader()
+      assert.equal((await reader.push(control(type, Buffer.alloc(length, 1)))).ok, true)
+    })
+    problems.push(
+      [
+        `${name} that hides a stream`,
+        async () => control(type, Buffer.concat([Buffer.alloc(length, 1), await stream22()])),
+      ],
+      [`${name} that is too short`, async () => control(type, Buffer.alloc(length - 1, 1))],
+    )
+  }
   for (const [name, frame] of problems)
     it(`is not understood: ${name}`, async () => {
       using reader = new SpdyReader()

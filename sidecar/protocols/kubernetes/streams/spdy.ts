@@ -5,33 +5,40 @@ import { headerDictionary } from './spdy-dictionary.ts'
 
 export type SpdyHeaders = ReadonlyMap<string, string>
 
-export interface SpdyFrame {
-  /** As it came. */
+export interface SpdyPart {
+  /** As it came: a control frame, or some of a frame of data. */
   readonly bytes: Buffer
   /** Of a stream that it opens. */
   readonly opens?: SpdyHeaders
 }
 
 const headLength = 8
-const maximumFrame = 1024 * 1024
+/** The frame's head, the stream, the one that it belongs to, and its priority. */
+const openLength = headLength + 10
 /** A client's headers are a few short words; what is compressed could be far more. */
 const maximumHeaders = 1024
 
 const version = 3
-const types = { open: 1, reset: 3, settings: 4, ping: 6, goAway: 7, window: 9 } as const
-const withoutHeaders: ReadonlySet<number> = new Set([
-  types.reset,
-  types.settings,
-  types.ping,
-  types.goAway,
-  types.window,
+const opensStream = 1
+/** What else a client sends (RST_STREAM, PING, GOAWAY, WINDOW_UPDATE), by length: servers read that much, whatever the frame says. */
+const lengths: ReadonlyMap<number, number> = new Map([
+  [3, 8],
+  [6, 4],
+  [7, 8],
+  [9, 8],
 ])
+
+type Read = Result<SpdyPart | undefined, string>
+const nothingYet: Read = { ok: true, value: undefined }
 
 /** Reads what a client sends, cut anywhere. */
 export class SpdyReader implements Disposable {
   readonly #inflate: Inflate = createInflate({ dictionary: headerDictionary })
   readonly #inflated: Buffer[] = []
+  /** The beginning of a frame: never more than a control frame may have. */
   #held = Buffer.alloc(0)
+  /** How much of a frame of data is still to come. */
+  #dataLeft = 0
   #isBroken = false
 
   constructor() {
@@ -42,40 +49,54 @@ export class SpdyReader implements Disposable {
       })
   }
 
-  /** @returns the frames that are whole now; or why these bytes are none. */
-  async push(chunk: Buffer): Promise<Result<readonly SpdyFrame[], string>> {
-    this.#held = Buffer.concat([this.#held, chunk])
-    const frames: SpdyFrame[] = []
+  /** @returns what may be looked at now; or why these bytes are no frames. */
+  async push(chunk: Buffer): Promise<Result<readonly SpdyPart[], string>> {
+    let rest = Buffer.concat([this.#held, chunk])
+    const parts: SpdyPart[] = []
     for (;;) {
-      if (this.#held.length < headLength) return { ok: true, value: frames }
-      const length = headLength + this.#held.readUIntBE(5, 3)
-      if (length > maximumFrame) return problem('a frame is longer than any')
-      if (this.#held.length < length) return { ok: true, value: frames }
-      const frame = await this.#read(this.#held.subarray(0, length))
-      if (!frame.ok) return frame
-      frames.push(frame.value)
-      this.#held = this.#held.subarray(length)
+      const next = await this.#next(rest)
+      if (!next.ok) return next
+      if (!next.value) break
+      parts.push(next.value)
+      rest = rest.subarray(next.value.bytes.length)
     }
+    this.#held = Buffer.from(rest)
+    return { ok: true, value: parts }
   }
 
   [Symbol.dispose](): void {
     this.#inflate.destroy()
   }
 
-  async #read(bytes: Buffer): Promise<Result<SpdyFrame, string>> {
+  async #next(bytes: Buffer): Promise<Read> {
+    if (this.#dataLeft > 0) return this.#data(bytes)
+    if (bytes.length < headLength) return nothingYet
+    const length = headLength + bytes.readUIntBE(5, 3)
     const isControl = (bytes.readUInt8(0) & 0x80) !== 0
-    if (!isControl) return { ok: true, value: { bytes } }
-    if ((bytes.readUInt16BE(0) & 0x7fff) !== version) return problem('it is not SPDY/3.1')
-    const type = bytes.readUInt16BE(2)
-    if (withoutHeaders.has(type)) return { ok: true, value: { bytes } }
-    if (type !== types.open || bytes.length < openLength) return problem('a client sends no such frame')
+    if (!isControl) {
+      this.#dataLeft = length
+      return this.#data(bytes)
+    }
+    const error = controlProblem(bytes, length)
+    if (error !== undefined) return problem(error)
+    return bytes.length < length ? nothingYet : await this.#control(bytes.subarray(0, length))
+  }
+
+  #data(bytes: Buffer): Read {
+    if (bytes.length === 0) return nothingYet
+    const part = bytes.subarray(0, this.#dataLeft)
+    this.#dataLeft -= part.length
+    return { ok: true, value: { bytes: part } }
+  }
+
+  async #control(bytes: Buffer): Promise<Read> {
+    if (bytes.readUInt16BE(2) !== opensStream) return { ok: true, value: { bytes } }
     const opens = await this.#headers(bytes.subarray(openLength))
     return opens.ok ? { ok: true, value: { bytes, opens: opens.value } } : opens
   }
 
   /** All headers of a connection are compressed as one text. */
   async #headers(compressed: Buffer): Promise<Result<SpdyHeaders, string>> {
-    if (compressed.length > maximumHeaders) return problem('the headers are longer than any')
     this.#inflated.length = 0
     await new Promise<void>((resolve) => {
       this.#inflate.once('error', () => resolve())
@@ -86,8 +107,17 @@ export class SpdyReader implements Disposable {
   }
 }
 
-/** The frame's head, the stream, the one that it belongs to, and its priority. */
-const openLength = headLength + 10
+/** @param bytes with a frame's head at least. @returns why no client sends such a frame. */
+function controlProblem(bytes: Buffer, length: number): string | undefined {
+  if ((bytes.readUInt16BE(0) & 0x7fff) !== version) return 'it is not SPDY/3.1'
+  const type = bytes.readUInt16BE(2)
+  if (type === opensStream)
+    return length < openLength || length > openLength + maximumHeaders
+      ? 'the headers are shorter or longer than any'
+      : undefined
+  const hasFlags = bytes.readUInt8(4) !== 0
+  return hasFlags || lengths.get(type) !== length - headLength ? 'a client sends no such frame' : undefined
+}
 
 function readHeaders(bytes: Buffer): SpdyHeaders | undefined {
   const headers = new Map<string, string>()
