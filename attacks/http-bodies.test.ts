@@ -234,7 +234,7 @@ describe('attacks by HTTP bodies', () => {
   const document = readOpenApi(openApi)
   assert.ok(document.ok)
   const meaning = new HttpMeaning([
-    new GraphqlAnalysis(['/graphql']),
+    new GraphqlAnalysis(['/graphql', '/api/GraphQL']),
     new McpAnalysis(['/mcp']),
     new OpenApiAnalysis(document.value),
   ])

@@ -48,7 +48,7 @@ const { messages, answers, sessions } = parse(
 }
 
 const rules = `
-    - {name: server, match: {actions: ["http:read", "http:write", "http:delete"], objects: [/mcp]}, effect: allow}
+    - {name: server, match: {actions: ["http:read", "http:write", "http:delete"], objects: [/mcp, /mcpx, /Team, /team, /slash]}, effect: allow}
     - {name: reads, match: {actions: ["mcp:tools/call.read_*"]}, effect: allow}
     - {name: not-all, match: {actions: ["mcp:tools/call.read_all"], condition: 'command.mcp.arguments.exists(a, a == "scope=all")'}, effect: deny}
     - {name: own, match: {actions: ["mcp:tools/call.search"], condition: 'command.mcp.arguments.exists(a, a == "scope=own")'}, effect: allow}
@@ -75,7 +75,12 @@ describe('attacks by MCP', function () {
 
   before(async () => {
     shop = await HttpShop.start()
-    guard = await shop.guard({ rules, http: ', mcp: [/mcp]', roles, access: '[agent, other]' })
+    guard = await shop.guard({
+      rules,
+      http: ', mcp: [/mcp, /Team/Tools, /slash/]',
+      roles,
+      access: '[agent, other]',
+    })
   })
   after(async () => {
     await guard[Symbol.asyncDispose]()

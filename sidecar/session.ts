@@ -26,11 +26,11 @@ export interface Target {
 
 export interface HttpTarget {
   readonly authentication: HttpAuthentication
-  /** Paths at which GraphQL is served. */
+  /** Paths at and below which GraphQL is served. */
   readonly graphql: readonly string[]
   /** Paths at and below which gRPC is served. */
   readonly grpc: readonly string[]
-  /** Paths at which the Model Context Protocol is served. */
+  /** Paths at and below which the Model Context Protocol is served. */
   readonly mcp: readonly string[]
   /** The API's OpenAPI document, as text. */
   readonly openapi?: string

@@ -636,11 +636,11 @@ export interface ProtectedResourceSpec {
   database?: string
   /** How an HTTP API is spoken to. */
   http?: {
-    /** Paths at which GraphQL is served, as in /graphql. What is asked for there is decided besides the request. */
+    /** Paths at and below which GraphQL is served, as in /graphql. What is asked for there is decided besides the request. */
     graphql?: string[]
     /** Paths at and below which gRPC is served, as in /shop.v1.Orders, or / for all of a server. What is called there is decided besides the request, and goes to the server in HTTP/2, also without TLS. */
     grpc?: string[]
-    /** Paths at which the Model Context Protocol is served over HTTP, as in /mcp. Its messages are decided besides the request. */
+    /** Paths at and below which the Model Context Protocol is served over HTTP, as in /mcp. Its messages are decided besides the request. */
     mcp?: string[]
     /** The API's OpenAPI document, of version 3.0 or 3.1. What requests do is also called by its operations, as in openapi:deleteUser, and what answers hold is classified by the x-firebreak-tags of its schemas. */
     openapi?: {

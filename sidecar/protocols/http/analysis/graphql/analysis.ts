@@ -4,6 +4,7 @@
  */
 import type { Fact, IndirectUse, Touch } from '@firebreak/policy'
 import type { HttpRequest, RequestAnalysis, RequestHead, Understanding } from '../../request.ts'
+import { ServedPaths } from '../served-paths.ts'
 import { namesInArguments } from './arguments.ts'
 import { type GraphqlOperation, readOperations } from './request.ts'
 import { type Selection, selectionsOf } from './selections.ts'
@@ -31,18 +32,15 @@ const maximumBodyBytes = 1024 * 1024
 const typeName = '__typename'
 
 export class GraphqlAnalysis implements RequestAnalysis {
-  readonly #isEndpoint: (path: string) => boolean
+  readonly #endpoints: ServedPaths
 
-  /** @param endpoints paths where GraphQL is served, `/graphql`. */
+  /** @param endpoints paths at and below which GraphQL is served, `/graphql`. */
   constructor(endpoints: readonly string[]) {
-    const known = new Set(endpoints)
-    this.#isEndpoint = (path) => known.has(path)
+    this.#endpoints = new ServedPaths(endpoints)
   }
 
   needs({ method, path }: RequestHead): number | undefined {
-    const readings = [path.segments, ...path.otherReadings]
-    if (!readings.some((segments) => this.#isEndpoint(`/${segments.join('/')}`))) return undefined
-    return method === 'OPTIONS' ? undefined : maximumBodyBytes
+    return method !== 'OPTIONS' && this.#endpoints.has(path) ? maximumBodyBytes : undefined
   }
 
   understand(request: HttpRequest): Understanding {

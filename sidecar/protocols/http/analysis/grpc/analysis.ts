@@ -1,6 +1,7 @@
 /** gRPC: what is called is an action, `grpc:shop.v1.Orders/Delete`. https://grpc.github.io/grpc/core/md_doc__p_r_o_t_o_c_o_l-_h_t_t_p2.html */
 import type { Fact } from '@firebreak/policy'
 import type { RequestAnalysis, RequestHead, Understanding } from '../../request.ts'
+import { ServedPaths } from '../served-paths.ts'
 
 /** A service with its package, and a method. */
 export const grpcActions = ['grpc:*/*'] as const
@@ -14,23 +15,21 @@ export const grpcFacts = {
 type GrpcFact = keyof typeof grpcFacts
 
 export class GrpcAnalysis implements RequestAnalysis {
-  readonly #paths: readonly (readonly string[])[]
+  readonly #paths: ServedPaths
 
   /** @param paths at and below which gRPC is served: `/shop.v1.Orders`, or `/` for all of a server. */
   constructor(paths: readonly string[]) {
-    this.#paths = paths.map((path) => segmentsOf(path).map(folded))
+    this.#paths = new ServedPaths(paths)
   }
 
   /** In whatever form it asks: some servers take JSON for a call, and some a GET, or names in other letters. */
   needs({ method, path }: RequestHead): number | undefined {
-    const readings = [path.segments, ...path.otherReadings]
-    const isCall = method !== 'OPTIONS' && readings.some((segments) => this.#isServed(segments))
-    return isCall ? 0 : undefined
+    return method !== 'OPTIONS' && this.#paths.has(path) ? 0 : undefined
   }
 
   understand({ path: { segments } }: RequestHead): Understanding {
     const [service = '', method = ''] = segments.slice(-2)
-    const isCall = segments.length >= 2 && this.#isServed(segments) && segments.every(isName)
+    const isCall = segments.length >= 2 && this.#paths.covers(segments) && segments.every(isName)
     if (!isCall)
       return { touches: [], opaque: ['the path names no method of gRPC'], indirectUses: [], facts: {} }
     const called = `grpc:${service}/${method}`
@@ -49,16 +48,6 @@ export class GrpcAnalysis implements RequestAnalysis {
       facts: { grpc: facts },
     }
   }
-
-  #isServed(segments: readonly string[]): boolean {
-    return this.#paths.some((path) =>
-      path.every((segment, index) => segment === folded(segments[index] ?? '')),
-    )
-  }
-}
-
-function segmentsOf(path: string): readonly string[] {
-  return path.split('/').filter((segment) => segment !== '')
 }
 
 function folded(name: string): string {

@@ -7,6 +7,7 @@ import type { Result } from '../../../../session.ts'
 import { requestTypeOf } from '../../bodies/content-type.ts'
 import { type JsonValue, parseJson } from '../../bodies/json/parse.ts'
 import type { HttpRequest, RequestAnalysis, RequestHead, Understanding } from '../../request.ts'
+import { ServedPaths } from '../served-paths.ts'
 import { readingsOf } from './uri.ts'
 
 /** What conditions see as `command.mcp.<name>`. */
@@ -35,17 +36,15 @@ const baseline = new Set([
 ])
 
 export class McpAnalysis implements RequestAnalysis {
-  readonly #endpoints: ReadonlySet<string>
+  readonly #endpoints: ServedPaths
 
-  /** @param endpoints paths where MCP is served, `/mcp`. */
+  /** @param endpoints paths at and below which MCP is served, `/mcp`. */
   constructor(endpoints: readonly string[]) {
-    this.#endpoints = new Set(endpoints)
+    this.#endpoints = new ServedPaths(endpoints)
   }
 
   needs({ path }: RequestHead): number | undefined {
-    const readings = [path.segments, ...path.otherReadings]
-    if (!readings.some((segments) => this.#endpoints.has(`/${segments.join('/')}`))) return undefined
-    return maximumBodyBytes
+    return this.#endpoints.has(path) ? maximumBodyBytes : undefined
   }
 
   understand(request: HttpRequest): Understanding {
