@@ -21,10 +21,21 @@ const maximumKnown = 100
 const documents = new Map<string, Result<OpenApiDocument, string>>()
 const maximumDocuments = 20
 
-export function meaningOf(target: HttpTarget | undefined): HttpMeaning {
-  const { graphql = [], grpc = [], mcp = [], readBodies = false, authentication } = target ?? {}
-  const isAws = authentication?.as === 'aws'
-  const openapi = target?.openapi === undefined ? undefined : validOpenApi(target.openapi)
+/** Found again by every request of a connection. */
+const knownByTarget = new WeakMap<HttpTarget, HttpMeaning>()
+
+export function meaningOf(target: HttpTarget): HttpMeaning {
+  const before = knownByTarget.get(target)
+  if (before) return before
+  const meaning = sharedMeaning(target)
+  knownByTarget.set(target, meaning)
+  return meaning
+}
+
+function sharedMeaning(target: HttpTarget): HttpMeaning {
+  const { graphql, grpc, mcp, readBodies, authentication } = target
+  const isAws = authentication.as === 'aws'
+  const openapi = target.openapi === undefined ? undefined : validOpenApi(target.openapi)
   const meanings = openapi ? meaningsOf(openapi) : known
   const key = JSON.stringify([graphql, grpc, mcp, readBodies, isAws])
   let meaning = meanings.get(key)

@@ -4,6 +4,7 @@ import type { Result } from '../../../../session.ts'
 import { isJsonType, requestTypeOf } from '../../bodies/content-type.ts'
 import { type JsonValue, parseJson } from '../../bodies/json/parse.ts'
 import type { HttpRequest } from '../../request.ts'
+import { MemberNames } from '../member-names.ts'
 
 /** One operation that a server is asked to run. */
 export interface GraphqlOperation {
@@ -15,6 +16,7 @@ export interface GraphqlOperation {
 /** What a reader of GraphQL takes without running out of stack; more is there to keep servers busy. */
 const maximumTokens = 5_000
 const maximumBatch = 50
+const members = new MemberNames(['query', 'operationName', 'variables', 'extensions', 'id', 'documentId'])
 /** What servers take from the address as well as from the body. */
 const parameterNames = new Set([
   'query',
@@ -79,18 +81,21 @@ function readBody(request: HttpRequest): Result<readonly JsonValue[], string> {
 
 function readMessage(message: JsonValue): Result<GraphqlOperation, string> {
   if (!(message instanceof Map)) return unseen('the GraphQL request is none')
-  const text = message.get('query')
+  const given = message as ReadonlyMap<string, JsonValue>
+  const disguised = members.inOtherLetters(given)
+  if (disguised !== undefined) return unseen(`the GraphQL request has ${disguised} in other letters`)
+  const text = given.get('query')
   // a document that only the server knows
   if (typeof text !== 'string') return unseen('the GraphQL document is not in the request')
   const document = readDocument(text)
   if (!document) return unseen('the GraphQL document can’t be read')
-  const name = message.get('operationName') ?? ''
+  const name = given.get('operationName') ?? ''
   const operations = document.definitions.filter(
     (definition) => definition.kind === Kind.OPERATION_DEFINITION,
   )
   const [operation, other] = operations.filter((candidate) => name === '' || candidate.name?.value === name)
   if (!operation || other) return unseen('the GraphQL document does not say which of its operations is meant')
-  return { ok: true, value: { document, operation, variables: message.get('variables') ?? null } }
+  return { ok: true, value: { document, operation, variables: given.get('variables') ?? null } }
 }
 
 function readDocument(text: string): DocumentNode | undefined {

@@ -7,6 +7,7 @@ import type { Result } from '../../../../session.ts'
 import { requestTypeOf } from '../../bodies/content-type.ts'
 import { type JsonValue, parseJson } from '../../bodies/json/parse.ts'
 import type { HttpRequest, RequestAnalysis, RequestHead, Understanding } from '../../request.ts'
+import { MemberNames } from '../member-names.ts'
 import { ServedPaths } from '../served-paths.ts'
 import { readingsOf } from './uri.ts'
 
@@ -33,6 +34,13 @@ const baseline = new Set([
   'resources/list',
   'resources/templates/list',
   'logging/setLevel',
+])
+
+const messageMembers = new MemberNames(['jsonrpc', 'id', 'method', 'params', 'result', 'error'])
+const parameterMembers = new MemberNames([
+  ...['name', 'uri', 'arguments', 'argument', 'ref', 'cursor', 'level', 'task', 'taskId', 'requestId'],
+  ...['progressToken', 'progress', 'total', 'message', 'reason', '_meta', 'context'],
+  ...['protocolVersion', 'capabilities', 'clientInfo'],
 ])
 
 export class McpAnalysis implements RequestAnalysis {
@@ -107,15 +115,20 @@ export function readMessages(request: HttpRequest): Result<readonly McpMessage[]
 function readMessage(value: JsonValue): Result<McpMessage, string> {
   if (!(value instanceof Map) || value.get('jsonrpc') !== '2.0')
     return unseen('a message is not one of JSON-RPC 2.0')
-  const method = value.get('method')
-  const id = value.get('id')
-  const answers = value.has('result') || value.has('error')
+  const message = value as ReadonlyMap<string, JsonValue>
+  const disguised = messageMembers.inOtherLetters(message)
+  if (disguised !== undefined) return unseen(`a message has ${disguised} in other letters`)
+  const method = message.get('method')
+  const id = message.get('id')
+  const answers = message.has('result') || message.has('error')
   if (method === undefined && answers)
     return { ok: true, value: { method: undefined, tool: undefined, id, parameters: new Map() } }
   if (typeof method !== 'string' || answers) return unseen('a message asks and answers, or does neither')
-  const given = value.get('params') ?? new Map<string, JsonValue>()
+  const given = message.get('params') ?? new Map<string, JsonValue>()
   if (!(given instanceof Map)) return unseen('a message has parameters without names')
   const parameters = given as ReadonlyMap<string, JsonValue>
+  const hidden = parameterMembers.inOtherLetters(parameters)
+  if (hidden !== undefined) return unseen(`a message has ${hidden} in other letters`)
   const name = parameters.get('name')
   if (method !== 'tools/call') return { ok: true, value: { method, tool: undefined, id, parameters } }
   if (typeof name !== 'string' || name === '') return unseen('a tool is called without its name')
