@@ -13,6 +13,7 @@ import manifest from '../package.json' with { type: 'json' }
 import type { ShownCommand } from '../recording/session-recording.ts'
 import type { CommandAudit, RecordedCommand } from '../session.ts'
 import { Chain, schemaVersion } from './chain.ts'
+import { type CutList, cutList, cutText, lineLengths, withinLine } from './lengths.ts'
 import {
   type CommandLine,
   errorFor,
@@ -50,16 +51,27 @@ export interface CommandLanguage {
 /** What is the same for every run of a command. */
 interface Described {
   readonly actions: readonly string[]
-  readonly objects: readonly string[]
+  readonly objects: CutList<string>
+  readonly opaque: CutList<string>
   readonly mayHoldSecret: boolean
   normalized?: string
 }
 
 type TextPolicy = SessionTerms['audit']['text']
-type CommandText = Pick<CommandLine, 'text' | 'digest'>
+type CommandText = Pick<CommandLine, 'text' | 'textLeftOut' | 'digest'>
 type DecidedCommand = Pick<
   CommandLine,
-  'actions' | 'objects' | 'opaque' | 'decision' | 'policy' | 'rule' | 'reason' | 'alerts' | 'revision'
+  | 'actions'
+  | 'objects'
+  | 'objectsLeftOut'
+  | 'opaque'
+  | 'opaqueLeftOut'
+  | 'decision'
+  | 'policy'
+  | 'rule'
+  | 'reason'
+  | 'alerts'
+  | 'revision'
 >
 
 interface Beginning {
@@ -157,11 +169,14 @@ export class Audit {
     const { chain, resource, role } = who.subject
     const ownText =
       entry.text === undefined ? undefined : this.#text(command, described, policy.text, entry.text)
+    const parameters = cutList((full && entry.parameters) || [], lineLengths.parameters)
+    const masked = cutList(outcome.maskedFields, lineLengths.masked)
     for (const observer of this.observers) observer.command(who, entry, policy)
     this.#droppable = policy.onFailure === 'drop'
     // undefined fields are not written; one literal is far cheaper than joining parts
     this.#beginning(entry, described, policy.text).info({
       text: ownText?.text,
+      textLeftOut: ownText?.textLeftOut,
       digest: ownText?.digest,
       reference,
       session: who.session,
@@ -169,10 +184,12 @@ export class Audit {
       chain: chain.length > 1 ? chain.map((link) => link.identity) : undefined,
       resource,
       role,
-      parameters: full && entry.parameters && entry.parameters.length > 0 ? entry.parameters : undefined,
+      parameters: parameters.values.length > 0 ? parameters.values : undefined,
+      parametersLeftOut: parameters.leftOut,
       rows: outcome.rows,
       bytes: outcome.bytes,
-      masked: outcome.maskedFields.length > 0 ? outcome.maskedFields : undefined,
+      masked: masked.values.length > 0 ? masked.values : undefined,
+      maskedLeftOut: masked.leftOut,
       milliseconds: Math.round(outcome.milliseconds * 1000) / 1000,
       approval: entry.approval,
       error: errorFor(outcome.error, full),
@@ -180,7 +197,7 @@ export class Audit {
     this.#droppable = false
   }
 
-  /** As much of a command as a line would show of it. `decided` is the same object for the same decision. */
+  /** What a line may show of a command, with all of its text and parameters. `decided` is the same object for the same decision. */
   shown(
     { command, decision, text, parameters }: Omit<RecordedCommand, 'reference'>,
     { text: policy }: SessionTerms['audit'],
@@ -189,7 +206,7 @@ export class Audit {
     const withConstants = policy === 'full' && !described.mayHoldSecret
     let about = this.#decided.get(decision)
     if (about?.command !== command) {
-      about = { command, decided: decided(command, decision, described) }
+      about = { command, decided: decided(decision, described) }
       this.#decided.set(decision, about)
     }
     return {
@@ -226,15 +243,18 @@ export class Audit {
     const log = this.#log.child({
       event: 'command',
       ...(ownText ? undefined : this.#text(command, described, textPolicy, command.text)),
-      ...decided(command, decision, described),
+      ...decided(decision, described),
     })
     this.#beginnings.set(decision, { command, ownText, textPolicy, log })
     return log
   }
 
   #text(command: Command, described: Described, policy: TextPolicy, text: string): CommandText {
+    const shown = this.#shownText(command, described, policy, text)
+    const cut = shown === undefined ? undefined : cutText(shown, lineLengths.text)
     return {
-      text: this.#shownText(command, described, policy, text),
+      text: cut?.text,
+      textLeftOut: cut?.leftOut,
       digest: hash('sha256', described.mayHoldSecret ? this.#normalized(command, described) : text),
     }
   }
@@ -331,7 +351,7 @@ export class Audit {
   }
 
   #take(line: string): void {
-    const linked = this.#chain.link(line)
+    const linked = this.#chain.link(withinLine(line))
     const droppableAs = this.#droppable ? this.#chain.seq : undefined
     for (const output of this.#outputs) output.write(linked, droppableAs)
     if (this.#first && this.#first.push(linked) > mostFirstLines) this.#first = undefined
@@ -344,7 +364,12 @@ export class Audit {
       const objects = [
         ...new Set(command.touches.map((touch) => describeTouch(touch).slice(touch.action.length + 4))),
       ]
-      described = { actions, objects, mayHoldSecret: this.#language.mayHoldSecret(command) }
+      described = {
+        actions,
+        objects: cutList(objects, lineLengths.objects),
+        opaque: cutList(command.opaque, lineLengths.opaque),
+        mayHoldSecret: this.#language.mayHoldSecret(command),
+      }
       this.#described.set(command, described)
     }
     return described
@@ -356,11 +381,13 @@ export class Audit {
   }
 }
 
-function decided(command: Command, decision: Decision, { actions, objects }: Described): DecidedCommand {
+function decided(decision: Decision, { actions, objects, opaque }: Described): DecidedCommand {
   return {
     actions,
-    objects,
-    opaque: command.opaque.length > 0 ? command.opaque : undefined,
+    objects: objects.values,
+    objectsLeftOut: objects.leftOut,
+    opaque: opaque.values.length > 0 ? opaque.values : undefined,
+    opaqueLeftOut: opaque.leftOut,
     decision: decision.effect,
     policy: decision.rule?.policy,
     rule: decision.rule?.rule,

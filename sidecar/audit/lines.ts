@@ -2,6 +2,7 @@
 import type { Decision, QualifiedName, Scope } from '@firebreak/policy'
 import type { TokenProblem } from '../identity/proof.ts'
 import type { Outcome } from '../session.ts'
+import { cutText, lineLengths } from './lengths.ts'
 
 /** Fields that are undefined are not written. */
 export interface CommandLine {
@@ -12,11 +13,16 @@ export interface CommandLine {
   readonly resource: QualifiedName
   readonly role: string
   readonly text: string | undefined
+  /** Characters at its end that are not in it, as of the others values. */
+  readonly textLeftOut: number | undefined
   readonly parameters: readonly (string | null)[] | undefined
+  readonly parametersLeftOut: number | undefined
   readonly digest: string
   readonly actions: readonly string[]
   readonly objects: readonly string[]
+  readonly objectsLeftOut: number | undefined
   readonly opaque: readonly string[] | undefined
+  readonly opaqueLeftOut: number | undefined
   readonly decision: Decision['effect']
   readonly policy: QualifiedName | undefined
   readonly rule: string | undefined
@@ -26,9 +32,17 @@ export interface CommandLine {
   readonly rows: number
   readonly bytes: number
   readonly masked: readonly string[] | undefined
+  readonly maskedLeftOut: number | undefined
   readonly milliseconds: number
   readonly approval: string | undefined
-  readonly error: { readonly code: string; readonly message?: string } | undefined
+  readonly error: ErrorLine | undefined
+}
+
+export interface ErrorLine {
+  readonly code: string
+  readonly message?: string
+  /** Characters at its end that are not in it. */
+  readonly messageLeftOut?: number | undefined
 }
 
 export interface SessionLine {
@@ -294,7 +308,11 @@ export interface Notices extends Readonly<Record<ApprovalEventName, ApprovalLine
   }
 }
 
-/** @returns the error as far as it may stand in a line: messages quote constants. */
-export function errorFor(error: Outcome['error'], withConstants: boolean): CommandLine['error'] {
-  return error && (withConstants ? error : { code: error.code })
+/** @returns the error as far as it may stand in a line: messages quote constants, and may be as long as the target likes. */
+export function errorFor(error: Outcome['error'], withConstants: boolean): ErrorLine | undefined {
+  if (!error) return undefined
+  const code = cutText(error.code, lineLengths.code).text
+  if (!withConstants) return { code }
+  const { text: message, leftOut: messageLeftOut } = cutText(error.message, lineLengths.message)
+  return { code, message, messageLeftOut }
 }
