@@ -14,7 +14,7 @@ import {
 } from 'unbash'
 import { print } from 'unbash/printer'
 import type { ShellFacts } from './facts.ts'
-import { baseName, givenText, startsItselfAlone } from './programs.ts'
+import { baseName, givenText, readsCommands, startsItselfAlone } from './programs.ts'
 
 /** Longer ones are not looked into. */
 const maximumText = 64 * 1024
@@ -34,7 +34,7 @@ export function factsOfText(text: string): ShellFacts | undefined {
 /** Of a program that is started without a shell, though it may be one. */
 export function factsOfProgram(argv: readonly string[]): ShellFacts | undefined {
   const found = new Found()
-  return found.program(argv, 0) ? found.facts() : undefined
+  return found.shell(argv) || found.program(argv, 0) ? found.facts() : undefined
 }
 
 /** A line that somebody types: the shell may put older lines in place of what follows an exclamation mark. */
@@ -67,6 +67,13 @@ class Found {
     // a parser that is made for editors goes on after what it doesn't understand
     if ((script.errors?.length ?? 0) > 0 || lettersOf(print(script)) !== lettersOf(text)) return false
     return script.commands.every((statement) => this.#node(statement, depth + 1))
+  }
+
+  /** Its input is decided as such, where it has any. */
+  shell([program = '', ...options]: readonly string[]): boolean {
+    if (!readsCommands([program, ...options])) return false
+    this.#note(program, options)
+    return true
   }
 
   program(argv: readonly string[], depth: number): boolean {
@@ -143,16 +150,18 @@ class Found {
   }
 
   #program([program = '', ...words]: readonly (string | undefined)[], depth: number): boolean {
-    const known = words.filter((word) => word !== undefined)
-    const text = known.length === words.length ? givenText([program, ...known]) : undefined
+    const known = allOf(words)
+    const text = known && givenText([program, ...known])
     if (program === '' || (text === undefined && !startsItselfAlone(program, words))) return false
-    this.#programs.push(program, baseName(program))
-    this.#arguments =
-      known.length === words.length ? this.#arguments && [...this.#arguments, ...known] : undefined
+    this.#note(program, known)
     return text === undefined || this.text(text, depth + 1)
   }
 
-  /** Variables that mean something to a shell or to programs are written in capitals. */
+  #note(program: string, words: readonly string[] | undefined): void {
+    this.#programs.push(program, baseName(program))
+    this.#arguments = words && this.#arguments && [...this.#arguments, ...words]
+  }
+
   #assignment({ name, value, index }: Assignment, depth: number): boolean {
     return index === undefined && isOwnVariable(name) && value.type === 'Word' && this.#walk(value, depth)
   }
@@ -166,6 +175,7 @@ class Found {
     const file = textOf(target)
     if (file === undefined) return false
     if (operator === '<&' || operator === '>&') return /^([0-9]|-)$/.test(file)
+    if (leadsUp(file)) return false
     if (operator === '<' || operator === '<>') this.#reads.push(file)
     if (operator !== '<') this.#writes.push(file)
     return true
@@ -215,8 +225,26 @@ function areApart(parts: readonly { readonly pos: number; readonly end: number }
   return parts.every(({ pos }, index) => pos > (parts[index - 1]?.end ?? -1))
 }
 
+/** Those that mean something to a shell or to programs are written in capitals, but for these. */
 function isOwnVariable(name: string): boolean {
-  return /^[a-z_][a-z0-9_]*$/.test(name) && name !== 'histchars' && name !== 'auto_resume' && name !== '_'
+  return (
+    /^[a-z_][a-z0-9_]*$/.test(name) &&
+    !/_proxy$|^npm_config_/.test(name) &&
+    name !== 'histchars' &&
+    name !== 'auto_resume' &&
+    name !== '_'
+  )
+}
+
+/** Where a file is then, its name doesn't say. */
+export function leadsUp(path: string): boolean {
+  return path.split('/').includes('..')
+}
+
+/** @returns undefined where the shell has yet to make one. */
+function allOf(words: readonly (string | undefined)[]): readonly string[] | undefined {
+  const known = words.filter((word) => word !== undefined)
+  return known.length === words.length ? known : undefined
 }
 
 /** @returns undefined where the shell makes it of something else, such as files' names. */

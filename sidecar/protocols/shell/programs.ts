@@ -18,9 +18,9 @@ export function readsCommands([program = '', ...options]: readonly string[]): bo
   return isShell(program) && options.every((option) => plain.has(option))
 }
 
-/** @returns what a shell was told to run, as in `sh -c TEXT`. */
+/** @returns what a shell was told to run, as in `sh -c TEXT`; behind `-c` may be more options, which the text is none of. */
 export function givenText([program = '', option = '', text]: readonly string[]): string | undefined {
-  return isShell(program) && /^-[elux]*c$/.test(option) ? text : undefined
+  return isShell(program) && /^-[elux]*c$/.test(option) && !/^[-+]/.test(text ?? '') ? text : undefined
 }
 
 /** Builtins that give words, names or lines another meaning from then on, or run text. */
@@ -67,6 +67,6 @@ export function startsItselfAlone(program: string, words: readonly (string | und
   if (changesMeaning.has(name) || runsOthers.has(name)) return false
   const option = Object.hasOwn(byOption, name) ? byOption[name] : undefined
   if (option) return words.every((word) => word !== undefined && !option.test(word))
-  // of a script or further options nothing is known
-  return !shells.has(name) || readsCommands([program, ...words.map((word) => word ?? '$')])
+  // what a shell runs is a script, or its input, of which nothing is known
+  return !shells.has(name)
 }

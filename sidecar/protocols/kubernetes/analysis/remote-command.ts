@@ -1,6 +1,6 @@
 /** What runs in a container by exec and attach, and what of it is known beforehand. */
 import type { Command, Touch } from '@firebreak/policy'
-import { factsOfProgram } from '../../shell/analysis.ts'
+import { factsOfProgram, leadsUp } from '../../shell/analysis.ts'
 import { isSet } from './parameters.ts'
 import type { ResourceRequest } from './request-info.ts'
 import { type ObjectPath, touch } from './touches.ts'
@@ -76,9 +76,9 @@ export function copyOf(argv: readonly string[]): Copy | undefined {
   return inside === '-C' && isPath(directory) ? { writes: true, paths: [directory] } : undefined
 }
 
-/** No option, whatever reads it. */
+/** No option, whatever reads it, and below what it begins with. */
 function isPath(text: string | undefined): text is string {
-  return text !== undefined && text !== '' && !text.startsWith('-')
+  return text !== undefined && text !== '' && !text.startsWith('-') && !leadsUp(text)
 }
 
 /** What a program starts, as far as its arguments tell. */
