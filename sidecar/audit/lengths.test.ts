@@ -92,8 +92,9 @@ describe('an audit line', function () {
   const full = { text: 'full', onFailure: 'block' } as const
 
   it('is no longer than it may be, whatever the command holds', async () => {
+    const { text: usual = '', ...withoutText } = everything
     const entry = fc.record({
-      text: fc.option(text, { nil: undefined }),
+      own: fc.option(fc.oneof(text, fc.constant(usual)), { nil: undefined }),
       command: fc.record({ text, opaque: texts, objects: texts }).map(({ text: own, opaque, objects }) =>
         command(own, {
           opaque,
@@ -117,13 +118,13 @@ describe('an audit line', function () {
     })
     const entries: CommandAudit[] = []
     fc.assert(
-      fc.property(entry, ({ reason, alerts, ...more }) => {
+      fc.property(entry, ({ own, reason, alerts, ...more }) => {
         const decision = {
           ...everything.decision,
           reason,
           alerts: alerts.map((rule) => ({ policy: 'agents/guard' as const, rule })),
         }
-        const one = { ...everything, ...more, decision }
+        const one = { ...withoutText, ...more, ...(own !== undefined && { text: own }), decision }
         entries.push(one)
         audit.command(who, one, full)
       }),
