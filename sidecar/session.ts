@@ -105,6 +105,7 @@ export interface Inventory {
 /** The stations, as seen by one listener for one protected resource. */
 export interface Gateway {
   readonly resource: QualifiedName
+  /** As it is now: it may be another one for each request, and in the middle of one. */
   readonly target: Target
   /** Certificate for clients that ask for TLS; absent: TLS is declined. */
   readonly clientTls?: { readonly certificate: string; readonly key: string }
@@ -202,8 +203,13 @@ export interface GuardedSession extends Disposable {
   readonly maskKey: Uint8Array
   /** Under the revision in force now. */
   readonly terms: SessionTerms
-  /** The role's credential as it is now; fails with a refusal that names no secret. */
-  credential(): Promise<Result<Credential, Refusal>>
+  /**
+   * The role's credential as it is now, to be shown to that target alone. Fails, with a refusal that names no secret, where the
+   * resource has another target meanwhile.
+   */
+  credential(target: Target): Promise<Result<Credential, Refusal>>
+  /** Set by a protocol that stays connected to one target: the session ends once its resource has another one. */
+  staysAt: Target | undefined
   /** The target doesn't take it any more. @returns whether {@link credential} may have another one now. */
   credentialRefused(credential: Credential): boolean
   /** Set where the session gets an account of its own, made with the {@link credential}. */
@@ -254,6 +260,13 @@ export interface SessionRecorder {
   began(command: RecordedCommand): void
   /** Whether it takes what masks hid as well. */
   readonly keepsUnmasked: boolean
+  /**
+   * What comes now is of this command, until it is of another one: the same object each time. For a protocol whose commands are
+   * answered at once; where one is answered after the other, nobody calls it.
+   */
+  turnTo(command: { readonly reference: string }): void
+  /** The command has its whole allowance again: something new was asked of it. */
+  renew(): void
   /**
    * Bytes that go to the client, as they go. They are copied.
    *

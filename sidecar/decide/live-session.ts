@@ -31,6 +31,7 @@ import type {
   LimitReached,
   Refusal,
   Result,
+  Target,
 } from '../session.ts'
 
 import { inWords } from '../signals/restrictions.ts'
@@ -45,7 +46,10 @@ export class LiveSession implements GuardedSession {
   readonly signal: AbortSignal
   busy: GuardedSession['busy']
   sizeOf: GuardedSession['sizeOf']
+  staysAt: GuardedSession['staysAt']
   readonly #runtime: Runtime
+  /** That of the resource as it is now; undefined where it can't be reached. */
+  readonly #target: () => Target | undefined
   /** The UID of the client's process, where it can be told. */
   readonly #clientUser: () => number | undefined
   readonly #who: SessionIdentity
@@ -79,9 +83,11 @@ export class LiveSession implements GuardedSession {
     runtime: Runtime,
     { subject, proof }: { readonly subject: Subject; readonly proof: Proof },
     remoteAddress: string,
+    target: () => Target | undefined,
     clientUser: () => number | undefined = () => undefined,
   ) {
     this.#runtime = runtime
+    this.#target = target
     this.#clientUser = clientUser
     this.#proven = subject
     this.#subject = subject
@@ -123,9 +129,13 @@ export class LiveSession implements GuardedSession {
     return this.#terms
   }
 
-  async credential(): Promise<Result<Credential, Refusal>> {
+  async credential(target: Target): Promise<Result<Credential, Refusal>> {
     const { resource, role } = this.subject
     const credential = await this.#runtime.credentials.current(resource, role)
+    if (!isDeepStrictEqual(target, this.#target())) {
+      const message = `${resource} is another target since this began: ask again`
+      return { ok: false, error: { code: 'unavailable', message, reference: this.reference() } }
+    }
     if (credential.ok) {
       this.#credential = credential.value
       return credential
@@ -260,6 +270,8 @@ export class LiveSession implements GuardedSession {
     this.#idle.change(seconds(idleTimeout) * 1_000)
     const refusal = this.#runtime.refusal(this.subject)
     if (refusal !== undefined) this.#end('expired', refusal)
+    else if (this.staysAt && !isDeepStrictEqual(this.staysAt, this.#target()))
+      this.#end('expired', `${this.subject.resource} is another target now; connect again`)
     else this.#holdProof()
   }
 

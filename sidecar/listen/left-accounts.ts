@@ -8,13 +8,16 @@ import { targetOf } from './target.ts'
 export async function dropLeftAccounts(
   resource: ProtectedResource,
   protocol: Protocol,
-  { configuration, credentials }: Runtime,
+  runtime: Runtime,
 ): Promise<void> {
+  const { configuration, credentials } = runtime
   const target = targetOf(resource, configuration)
   if (!target.ok) return
   for (const role of resource.spec.roles) {
     if (!role.shortLived) continue
     const credential = await credentials.current(nameOf(resource), role.name)
+    // a new one is not for an old target
+    if (runtime.configuration !== configuration) return
     if (credential.ok) await protocol.dropLeftAccounts?.(target.value, credential.value)
   }
 }

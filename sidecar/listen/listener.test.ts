@@ -1,8 +1,13 @@
 import assert from 'node:assert/strict'
+import { writeFileSync } from 'node:fs'
 import { networkInterfaces } from 'node:os'
-import { manifests } from '../../test/policies.ts'
+import { join } from 'node:path'
+import { eventuallyWith } from '../../test/eventually.ts'
+import { manifests, type PolicyOptions } from '../../test/policies.ts'
 import { RawClient } from '../../test/raw-client.ts'
 import { Guard, Shop } from '../../test/shop.ts'
+
+const eventually = eventuallyWith(() => '')
 
 describe('a listener', function () {
   this.timeout(60_000)
@@ -33,5 +38,24 @@ describe('a listener', function () {
     }
     assert.match(await greet(outside.address), /28000.*without a token only clients on this host are let in/s)
     assert.doesNotMatch(await greet('127.0.0.1'), /28000/)
+  })
+
+  it('ends sessions with what its resource no longer is, and opens those with what it is', async () => {
+    const { port } = shop.postgres
+    await using guard = await Guard.start(
+      { 'firebreak.yaml': manifests({ address: `127.0.0.1:${port}` }) },
+      shop.postgres.password,
+    )
+    const change = (parts: PolicyOptions): void =>
+      writeFileSync(join(guard.directory, 'firebreak.yaml'), manifests(parts))
+    const before = await shop.connect(guard.address, 'postgres')
+    const ended = new Promise<string>((resolve) => before.on('error', ({ message }) => resolve(message)))
+    change({ address: `localhost:${port}` })
+    assert.match(await ended, /shop is another target now; connect again/)
+    const after = await shop.connect(guard.address, 'postgres')
+    change({ address: `localhost:${port}`, limits: '{commandsPerMinute: 100}' })
+    await eventually(async () => JSON.stringify(await guard.auditLines()), /(configuration\.applied.*){2}/)
+    assert.equal((await after.query('SELECT 1 AS one')).rows[0].one, 1)
+    await after.end()
   })
 })

@@ -4,11 +4,12 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { ProtectedResource } from '@firebreak/crds'
 import type { QualifiedName, SessionTerms, Subject } from '@firebreak/policy'
 import { newReference } from '../audit/reference.ts'
+import type { Configuration } from '../configuration/configuration.ts'
 import { LiveSession, nameOf } from '../decide/live-session.ts'
 import type { Rejection } from '../identity/proof.ts'
 import { misuseSignal } from '../identity/signal.ts'
 import type { Runtime } from '../runtime.ts'
-import type { Claim, Gateway, GuardedSession, Protocol, Refusal, Result } from '../session.ts'
+import type { Claim, Gateway, GuardedSession, Protocol, Refusal, Result, Target } from '../session.ts'
 import { authenticate, identitiesFor, isLoopbackIdentity, splitUser } from './authenticate.ts'
 import { Clients } from './clients.ts'
 import { isLoopback } from './loopback.ts'
@@ -82,26 +83,65 @@ const notFromHere = {
   hint: 'Connect through the loopback address, or give the identity a token.',
 } as const
 
+/** A resource as a configuration has it. */
+interface GuardedResource {
+  readonly configuration: Configuration
+  readonly resource: ProtectedResource
+  readonly target: Result<Target, string>
+  /** Being there says of no identity who it is. */
+  readonly withToken: boolean
+}
+
+const gone = { ok: false, error: 'the resource is gone' } as const
+const nowhere: Target = { host: '', port: 0, tls: { mode: 'disable' } }
+
+function guarded(name: QualifiedName, configuration: Configuration): GuardedResource | undefined {
+  const resource = configuration.manifests.resources.find((candidate) => nameOf(candidate) === name)
+  return (
+    resource && {
+      configuration,
+      resource,
+      target: targetOf(resource, configuration),
+      withToken: !identitiesFor(resource, configuration).some(isLoopbackIdentity),
+    }
+  )
+}
+
 /** The stations as they are now; undefined when the resource is gone. */
 export function gatewayFor(
-  name: string,
+  name: QualifiedName,
   runtime: Runtime,
   onlyIdentity: string | undefined,
   user?: () => number | undefined,
 ): Gateway | undefined {
-  const { configuration } = runtime
-  const resource = configuration.manifests.resources.find((candidate) => nameOf(candidate) === name)
-  if (!resource) return undefined
-  const target = targetOf(resource, configuration)
-  const clientTls = runtime.hostCertificates.get(resource.metadata.name) ?? runtime.clientTls
-  const withToken = !identitiesFor(resource, configuration).some(isLoopbackIdentity)
+  const found = guarded(name, runtime.configuration)
+  if (!found) return undefined
+  const clientTls = runtime.hostCertificates.get(found.resource.metadata.name) ?? runtime.clientTls
+  let known = found
+  // a connection may be kept for long, and outlive what its resource was when it began
+  const now = (): GuardedResource => {
+    const { configuration } = runtime
+    if (known.configuration !== configuration)
+      known = guarded(name, configuration) ?? { ...known, configuration, target: gone }
+    return known
+  }
+  const targetNow = (): Target | undefined => {
+    const { target } = now()
+    return target.ok ? target.value : undefined
+  }
   return {
-    resource: nameOf(resource),
-    target: target.ok ? target.value : { host: '', port: 0, tls: { mode: 'disable' } },
+    resource: name,
+    get target() {
+      return targetNow() ?? nowhere
+    },
     ...(clientTls && { clientTls }),
-    asksForToken: (user) => withToken || splitUser(user, resource).identity !== undefined,
-    takeInventory: (part, inventory) => runtime.classified.take(nameOf(resource), part, inventory),
+    asksForToken: (user) => {
+      const { resource, withToken } = now()
+      return withToken || splitUser(user, resource).identity !== undefined
+    },
+    takeInventory: (part, inventory) => runtime.classified.take(name, part, inventory),
     async open(claim: Claim): Promise<Result<GuardedSession, Refusal>> {
+      const { resource, target } = now()
       // a refusal too is only given when it can be recorded
       if (!(await canRecord(runtime, 'spool'))) return unrecorded()
       const authenticated =
@@ -124,7 +164,7 @@ export function gatewayFor(
           nameOf(resource),
           runtime,
         )
-      const session = new LiveSession(runtime, authenticated.value, claim.remoteAddress, user)
+      const session = new LiveSession(runtime, authenticated.value, claim.remoteAddress, targetNow, user)
       const unrecordable = await session.record()
       if (unrecordable) {
         session[Symbol.dispose]()

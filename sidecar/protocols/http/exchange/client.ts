@@ -2,7 +2,7 @@
 import type { OutgoingHttpHeaders } from 'node:http'
 import type { Readable, Writable } from 'node:stream'
 import type { Command, ResourceType } from '@firebreak/policy'
-import type { Gateway } from '../../../session.ts'
+import type { Gateway, Target } from '../../../session.ts'
 import type { Meaning } from '../analysis/meaning.ts'
 import type { ParsedHead } from '../head/head.ts'
 import type { HeaderFields, HttpRequest, OpenBodyMask } from '../request.ts'
@@ -56,10 +56,11 @@ export function answerWithHead(response: ClientResponse, status: number, headers
 /** What all requests of one connection share. */
 export interface Connection {
   readonly gateway: Gateway
-  readonly meaning: Meaning
+  readonly meaningOf: (target: Target) => Meaning
   readonly sessions: ConnectionSessions
   /** Whether a token may be sent on it: nobody in between can read it. */
   readonly confidential: boolean
+  /** Where the {@link Meaning} has none of its own. */
   readonly openBodyMask: OpenBodyMask
   readonly kind: ApiKind
 }

@@ -1,7 +1,15 @@
 /** A request from its head to its end: who, what, whether, and then on its way. */
 import type { Command, Decision } from '@firebreak/policy'
 import { newReference } from '../../../audit/reference.ts'
-import type { Credential, GuardedSession, HttpAuthentication } from '../../../session.ts'
+import type {
+  Credential,
+  GuardedSession,
+  HttpAuthentication,
+  Refusal,
+  Result,
+  Target,
+} from '../../../session.ts'
+import type { Meaning } from '../analysis/meaning.ts'
 import { servesGrpc } from '../analysis/of-target.ts'
 import { type MalformedRequest, readHead } from '../head/head.ts'
 import type { HeaderFields, HttpRequest, RequestHead } from '../request.ts'
@@ -97,9 +105,14 @@ class Exchange {
   readonly #incoming: Incoming
   readonly #connection: Connection
   readonly #session: GuardedSession
+  /** That the request is understood for, decided about, and sent to: no other one sees it. */
+  readonly #target: Target
+  readonly #meaning: Meaning
   readonly #receivedAt: number
   readonly #sendsBody: boolean
   #request: HttpRequest
+  /** Of the body, where it was read to decide. */
+  #sent: Buffer | undefined
   #conversation: Conversation | undefined
   /** Another one, once the client is kept waiting. */
   #response: ClientResponse
@@ -114,6 +127,8 @@ class Exchange {
     this.#incoming = incoming
     this.#connection = connection
     this.#session = session
+    this.#target = connection.gateway.target
+    this.#meaning = connection.meaningOf(this.#target)
     this.#request = head
     this.#response = incoming.response
     this.#receivedAt = receivedAt
@@ -121,21 +136,21 @@ class Exchange {
   }
 
   async run(): Promise<void> {
-    const needed = this.#connection.meaning.needs(this.#request)
+    const needed = this.#meaning.needs(this.#request)
     const unread = needed > 0 && !(await this.#read(needed))
-    const { kind, gateway } = this.#connection
+    const { kind } = this.#connection
     const refused = unread
       ? undefined
       : (kind.refusal?.(this.#request) ??
-        refusalAtTokenEndpoint(gateway.target, this.#request) ??
-        refusalToSign(gateway.target, this.#request))
+        refusalAtTokenEndpoint(this.#target, this.#request) ??
+        refusalToSign(this.#target, this.#request))
     if (refused) {
-      refuseMalformed(this.#incoming, this.#session, refused, this.#receivedAt, kind)
+      refuseMalformed(this.#incoming, this.#session, refused, this.#receivedAt, kind, this.#sent)
       return
     }
     const unknown = this.#converse()
     if (unknown) {
-      refuseMalformed(this.#incoming, this.#session, unknown, this.#receivedAt, kind)
+      refuseMalformed(this.#incoming, this.#session, unknown, this.#receivedAt, kind, this.#sent)
       return
     }
     const run = this.#decide()
@@ -150,7 +165,7 @@ class Exchange {
 
   /** @returns why the conversation that the request belongs to is not the agent's. */
   #converse(): RefusedRequest | undefined {
-    const { meaning } = this.#connection
+    const meaning = this.#meaning
     const own = meaning.conversationOf?.(this.#request)?.own(whoseIs(this.#session))
     if (!own) return undefined
     if (!own.ok) return own.error
@@ -172,6 +187,7 @@ class Exchange {
     const [command, decision] = this.#judge()
     const run = new CommandRun(session, command, decision, this.#receivedAt, this.#kind)
     run.traceParent = claimedTrace(this.#request)
+    if (this.#sent) run.takes(this.#sent)
     return run
   }
 
@@ -186,7 +202,7 @@ class Exchange {
   }
 
   #understand(): Command {
-    return this.#connection.meaning.commandOf(this.#request, this.#incoming.tunnel !== undefined)
+    return this.#meaning.commandOf(this.#request, this.#incoming.tunnel !== undefined)
   }
 
   /** @returns why it may not run; undefined where it may, now. */
@@ -206,7 +222,7 @@ class Exchange {
 
   /** Asks people, and then decides from the beginning. */
   async #hold(run: CommandRun): Promise<Problem | undefined> {
-    if (!(await this.#read(maximumHeldBody))) return tooLarge(run.reference, maximumHeldBody)
+    if (!(await this.#read(maximumHeldBody, run))) return tooLarge(run.reference, maximumHeldBody)
     const { outcome, response } = await askPeople(run, this.#request, this.#response, this.#conversation)
     this.#response = response
     run.approval = outcome.kind === 'approved' ? outcome.request : (outcome.request ?? run.approval)
@@ -226,12 +242,13 @@ class Exchange {
   async #pass(run: CommandRun): Promise<void> {
     const { request, expectsContinue, tunnel } = this.#incoming
     const response = this.#response
-    const { gateway, openBodyMask } = this.#connection
-    if (hasWholeBodySigned(gateway.target, this.#request) && !(await this.#read(maximumSignedBody))) {
+    const target = this.#target
+    if (hasWholeBodySigned(target, this.#request) && !(await this.#read(maximumSignedBody, run))) {
       tell(run, response, tooLarge(run.reference, maximumSignedBody))
       return
     }
-    const credential = await this.#session.credential()
+    const renewed = (): Promise<Result<Credential, Refusal>> => this.#session.credential(target)
+    const credential = await renewed()
     if (!credential.ok) {
       tell(run, response, noCredential(credential.error, run.reference))
       return
@@ -246,11 +263,12 @@ class Exchange {
       body: streams ? request : undefined,
       response,
       tunnel,
-      upstream: upstreamOf(gateway, this.#session.subject.role, credential.value),
-      authentication: authenticationOf(gateway, credential.value),
+      upstream: upstreamOf(this.#session.subject, target, credential.value),
+      authentication: authenticationOf(target, credential.value),
       credential: credential.value,
-      openBodyMask,
-      isCall: isGrpc(this.#request.headers) && servesGrpc(gateway.target.http, this.#request),
+      renewed,
+      openBodyMask: this.#meaning.openBodyMask ?? this.#connection.openBodyMask,
+      isCall: isGrpc(this.#request.headers) && servesGrpc(target.http, this.#request),
       inspected: this.#isInspected(),
     })
   }
@@ -265,11 +283,11 @@ class Exchange {
 
   #isInspected(): boolean {
     const { masks, detectors } = this.#session.terms
-    return masks || detectors.length > 0 || this.#connection.meaning.readsAnswer?.(this.#request) === true
+    return masks || detectors.length > 0 || this.#meaning.readsAnswer?.(this.#request) === true
   }
 
-  /** The body, once. @returns whether it is there as a whole. */
-  async #read(limit: number): Promise<boolean> {
+  /** The body, once. @param run that it is of, where that is known. @returns whether it is there as a whole. */
+  async #read(limit: number, run?: CommandRun): Promise<boolean> {
     if (!this.#sendsBody) return true
     const { body } = this.#request
     if (body) return body.length <= limit
@@ -277,7 +295,8 @@ class Exchange {
     if (expectsContinue) response.writeContinue()
     const read = await readBody(request, limit).catch(() => undefined)
     if (read === undefined) return false
-    this.#session.recorder?.input(read)
+    if (run) run.takes(read)
+    else this.#sent = read
     this.#request = { ...this.#request, body: read }
     return true
   }
@@ -294,10 +313,7 @@ function isTraceParent([name]: readonly [string, string]): boolean {
 }
 
 /** Who shows a certificate, and has no secret beside it, says nothing else. */
-function authenticationOf(
-  { target }: Connection['gateway'],
-  { password, clientCertificate }: Credential,
-): HttpAuthentication {
+function authenticationOf({ http }: Target, { password, clientCertificate }: Credential): HttpAuthentication {
   const isCertificateAlone = clientCertificate !== undefined && password === undefined
-  return isCertificateAlone ? { as: 'none' } : (target.http?.authentication ?? { as: 'none' })
+  return isCertificateAlone ? { as: 'none' } : (http?.authentication ?? { as: 'none' })
 }

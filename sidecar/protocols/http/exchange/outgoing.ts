@@ -1,5 +1,5 @@
 /** A request as it goes out to its target. */
-import type { Credential, HttpAuthentication } from '../../../session.ts'
+import type { Credential, HttpAuthentication, Refusal, Result } from '../../../session.ts'
 import { forwardedHeaders } from '../head/forwarded.ts'
 import type { HeaderFields, HttpRequest, OpenBodyMask } from '../request.ts'
 import { type ClientRequest, type ClientResponse, chunksOf } from './client.ts'
@@ -21,6 +21,8 @@ export interface Passing {
   readonly upstream: Upstream
   readonly authentication: HttpAuthentication
   readonly credential: Credential
+  /** Another one, where the target doesn't take that. */
+  readonly renewed: () => Promise<Result<Credential, Refusal>>
   readonly openBodyMask: OpenBodyMask
   /** A call of gRPC, where the target serves that: it is one in HTTP/2 alone. */
   readonly isCall: boolean
@@ -69,20 +71,16 @@ function headersOf({ request, body, inspected, isCall }: Passing): HeaderFields 
 
 function bodyOf({ body, run }: Passing): AsyncIterable<Buffer> | undefined {
   const chunks = body && chunksOf(body)
-  const { recorder } = run.session
-  return chunks && recorder ? recordedInput(chunks, (chunk) => recorder.input(chunk)) : chunks
+  return chunks && run.session.recorder ? recordedInput(chunks, run) : chunks
 }
 
 /** Bodies of these are not expected by every server. */
 const bodiless = new Set(['GET', 'HEAD', 'OPTIONS', 'DELETE'])
 
 /** The same, told on its way. */
-async function* recordedInput(
-  chunks: AsyncIterable<Buffer>,
-  record: (chunk: Buffer) => void,
-): AsyncGenerator<Buffer> {
+async function* recordedInput(chunks: AsyncIterable<Buffer>, run: CommandRun): AsyncGenerator<Buffer> {
   for await (const chunk of chunks) {
-    record(chunk)
+    run.takes(chunk)
     yield chunk
   }
 }

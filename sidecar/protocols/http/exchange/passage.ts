@@ -7,12 +7,21 @@ import { returnedHeaders } from '../head/forwarded.ts'
 import type { BodyMask, HeaderFields, ResponseHead } from '../request.ts'
 import { answer, answerWithHead, breakOff, forNode, isGone, shownHead } from './client.ts'
 import { whoseIs } from './conversation.ts'
-import { Ended, failureOf, overLimit, sessionOver, tooManyBytes, tooSlow, withheld } from './ended.ts'
+import {
+  Ended,
+  failureOf,
+  overLimit,
+  sessionOver,
+  tooManyBytes,
+  tooSlow,
+  unknownStatus,
+  withheld,
+} from './ended.ts'
 import { isStatusAlone } from './grpc.ts'
 import { masksOf, saysNothing } from './inspection.ts'
 import { Masking } from './masking.ts'
 import { outgoing, type Passing } from './outgoing.ts'
-import { noCredential } from './problems.ts'
+import { noCredential, type Problem } from './problems.ts'
 import { throughTunnel } from './tunnel.ts'
 import { readRaw } from './upstream.ts'
 
@@ -129,6 +138,11 @@ class Passage implements Dispatcher.DispatchHandler {
     }
     const { run, request, response, upstream } = this.#passing
     run.status = status
+    const unknown = unknownStatus(run, status)
+    if (unknown) {
+      this.end(unknown)
+      return
+    }
     const received = { status, headers: readRaw(controller.rawHeaders) }
     const head = this.#inspect(controller, {
       status,
@@ -139,13 +153,15 @@ class Passage implements Dispatcher.DispatchHandler {
     this.#head = head
     if (isStatusAlone(head.headers)) return
     // with what comes along, which may be refused; but a client that waits for the head gets it
-    setImmediate(() => {
-      if (this.#sendHead()) response.flushHeaders?.()
-    })
+    setImmediate(() =>
+      this.#say(() => {
+        if (this.#sendHead()) response.flushHeaders?.()
+      }),
+    )
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
-    if (!this.#masking) this.#give(controller, chunk)
+    if (!this.#masking) this.#say(() => this.#give(controller, chunk))
     else if (!this.#masking.push(chunk)) {
       controller.pause()
       this.#masking.drained(() => controller.resume())
@@ -154,7 +170,20 @@ class Passage implements Dispatcher.DispatchHandler {
 
   onResponseEnd(controller: Dispatcher.DispatchController): void {
     if (this.#masking) this.#masking.end()
-    else this.#complete(readRaw(controller.rawTrailers))
+    else this.#say(() => this.#complete(readRaw(controller.rawTrailers)))
+  }
+
+  /** What can't be said to the client, as nothing that came should be, ends the request and not the process. */
+  #say(step: () => void): void {
+    try {
+      step()
+    } catch (error) {
+      this.#controller?.abort(error as Error)
+      this.#fail(error)
+      // it may be over by its line already
+      if (!this.#passing.response.writableEnded) breakOff(this.#passing.response)
+      this.#done.resolve()
+    }
   }
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
@@ -169,12 +198,12 @@ class Passage implements Dispatcher.DispatchHandler {
   }
 
   async #repeat(): Promise<void> {
-    const { session, reference } = this.#passing.run
+    const { run, renewed } = this.#passing
     this.#controller = undefined
-    const credential = await session.credential()
+    const credential = await renewed()
     if (this.#ended) this.#fail(this.#ended)
     else if (credential.ok) await this.#send(credential.value)
-    else this.#fail(new Ended(noCredential(credential.error, reference)))
+    else this.#fail(new Ended(noCredential(credential.error, run.reference)))
   }
 
   #complete(trailers: HeaderFields): void {
@@ -203,9 +232,9 @@ class Passage implements Dispatcher.DispatchHandler {
   #maskWith(controller: Dispatcher.DispatchController, mask: BodyMask): Masking {
     const { run } = this.#passing
     return new Masking(mask, {
-      give: (bytes, unmasked) => this.#give(controller, bytes, unmasked),
+      give: (bytes, unmasked) => this.#say(() => this.#give(controller, bytes, unmasked)),
       ...(run.session.recorder?.keepsUnmasked && { keep: (unmasked) => run.shows(nothing, unmasked) }),
-      done: () => this.#complete([]),
+      done: () => this.#say(() => this.#complete([])),
       refused: (problem) => {
         const ended = withheld(run, problem)
         this.end(ended)
@@ -280,6 +309,17 @@ class Passage implements Dispatcher.DispatchHandler {
     if (this.#over) return
     this.#over = true
     const { problem, code, message } = failureOf(error, run)
+    try {
+      this.#refuse(problem)
+    } catch {
+      breakOff(response)
+    }
+    this.#finish({ code, message })
+    this.#done.resolve()
+  }
+
+  #refuse(problem: Problem | undefined): void {
+    const { run, response } = this.#passing
     if (problem && !response.headersSent && !isGone(response)) {
       const bytes = answer(response, problem, run.kind.say)
       run.bytes += bytes.length
@@ -288,8 +328,6 @@ class Passage implements Dispatcher.DispatchHandler {
       response.addTrailers(run.kind.sayAtEnd(problem))
       response.end()
     } else breakOff(response)
-    this.#finish({ code, message })
-    this.#done.resolve()
   }
 
   #finish(error: { readonly code: string; readonly message: string } | undefined): void {

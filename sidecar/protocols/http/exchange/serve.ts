@@ -5,12 +5,13 @@ import {
   type Http2Server,
   type Http2ServerRequest,
   type Http2ServerResponse,
+  type ServerOptions,
 } from 'node:http2'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { createServer as createTlsServer, TLSSocket } from 'node:tls'
 import { isLoopback } from '../../../listen/loopback.ts'
-import type { Gateway, Protocol } from '../../../session.ts'
+import type { Gateway, Protocol, Target } from '../../../session.ts'
 import type { Meaning } from '../analysis/meaning.ts'
 import type { OpenBodyMask } from '../request.ts'
 import type { ApiKind, Connection } from './client.ts'
@@ -20,7 +21,7 @@ import { ConnectionSessions } from './sessions.ts'
 
 /** How a kind of API is understood, apart from the exchange. */
 export interface Understood {
-  readonly meaningOf: (gateway: Gateway) => Meaning
+  readonly meaningOf: (target: Target) => Meaning
   readonly openBodyMask: OpenBodyMask
   readonly kind: ApiKind
 }
@@ -50,17 +51,15 @@ export function httpProtocol({ meaningOf, openBodyMask, kind }: Understood): Pro
       try {
         const opened = await open(socket, gateway)
         if (!opened) socket.destroy()
-        else {
-          const meaning = meaningOf(gateway)
+        else
           parse(opened, {
             gateway,
-            meaning,
+            meaningOf,
             sessions,
             confidential: opened.socket instanceof TLSSocket || isLoopback(remoteAddress),
-            openBodyMask: meaning.openBodyMask ?? openBodyMask,
+            openBodyMask,
             kind,
           })
-        }
         await closed
       } finally {
         sessions[Symbol.dispose]()
@@ -184,11 +183,13 @@ function openHttp1(): Server {
   // an expectation that nobody knows
   server.on('checkExpectation', handle(false))
   server.on('upgrade', (request: Parsed, client: Duplex, first: Buffer) => {
-    const response = new ServerResponse(request)
-    response.shouldKeepAlive = false
-    response.assignSocket(request.socket)
-    response.on('finish', () => client.end())
     client.on('error', () => {})
+    const response = lastResponseTo(request)
+    if (!response) {
+      client.destroy()
+      return
+    }
+    response.on('finish', () => client.end())
     const tunnel = { protocol: 'websocket', client, first } as const
     void answerBy(connections.get(request.socket), {
       request,
@@ -199,6 +200,7 @@ function openHttp1(): Server {
     })
   })
   server.on('connect', (_request, socket) => {
+    socket.on('error', () => {})
     socket.end('HTTP/1.1 405 Method Not Allowed\r\nConnection: close\r\nContent-Length: 0\r\n\r\n')
   })
   // what the watch over slow clients waits for
@@ -206,8 +208,26 @@ function openHttp1(): Server {
   return server
 }
 
+/** @returns undefined where an earlier request on the connection still waits for its own. */
+function lastResponseTo(request: IncomingMessage): ServerResponse | undefined {
+  const response = new ServerResponse(request)
+  response.shouldKeepAlive = false
+  try {
+    response.assignSocket(request.socket)
+    return response
+  } catch {
+    return undefined
+  }
+}
+
+const http2Options: ServerOptions & { readonly strictSingleValueFields: boolean } = {
+  // what a target says twice is the client's to judge
+  strictSingleValueFields: false,
+}
+
 function openHttp2(): Http2Server {
   const server = createHttp2Server({
+    ...http2Options,
     maxSessionMemory: 10,
     settings: {
       maxConcurrentStreams: maximumStreams,

@@ -2,9 +2,10 @@
 import type { ClientHttp2Session } from 'node:http2'
 import type { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
+import type { Subject } from '@firebreak/policy'
 import { type Dispatcher, Pool } from 'undici'
 import { openTcp, startTls, type Unreachable, unreachable } from '../../../outbound/connect.ts'
-import type { Credential, Gateway, Target } from '../../../session.ts'
+import type { Credential, Target } from '../../../session.ts'
 import type { HeaderFields } from '../request.ts'
 import { Http2Connections } from './http2-connections.ts'
 import { startSession } from './http2-session.ts'
@@ -46,8 +47,8 @@ const upstreams = new Map<string, { readonly key: string; readonly upstream: Ups
 
 /** @returns the role's connections to its target. Where either has changed, the old ones end with their last request. */
 export function upstreamOf(
-  { resource, target }: Gateway,
-  role: string,
+  { resource, role }: Pick<Subject, 'resource' | 'role'>,
+  target: Target,
   { clientCertificate }: Credential,
 ): Upstream {
   const name = JSON.stringify([resource, role])

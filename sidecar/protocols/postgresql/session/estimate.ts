@@ -42,7 +42,7 @@ export function estimateFor(
 }
 
 async function plan(
-  { gateway, guarded, database }: Session,
+  { target, guarded, database }: Session,
   searchPath: readonly string[],
   text: string,
   hasParameters: boolean,
@@ -51,9 +51,9 @@ async function plan(
   atOnce++
   try {
     const deadline = AbortSignal.timeout(answerWithin)
-    const credential = await guarded.credential()
+    const credential = await guarded.credential(target)
     if (!credential.ok) return undefined
-    const opened = await ControlConnection.open(gateway.target, credential.value, database, deadline)
+    const opened = await ControlConnection.open(target, credential.value, database, deadline)
     if (!opened.ok) return undefined
     using connection = opened.value
     deadline.addEventListener('abort', () => connection[Symbol.dispose](), { once: true })

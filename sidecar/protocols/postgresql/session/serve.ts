@@ -8,6 +8,7 @@ import type {
   Protocol,
   Refusal,
   Result,
+  Target,
 } from '../../../session.ts'
 import { dropLeftAccounts, type Maker, makeAccount, type ShortLivedAccount } from '../accounts/short-lived.ts'
 import { Analyser } from '../analysis/analyser.ts'
@@ -53,24 +54,32 @@ async function startSession(started: StartedClient, gateway: Gateway, deadline: 
     ...(role !== undefined && { role }),
     ...(token !== undefined && { token }),
   }
+  const { target } = gateway
   const opened = await gateway.open(claim)
   if (!opened.ok) return refuse(client, refusedSession(opened.error))
   using guarded = opened.value
-  const database = databaseOf(parameters, gateway)
+  guarded.staysAt = target
+  const database = databaseOf(parameters, target)
   if (database === undefined)
-    return refuse(client, wrongDatabase(parameters.get('database') ?? '', gateway, guarded))
-  await withServer(started, gateway, guarded, database, deadline)
+    return refuse(client, wrongDatabase(parameters.get('database') ?? '', target, guarded))
+  await withServer(started, { gateway, target, guarded, database }, deadline)
+}
+
+/** Where a session is from its first byte to its last. */
+interface SessionPlace {
+  readonly gateway: Gateway
+  readonly target: Target
+  readonly guarded: GuardedSession
+  readonly database: string
 }
 
 async function withServer(
-  started: StartedClient,
-  gateway: Gateway,
-  guarded: GuardedSession,
-  database: string,
+  { socket: client, parameters, minor }: StartedClient,
+  place: SessionPlace,
   deadline: AbortSignal,
 ): Promise<void> {
-  const { socket: client, parameters, minor } = started
-  const cache = catalogueOf(gateway, guarded, database)
+  const { gateway, target, guarded, database } = place
+  const cache = catalogueOf(place)
   const catalogue = await cache.acquire(deadline)
   if (!catalogue.ok) return refuse(client, failedConnection(catalogue.error, guarded))
   let key: CancelKey | undefined
@@ -81,21 +90,16 @@ async function withServer(
   try {
     const refusal = decideStartup(guarded, analyseStartup(parameters, catalogue.value))
     if (refusal) return refuse(client, refusal)
-    const credential = await guarded.credential()
+    const credential = await guarded.credential(target)
     if (!credential.ok) return refuse(client, refusedSession(credential.error))
     if (guarded.ownAccount) {
-      const made = await makeAccount(
-        makerOf(gateway, guarded, database),
-        guarded.ownAccount,
-        guarded.id,
-        deadline,
-      )
+      const made = await makeAccount(makerOf(place), guarded.ownAccount, guarded.id, deadline)
       if (!made.ok) return refuse(client, failedConnection(made.error, guarded))
       account = made.value
       guarded.auditAccount({ kind: 'made', account: account.credential.username })
     }
     const connected = await connectServer(
-      gateway.target,
+      target,
       account?.credential ?? credential.value,
       serverParameters(parameters, database),
       deadline,
@@ -103,13 +107,13 @@ async function withServer(
     if (!connected.ok) return refuse(client, failedConnection(connected.error, guarded))
     const server = connected.value
     const cancelHeld = (): boolean => session?.holding.cancel() ?? false
-    key = server.key && issueKey(gateway.target, server.key, minor, cancelHeld)
+    key = server.key && issueKey(target, server.key, minor, cancelHeld)
     client.write(encode.authenticationOk)
     for (const [name, value] of server.parameters) client.write(encode.parameterStatus(name, value))
     if (key) client.write(encode.backendKeyData(key.processId, key.secret))
     const state = new SessionState(cache)
     for (const [name, value] of server.parameters) state.parameter(name, value)
-    session = new Session(client, server, gateway, guarded, analyser, state, database)
+    session = new Session(client, server, target, guarded, analyser, state, database)
     await session.run()
   } finally {
     if (key) forgetKey(key)
@@ -118,8 +122,8 @@ async function withServer(
   }
 }
 
-function makerOf(gateway: Gateway, guarded: GuardedSession, database: string): Maker {
-  return { target: gateway.target, database, credential: () => currentCredential(guarded) }
+function makerOf({ target, guarded, database }: SessionPlace): Maker {
+  return { target, database, credential: () => currentCredential(guarded, target) }
 }
 
 async function dropAccount({ credential, drop }: ShortLivedAccount, guarded: GuardedSession): Promise<void> {
@@ -131,18 +135,18 @@ async function dropAccount({ credential, drop }: ShortLivedAccount, guarded: Gua
 }
 
 /** The resource's database stands. Clients that name none send their user's name. */
-function databaseOf(parameters: ReadonlyMap<string, string>, { target }: Gateway): string | undefined {
+function databaseOf(parameters: ReadonlyMap<string, string>, target: Target): string | undefined {
   const user = parameters.get('user') ?? ''
   const asked = parameters.get('database') || user
   if (target.database === undefined) return asked
   return asked === target.database || asked === user ? target.database : undefined
 }
 
-function wrongDatabase(asked: string, { target, resource }: Gateway, guarded: GuardedSession): Buffer {
+function wrongDatabase(asked: string, target: Target, guarded: GuardedSession): Buffer {
   return encode.errorResponse({
     severity: 'FATAL',
     code: '3D000',
-    message: `database "${asked}" is not part of resource ${resource}`,
+    message: `database "${asked}" is not part of resource ${guarded.subject.resource}`,
     hint: `It gives access to database "${target.database}". Reference ${guarded.reference()}.`,
   })
 }
@@ -196,18 +200,21 @@ function refuse(client: Socket, message: Buffer): void {
 /** One catalogue per target, database and role: what a role may see of definitions is the same for all its sessions. */
 const catalogues = new Map<string, CatalogueCache>()
 
-function catalogueOf(gateway: Gateway, guarded: GuardedSession, database: string): CatalogueCache {
-  const { target, resource } = gateway
-  const key = JSON.stringify([resource, target.host, target.port, database, guarded.subject.role])
+function catalogueOf({ target, guarded, database }: SessionPlace): CatalogueCache {
+  const { resource, role } = guarded.subject
+  const key = JSON.stringify([resource, target, database, role])
   let cache = catalogues.get(key)
   if (!cache) {
-    cache = new CatalogueCache(target, () => currentCredential(guarded), database)
+    cache = new CatalogueCache(target, () => currentCredential(guarded, target), database)
     catalogues.set(key, cache)
   }
   return cache
 }
 
-async function currentCredential(guarded: GuardedSession): Promise<Result<Credential, ConnectFailure>> {
-  const current = await guarded.credential()
+async function currentCredential(
+  guarded: GuardedSession,
+  target: Target,
+): Promise<Result<Credential, ConnectFailure>> {
+  const current = await guarded.credential(target)
   return current.ok ? current : { ok: false, error: { code: '08001', message: current.error.message } }
 }

@@ -1,6 +1,6 @@
 /** One client connection and its server connection: what both sides share. */
 import type { Socket } from 'node:net'
-import type { Gateway, GuardedSession, Refusal } from '../../../session.ts'
+import type { GuardedSession, Refusal, Target } from '../../../session.ts'
 import type { Analyser } from '../analysis/analyser.ts'
 import * as encode from '../codec/encode.ts'
 import { FrameReader } from '../codec/frame-reader.ts'
@@ -28,7 +28,7 @@ const maximumNotices = 16
 export class Session {
   readonly client: Socket
   readonly server: ServerConnection
-  readonly gateway: Gateway
+  readonly target: Target
   readonly guarded: GuardedSession
   readonly analyser: Analyser
   readonly state: SessionState
@@ -64,7 +64,7 @@ export class Session {
   constructor(
     client: Socket,
     server: ServerConnection,
-    gateway: Gateway,
+    target: Target,
     guarded: GuardedSession,
     analyser: Analyser,
     state: SessionState,
@@ -72,7 +72,7 @@ export class Session {
   ) {
     this.client = client
     this.server = server
-    this.gateway = gateway
+    this.target = target
     this.guarded = guarded
     this.analyser = analyser
     this.state = state
@@ -259,7 +259,7 @@ export class Session {
   cancelRunning(): void {
     const { key } = this.server
     if (!key) return
-    this.#cancelling = cancelOnServer(this.gateway.target, key, AbortSignal.timeout(5_000))
+    this.#cancelling = cancelOnServer(this.target, key, AbortSignal.timeout(5_000))
       .catch(() => {})
       .finally(() => {
         this.#cancelling = undefined
