@@ -16,9 +16,9 @@ const { document, attacks, benign } = parse(
   readFileSync(new URL('http-openapi.yaml', attacksDirectory), 'utf8'),
 ) as { document: object; attacks: Case[]; benign: Case[] }
 
-const rules = `    - {name: operations, match: {actions: ["openapi:listUsers", "openapi:getUser", "openapi:createUser", "openapi:searchUsers"]}, effect: allow}
+const rules = `    - {name: operations, match: {actions: ["openapi:listUsers", "openapi:getUser", "openapi:createUser", "openapi:searchUsers", "openapi:listKeyNames"]}, effect: allow}
     - {name: files, match: {actions: ["http:*"], objects: [/v1/files]}, effect: allow}
-    - {name: never, match: {actions: ["openapi:deleteUser", "openapi:resetAll"]}, effect: deny}
+    - {name: never, match: {actions: ["openapi:deleteUser", "openapi:resetAll", "openapi:dropAll", "openapi:emptyTrash", "openapi:readSecret"]}, effect: deny}
     - {name: hide, match: {tags: [pii/email]}, effect: mask, mask: {strategy: redact}}
 `
 

@@ -6,7 +6,7 @@ import type { Fact, Touch } from '@firebreak/policy'
 import type { RequestAnalysis, RequestHead, Understanding } from '../../request.ts'
 import { methodsOf } from '../meaning.ts'
 import type { OpenApiDocument, OpenApiOperation } from './document.ts'
-import { isMoreExact, matchesTemplate } from './template.ts'
+import { loosePaths, Operations } from './operations.ts'
 
 /** What conditions see as `command.openapi.<name>`. */
 export const openApiFacts = {
@@ -18,10 +18,10 @@ type OpenApiFact = keyof typeof openApiFacts
 
 export class OpenApiAnalysis implements RequestAnalysis {
   readonly byLine = true
-  readonly #operations: readonly OpenApiOperation[]
+  readonly #operations: Operations
 
   constructor({ operations }: OpenApiDocument) {
-    this.#operations = operations
+    this.#operations = new Operations(operations)
   }
 
   needs(): number {
@@ -29,21 +29,24 @@ export class OpenApiAnalysis implements RequestAnalysis {
   }
 
   understand(head: RequestHead): Understanding {
+    const { segments, otherReadings } = head.path
     const methods = [...methodsOf(head)]
-    const own = methods.flatMap((method) => this.#find(method, head.path.segments))
-    const other = methods.flatMap((method) =>
-      head.path.otherReadings.flatMap((reading) => this.#find(method, reading)),
-    )
+    const own = methods.flatMap((method) => this.#operations.at(method, segments))
     const [operation] = own
-    const isOne = own.length === 1 && methods.length === 1
-    // which of several it is the server knows: no rule for one of them may let it through
-    const implied = new Set(isOne ? other : [...own, ...other])
+    const isOne =
+      own.length === 1 &&
+      methods.length === 1 &&
+      loosePaths(otherReadings).every((reading) => this.#isAlone(operation, head.method, reading))
+    const readings = loosePaths([segments, ...otherReadings])
+    const possible = new Set([...own, ...this.#operations.near(methods, readings)])
+    if (isOne && operation) possible.delete(operation)
     const facts: Record<OpenApiFact, Fact> = {
-      operations: [...new Set([...own, ...other].map(({ name }) => name))],
+      operations: [...new Set([...own, ...possible].map(({ name }) => name))],
       template: isOne ? (operation?.template.text ?? '') : '',
     }
     return {
-      touches: [...implied].map((of) => impliedTouch(of, head)),
+      touches: [...possible].map((of) => impliedTouch(of, head)),
+      // which of several it is the server knows: no rule for one of them may let it through
       ...(isOne && operation && { also: [actionOf(operation)] }),
       opaque: [],
       indirectUses: [],
@@ -51,20 +54,10 @@ export class OpenApiAnalysis implements RequestAnalysis {
     }
   }
 
-  /** @returns what is most exact; several where servers may differ. */
-  #find(method: string, path: readonly string[]): OpenApiOperation[] {
-    // servers answer HEAD by what they do for GET
-    const wanted = method === 'HEAD' && !this.#has('HEAD', path) ? 'GET' : method
-    const matching = this.#operations.filter(
-      (operation) => operation.method === wanted && matchesTemplate(operation.template, path),
-    )
-    return matching.filter(({ template }) => !matching.some((other) => isMoreExact(other.template, template)))
-  }
-
-  #has(method: string, path: readonly string[]): boolean {
-    return this.#operations.some(
-      (operation) => operation.method === method && matchesTemplate(operation.template, path),
-    )
+  /** Whether a path that a server may read instead is of that operation, and of no other one. */
+  #isAlone(operation: OpenApiOperation | undefined, method: string, reading: readonly string[]): boolean {
+    const found = this.#operations.alike(method, reading)
+    return found.length === 1 && found[0] === operation
   }
 }
 

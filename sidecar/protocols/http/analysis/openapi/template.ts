@@ -5,6 +5,8 @@ export interface Template {
   /** As written, with the path of the server before it. */
   readonly text: string
   readonly segments: readonly TemplateSegment[]
+  /** As a lenient server may have them: in small letters, without those that are empty. */
+  readonly loose: readonly TemplateSegment[]
 }
 
 /** Fixed text, or what stands before and behind a parameter. */
@@ -21,7 +23,7 @@ export function compileTemplate(text: string): Result<Template, string> {
       return { ok: false, error: `the path ${text} has parameters that can’t be told apart` }
     else segments.push({ kind: 'fixed', text: decoded(written) })
   }
-  return { ok: true, value: { text, segments } }
+  return { ok: true, value: { text, segments, loose: segments.flatMap(loosened) } }
 }
 
 function decoded(written: string): string {
@@ -32,7 +34,36 @@ function decoded(written: string): string {
   }
 }
 
+function loosened(segment: TemplateSegment): TemplateSegment[] {
+  if (segment.kind === 'parameter') {
+    const { before, after } = segment
+    return [{ ...segment, before: before.toLowerCase(), after: after.toLowerCase() }]
+  }
+  return segment.text === '' ? [] : [{ ...segment, text: segment.text.toLowerCase() }]
+}
+
+/** A path as {@link Template.loose} has those of templates. */
+export function loosePath(path: readonly string[]): readonly string[] {
+  return path.filter((segment) => segment !== '').map((segment) => segment.toLowerCase())
+}
+
 export function matchesTemplate({ segments }: Template, path: readonly string[]): boolean {
+  return matches(segments, path)
+}
+
+/** @param path a {@link loosePath}. */
+export function matchesLoosely({ loose }: Template, path: readonly string[]): boolean {
+  return matches(loose, path)
+}
+
+/** Whether a server may go on reading where the last parameter of a template begins. @param path a {@link loosePath}. */
+export function matchesBeginning({ loose }: Template, path: readonly string[]): boolean {
+  const last = loose.length - 1
+  if (loose[last]?.kind !== 'parameter' || path.length <= loose.length) return false
+  return matches(loose, [...path.slice(0, last), path.slice(last).join('/')])
+}
+
+function matches(segments: readonly TemplateSegment[], path: readonly string[]): boolean {
   return (
     segments.length === path.length &&
     segments.every((segment, index) => matchesSegment(segment, path[index] ?? ''))
@@ -48,8 +79,8 @@ function matchesSegment(segment: TemplateSegment, text: string): boolean {
 /** Whether one says more than another wherever they differ: `/users/me` than `/users/{id}`, which servers take for it. */
 export function isMoreExact(one: Template, other: Template): boolean {
   let isMore = false
-  for (const [index, segment] of one.segments.entries()) {
-    const difference = exactness(segment) - exactness(other.segments[index])
+  for (const [index, segment] of one.loose.entries()) {
+    const difference = exactness(segment) - exactness(other.loose[index])
     if (difference < 0) return false
     if (difference > 0) isMore = true
   }
@@ -57,6 +88,8 @@ export function isMoreExact(one: Template, other: Template): boolean {
 }
 
 function exactness(segment: TemplateSegment | undefined): number {
-  if (segment?.kind !== 'parameter') return Number.MAX_SAFE_INTEGER
+  // read on by a parameter before
+  if (!segment) return -1
+  if (segment.kind === 'fixed') return Number.MAX_SAFE_INTEGER
   return segment.before.length + segment.after.length
 }
