@@ -130,6 +130,27 @@ describe('attacks on HTTP', function () {
       })
   })
 
+  describe('ends the connection of whoever leaves HTTP while an answer is due, and nothing else:', () => {
+    const websocket = 'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13'
+    for (const [name, second] of [
+      ['by a WebSocket', `GET /socket HTTP/1.1\r\nHost: shop\r\n${websocket}\r\n\r\n`],
+      ['by CONNECT', 'CONNECT admin:443 HTTP/1.1\r\nHost: admin:443\r\n\r\n'],
+    ])
+      it(`${name}`, async () => {
+        const socket = connect({ ...guard.address })
+        const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()))
+        // the target leaves the first one without its answer
+        shop.answer = () => {}
+        socket.on('error', () => {}).resume()
+        socket.write(`GET /users HTTP/1.1\r\nHost: shop\r\n\r\n${second}`)
+        await closed
+        shop.answer = undefined
+        assert.ok(shop.reached.every(({ url }) => url === '/users'))
+        const received = await send(guard.address, bytesOf({ name: 'another' }), 'GET')
+        assert.equal(statusOf(received), 200, received)
+      })
+  })
+
   it('lets nobody keep a connection by a head that does not end', async () => {
     const socket = connect({ ...guard.address, allowHalfOpen: true })
     let received = ''

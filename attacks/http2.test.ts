@@ -33,6 +33,13 @@ interface Case {
   readonly url?: string
 }
 
+/** What a target says. */
+interface Answered {
+  readonly name: string
+  readonly head: string
+  readonly status?: number
+}
+
 interface Cases {
   readonly attacks: readonly Case[]
   readonly benign: readonly Case[]
@@ -40,6 +47,7 @@ interface Cases {
 
 const cases = parse(readFileSync(new URL('http2.yaml', attacksDirectory), 'utf8')) as Cases & {
   readonly grpc: Cases
+  readonly answers: { readonly attacks: readonly Answered[]; readonly benign: readonly Answered[] }
 }
 const policy = readFileSync(new URL('http-policy/firebreak.yaml', attacksDirectory), 'utf8')
 
@@ -88,6 +96,7 @@ interface Target {
 describe('attacks in frames of HTTP/2', function () {
   this.timeout(60_000)
   const stack = new AsyncDisposableStack()
+  let plain: HttpShop
   const targets: { readonly name: string; readonly shop: Target; readonly guard: Guard }[] = []
   const targetOf = (name: string): { readonly shop: Target; readonly guard: Guard } => {
     const target = targets.find((candidate) => candidate.name === name)
@@ -96,7 +105,7 @@ describe('attacks in frames of HTTP/2', function () {
   }
 
   before(async () => {
-    const plain = stack.use(await HttpShop.start())
+    plain = stack.use(await HttpShop.start())
     const secure = stack.use(await Http2Shop.start())
     const manifests = { 'firebreak.yaml': policy.replace('ADDRESS', plain.address) }
     targets.push({
@@ -176,6 +185,37 @@ describe('attacks in frames of HTTP/2', function () {
   describe('and what looks like them passes as calls of gRPC:', () => {
     for (const request of cases.grpc.benign)
       it(request.name, async () => await arrives('HTTP/2', callOf(request)))
+  })
+
+  describe('do not end the gateway by answers:', () => {
+    afterEach(() => {
+      plain.answer = undefined
+    })
+    /** @param later whether the head is on its way to the client before its body comes. */
+    const heardOf = async ({ head }: Answered, later: boolean): Promise<Heard> => {
+      plain.answer = ({ socket }) => {
+        if (later) setTimeout(() => socket.end('canary'), 20)
+        socket[later ? 'write' : 'end'](Buffer.from(later ? head : `${head}canary`, 'latin1'))
+      }
+      return await send(targetOf('HTTP/1.1').guard.address, { name: '' })
+    }
+    for (const later of [false, true]) {
+      for (const one of cases.answers.attacks)
+        it(`${one.name}${later ? ', body later' : ''}`, async () => {
+          const { status, text } = await heardOf(one, later)
+          assert.equal(status, 502)
+          assert.doesNotMatch(text, /canary/)
+          plain.answer = undefined
+          plain.reached.length = 0
+          await arrives('HTTP/1.1', { name: 'another' })
+        })
+      for (const { status = 200, ...one } of cases.answers.benign)
+        it(`which pass: ${one.name}${later ? ', body later' : ''}`, async () => {
+          const heard = await heardOf(one, later)
+          assert.equal(heard.status, status)
+          assert.equal(heard.text, 'canary')
+        })
+    }
   })
 
   describe('end the connection of whoever', () => {

@@ -31,6 +31,13 @@ export function withheld({ reference }: CommandRun, problem: string): Ended {
   return new Ended({ kind: 'withheld', status: 502, detail, reference })
 }
 
+/** https://www.rfc-editor.org/rfc/rfc9110#section-15: a client of HTTP/2 can't be told of any other. */
+export function unknownStatus({ reference }: CommandRun, status: number): Ended | undefined {
+  if (status >= 200 && status <= 599) return undefined
+  const detail = `the response was withheld because its status, ${status}, means nothing`
+  return new Ended({ kind: 'withheld', status: 502, detail, reference })
+}
+
 export function overLimit({ reference }: CommandRun, limit: LimitReached): Ended {
   return new Ended(limitReached(limit, reference))
 }

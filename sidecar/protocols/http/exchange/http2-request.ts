@@ -64,7 +64,11 @@ export class Http2Request implements Dispatcher.DispatchController {
     this.#breaking.abort()
     if (this.#over) return
     this.#over = true
-    this.#handler.onResponseError?.(this, error)
+    try {
+      this.#handler.onResponseError?.(this, error)
+    } catch {
+      // who hears of it had nobody to tell
+    }
   }
 
   /**
@@ -105,10 +109,10 @@ export class Http2Request implements Dispatcher.DispatchController {
   #begin(stream: ClientHttp2Stream, raw: string[]): void {
     if (this.#over) return
     this.rawHeaders = raw
-    this.#handler.onResponseStart?.(this, Number(headerIn(raw, ':status')), {})
+    this.#tell(() => this.#handler.onResponseStart?.(this, Number(headerIn(raw, ':status')), {}))
     stream.on('data', (chunk: Buffer) => {
       this.#received += chunk.length
-      if (!this.#over) this.#handler.onResponseData?.(this, chunk)
+      if (!this.#over) this.#tell(() => this.#handler.onResponseData?.(this, chunk))
     })
   }
 
@@ -120,8 +124,19 @@ export class Http2Request implements Dispatcher.DispatchController {
       this.fail(new Error('the target broke off'))
       return
     }
-    this.#over = true
-    this.#handler.onResponseEnd?.(this, {})
+    this.#tell(() => {
+      this.#handler.onResponseEnd?.(this, {})
+      this.#over = true
+    })
+  }
+
+  /** What the handler can't take ends the request, and nothing else. */
+  #tell(step: () => void): void {
+    try {
+      step()
+    } catch (error) {
+      this.fail(error as Error)
+    }
   }
 
   #isWhole(raw: readonly string[]): boolean {

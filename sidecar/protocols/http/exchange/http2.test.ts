@@ -229,6 +229,30 @@ describe('a target that speaks HTTP/2', function () {
     assert.equal(given['set-cookie'], undefined)
   })
 
+  it('may say twice what has one value, in its trailers as well', async () => {
+    await start({}, { server: { strictSingleValueFields: false } })
+    const twice = (name: string) => Object.fromEntries([[name, ['a', 'b']]])
+    shop.answer = (_request, response) => {
+      response.writeHead(200, twice('age'))
+      response.write('x')
+      response.addTrailers(twice('etag'))
+      response.end()
+    }
+    const stream = client().request({ ':path': '/users' })
+    const trailers = once(stream, 'trailers')
+    assert.equal(await text(stream), 'x')
+    assert.equal(((await trailers) as [Record<string, unknown>])[0].etag, 'a')
+  })
+
+  it('may lead back by a redirect from a path of nothing but slashes', async () => {
+    await start()
+    shop.answer = (_request, response) => {
+      response.writeHead(302, { location: '/users' }).end()
+    }
+    const response = await fetch(`${base}//`, { redirect: 'manual' })
+    assert.deepEqual([response.status, response.headers.get('location')], [302, '/users'])
+  })
+
   describe('never takes for whole what broke off', () => {
     const brokenOff: readonly (readonly [how: string, (stream: ClientHttp2Stream) => void])[] = [
       ['with a reason', (stream) => stream.destroy(new Error('out of data'))],

@@ -5,7 +5,6 @@ import {
   type Http2Server,
   type Http2ServerRequest,
   type Http2ServerResponse,
-  type ServerOptions,
 } from 'node:http2'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
@@ -220,15 +219,11 @@ function lastResponseTo(request: IncomingMessage): ServerResponse | undefined {
   }
 }
 
-const http2Options: ServerOptions & { readonly strictSingleValueFields: boolean } = {
-  // what a target says twice is the client's to judge
-  strictSingleValueFields: false,
-}
-
 function openHttp2(): Http2Server {
   const server = createHttp2Server({
-    ...http2Options,
     maxSessionMemory: 10,
+    // what a target says twice is for the client to judge
+    strictSingleValueFields: false,
     settings: {
       maxConcurrentStreams: maximumStreams,
       maxHeaderListSize: maximumHead,

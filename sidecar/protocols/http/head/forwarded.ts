@@ -93,7 +93,7 @@ export function returnedHeaders(headers: HeaderFields, origin: string, path: str
 
 /** @returns where a redirect leads within the target; undefined where it leads elsewhere. */
 function locationInside(location: string, origin: string, path: string): string | undefined {
-  const base = new URL(path, origin)
+  const base = new URL(`${origin}${path}`)
   const url = URL.canParse(location, base.href) ? new URL(location, base.href) : undefined
   return url?.origin === base.origin && url.username === '' && url.password === ''
     ? `${url.pathname}${url.search}${url.hash}`
