@@ -114,8 +114,10 @@ function remote(target: string, options: Options) {
   const directory = needed(take(options, 'spool'), target, 'spool')
   const limit = take(options, 'spool-size')
   const caFile = take(options, 'ca-file')
+  const bytes = limit === undefined ? defaultSpoolLimit : bytesOf(limit)
+  if (bytes < smallestSpoolLimit) throw new UsageError(`spool-size is at least 1MiB, not ${limit}`)
   return {
-    spool: { directory, limit: limit === undefined ? defaultSpoolLimit : bytesOf(limit) },
+    spool: { directory, limit: bytes },
     ca: caFile === undefined ? undefined : readFileSync(caFile, 'utf8'),
   }
 }
@@ -138,6 +140,9 @@ function formatOf(text: string): 'lines' | 'ocsf' {
   if (text !== 'lines' && text !== 'ocsf') throw new UsageError(`format is lines or ocsf, not ${text}`)
   return text
 }
+
+/** Any line has room. */
+const smallestSpoolLimit = 2 ** 20
 
 const byteUnits: Readonly<Record<string, number>> = { KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30 }
 const timeUnits: Readonly<Record<string, number>> = { m: 60_000, h: 3_600_000, d: 86_400_000 }

@@ -70,6 +70,11 @@ describe('--audit', () => {
     ])
   })
 
+  it('has a spool with room for any line', () => {
+    const target = `https://logs.example/in,secret-file=${directory}/secret,spool=/spool`
+    assert.throws(() => parseAuditTargets([`${target},spool-size=1023KiB`]), /at least 1MiB, not 1023KiB/)
+  })
+
   it('reads secrets from files', () => {
     const spool = { directory: '/spool', limit: 1_048_576 }
     assert.deepEqual(

@@ -126,7 +126,12 @@ export class Audit {
       if (!audit || audit.#ended) events.failed(new Error(`${sink} never gets ${what.count} lines`))
       else audit.notice('audit.dropped', { sink, ...what })
     }
-    const outputEvents = { ...events, dropped }
+    const rejected: OutputEvents['rejected'] = (sink, count, known) => {
+      // numbers in a line are of its own run
+      const own = known.filter(({ source }) => source === audit?.source)
+      dropped(sink, { count, lines: own.map(({ seq }) => [seq, seq]) })
+    }
+    const outputEvents = { ...events, dropped, rejected }
     try {
       for (const target of targets) outputs.push(await openOutput(target, outputEvents))
     } catch (error) {

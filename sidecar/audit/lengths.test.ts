@@ -7,6 +7,8 @@ import fc from 'fast-check'
 import type { CommandAudit } from '../session.ts'
 import { Audit } from './audit.ts'
 import { cutList, cutText, lineLengths, maximumLine } from './lengths.ts'
+import { ocsfEvent } from './remote/ocsf.ts'
+import { exportRequest } from './remote/otlp.ts'
 import { allowed, command, everything, who } from './testdata/every-line.ts'
 
 type Line = Readonly<Record<string, unknown>>
@@ -65,6 +67,13 @@ describe('what is cut', () => {
     )
   })
 })
+
+/** In bytes: of a request that brings a receiver this line alone. */
+function sentLength(line: Line): number {
+  const text = JSON.stringify(line)
+  const requests = [[ocsfEvent(text)], exportRequest([text])]
+  return Math.max(...requests.map((request) => Buffer.byteLength(JSON.stringify(request))))
+}
 
 describe('an audit line', function () {
   this.timeout(120_000)
@@ -186,6 +195,7 @@ describe('an audit line', function () {
     )
     const [line = {}] = await written()
     assert.equal('tooLong' in line, false)
+    assert.ok(sentLength(line) < 2 ** 21)
     const { code, message, messageLeftOut } = line.error as Record<string, string | number>
     assert.equal(String(code).length, Math.floor(lineLengths.code / 6))
     assert.equal(String(message).length + Number(messageLeftOut), 60_000)
@@ -193,6 +203,17 @@ describe('an audit line', function () {
     assert.equal(String(line.text).length + Number(line.textLeftOut), 2_000_000)
     for (const name of ['parameters', 'objects', 'opaque', 'masked'])
       assert.equal((line[name] as unknown[]).length + Number(line[`${name}LeftOut`]), 2_000, name)
+  })
+
+  it('is no longer than receivers are told, whatever has to be escaped once more', async () => {
+    const quotes = '"'.repeat(lineLengths.text / 2)
+    const problems = Array.from({ length: 400 }, () => '"'.repeat(500))
+    audit.command(who, { ...everything, text: quotes }, full)
+    audit.notice('configuration.refused', { revision: 'abc', problems })
+    const [line = {}, notice = {}] = await written()
+    assert.equal(line.text, quotes)
+    assert.deepEqual(notice.problems, problems)
+    for (const one of [line, notice]) assert.ok(sentLength(one) < 2 ** 21, `${sentLength(one)}`)
   })
 
   it('is whole where it is long and not too long', async () => {

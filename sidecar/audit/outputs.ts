@@ -18,6 +18,8 @@ export interface AuditEvents
 export type OutputEvents = AuditEvents & {
   /** A sink never gets these lines. */
   readonly dropped: (sink: string, lines: Dropped) => void
+  /** Nor these, of whatever run; `known` are those of them of which it is known which they are. */
+  readonly rejected: (sink: string, count: number, known: readonly ChainEnd[]) => void
 }
 
 /** Something that every line is written to. */
@@ -77,8 +79,8 @@ export async function openRemote(target: RemoteTarget, events: OutputEvents): Pr
   const outbox = await Outbox.open(target.spool.directory, target.spool.limit)
   const receiver = receiverOf(target)
   const writer = new AuditWriter(outbox, undefined, told(receiver.name, events))
-  const rejected = (name: string, count: number): void => events.dropped(name, { count, lines: [] })
-  const delivery = new Delivery(outbox, receiver, { ...events, rejected })
+  outbox.onTooLong = (line) => events.rejected(receiver.name, 1, line ? [line] : [])
+  const delivery = new Delivery(outbox, receiver, events)
   return {
     ...outputOf(receiver.name, writer, outbox.end),
     get waiting() {

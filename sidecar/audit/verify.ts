@@ -197,8 +197,9 @@ class Verifier {
 
   #conclude({ gaps, droppedRanges, source, first, last, hash, ended, repeated }: ChainState): AuditChain {
     let dropped = 0
+    const ranges = joined(droppedRanges)
     for (const gap of gaps) {
-      const declared = droppedRanges.some(([from, to]) => from <= gap.first && to >= gap.last)
+      const declared = ranges.some(([from, to]) => from <= gap.first && to >= gap.last)
       if (declared) dropped += gap.last - gap.first + 1
       else this.#report(gap.problem, gap.problem.message)
     }
@@ -213,6 +214,17 @@ class Verifier {
   #report(place: Omit<AuditProblem, 'message'>, message: string): void {
     if (this.#problems.length < maximumProblems) this.#problems.push({ ...place, message })
   }
+}
+
+/** Several lines may each say a part of what is missing in one place. */
+function joined(ranges: readonly (readonly [number, number])[]): readonly (readonly [number, number])[] {
+  const all: [number, number][] = []
+  for (const [from, to] of ranges.toSorted((a, b) => a[0] - b[0])) {
+    const last = all.at(-1)
+    if (last && from <= last[1] + 1) last[1] = Math.max(last[1], to)
+    else all.push([from, to])
+  }
+  return all
 }
 
 function missing(first: number, last: number, source: string): string {

@@ -13,11 +13,13 @@ export interface OtlpAddress {
 /** The collector did not take a request. Its message holds no secret. */
 export class OtlpError extends Error {
   override readonly name = 'OtlpError'
+  readonly status: number
   /** Whether it may take the same one later. */
   readonly passing: boolean
 
   constructor(status: number) {
     super(`the collector answered ${status}`)
+    this.status = status
     // https://opentelemetry.io/docs/specs/otlp/#retryable-response-codes
     this.passing = [429, 502, 503, 504].includes(status)
   }

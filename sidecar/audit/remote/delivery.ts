@@ -1,8 +1,9 @@
 /** Brings the lines of an outbox to their receiver, in order, again and again until it has them. */
 import { setTimeout as pause } from 'node:timers/promises'
 import { Wake } from '@firebreak/xds'
+import { type ChainEnd, chainEnd } from '../chain.ts'
 import type { Outbox } from './outbox.ts'
-import type { Receiver } from './receiver.ts'
+import { type Receiver, TooLargeError } from './receiver.ts'
 
 /** In milliseconds; twice as long after each failure. */
 const retryAfter = { first: 250, longest: 30_000 }
@@ -16,8 +17,8 @@ export interface DeliveryEvents {
   readonly undelivered: (receiver: string, reason: string) => void
   /** It has all lines again. */
   readonly delivered: (receiver: string) => void
-  /** It said that it will never take some. */
-  readonly rejected: (receiver: string, lines: number) => void
+  /** It will never take some; of those that are too large for it, it is known which they are. */
+  readonly rejected: (receiver: string, count: number, known: readonly ChainEnd[]) => void
 }
 
 export class Delivery implements AsyncDisposable {
@@ -81,12 +82,34 @@ export class Delivery implements AsyncDisposable {
     const piece = await this.#outbox.next()
     if (piece.length === 0) return false
     const lines = piece.toString().split('\n').slice(0, -1)
-    const rejected = await this.#receiver.send(lines, this.#abort.signal)
+    const { rejected, tooLarge } = await this.#send(lines)
+    const known = tooLarge.filter((line) => !saysDropped(line))
     // of one that says so nothing more is said, or there would be no end
-    if (rejected > 0 && !(lines.length === 1 && lines[0]?.includes('"event":"audit.dropped"')))
-      this.#events.rejected(this.#receiver.name, rejected)
+    if (!(lines.length === 1 && lines.every(saysDropped)) && rejected + known.length > 0)
+      this.#events.rejected(
+        this.#receiver.name,
+        rejected + known.length,
+        known.flatMap((line) => chainEnd(Buffer.from(line)) ?? []),
+      )
     this.#outbox.delivered(piece.length)
     return true
+  }
+
+  /** What is larger than the receiver takes is sent in two halves, down to a single line. */
+  async #send(lines: readonly string[]): Promise<Sent> {
+    try {
+      return { rejected: await this.#receiver.send(lines, this.#abort.signal), tooLarge: [] }
+    } catch (error) {
+      if (!(error instanceof TooLargeError)) throw error
+      if (lines.length === 1) return { rejected: 0, tooLarge: lines }
+      const half = Math.ceil(lines.length / 2)
+      const first = await this.#send(lines.slice(0, half))
+      const second = await this.#send(lines.slice(half))
+      return {
+        rejected: first.rejected + second.rejected,
+        tooLarge: [...first.tooLarge, ...second.tooLarge],
+      }
+    }
   }
 
   /** Not all sidecars of a cluster are to come back at the same moment. */
@@ -94,6 +117,19 @@ export class Delivery implements AsyncDisposable {
     const { signal } = this.#abort
     await pause(milliseconds * (0.75 + Math.random() / 2), undefined, { signal }).catch(() => {})
   }
+}
+
+/** What a receiver never gets. */
+interface Sent {
+  /** By what it says, without saying which. */
+  readonly rejected: number
+  /** Lines each of which is too large for it. */
+  readonly tooLarge: readonly string[]
+}
+
+/** In text that somebody chose, the quotes would have backslashes. */
+function saysDropped(line: string): boolean {
+  return line.includes('"event":"audit.dropped"')
 }
 
 function messageOf(error: unknown): string {

@@ -3,7 +3,7 @@ import { type BoundedFetch, boundedFetch, deliveryBounds, shownAddress } from '.
 import { signatureHeaders } from '../../outbound/signature.ts'
 import type { ReceiverTarget } from '../target.ts'
 import { ocsfEvent } from './ocsf.ts'
-import type { Receiver } from './receiver.ts'
+import { type Receiver, TooLargeError } from './receiver.ts'
 
 type HttpTarget = Extract<ReceiverTarget, { kind: 'http' }>
 
@@ -34,6 +34,7 @@ export class HttpReceiver implements Receiver {
       body,
       signal,
     })
+    if (status === 413) throw new TooLargeError()
     if (!ok) throw new Error(`the receiver answered ${status}`)
     return 0
   }

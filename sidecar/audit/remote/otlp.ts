@@ -3,10 +3,10 @@
  *
  * The body of a log record is the line as it stands, so that its chain can be verified wherever it ends up.
  */
-import { attributes, OtlpClient } from '../../outbound/otlp.ts'
+import { attributes, OtlpClient, OtlpError } from '../../outbound/otlp.ts'
 import type { ReceiverTarget } from '../target.ts'
 import { type AuditLine, ocsfClassOf, readLine } from './ocsf.ts'
-import type { Receiver } from './receiver.ts'
+import { type Receiver, TooLargeError } from './receiver.ts'
 
 type OtlpTarget = Extract<ReceiverTarget, { kind: 'otlp' }>
 
@@ -20,7 +20,11 @@ export class OtlpReceiver implements Receiver {
   }
 
   async send(lines: readonly string[], signal: AbortSignal): Promise<number> {
-    return await this.#client.send(exportRequest(lines), lines.length, signal)
+    try {
+      return await this.#client.send(exportRequest(lines), lines.length, signal)
+    } catch (error) {
+      throw error instanceof OtlpError && error.status === 413 ? new TooLargeError() : error
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {}

@@ -113,6 +113,21 @@ describe('Outbox', () => {
     await outbox[Symbol.asyncDispose]()
   })
 
+  it('passes over a line that is longer than all that may wait, and says which it is', async () => {
+    const outbox = await Outbox.open(directory, 1_000)
+    const told: unknown[] = []
+    outbox.onTooLong = (line) => told.push(line && [line.source, line.seq])
+    const lines = Buffer.from(
+      ['before', JSON.stringify({ source: 'S', seq: 7, text: 'x'.repeat(1_000) }), 'after', ''].join('\n'),
+    )
+    let from = await outbox.write(lines, 0)
+    assert.deepEqual(told, [])
+    while (from < lines.length) from = await outbox.write(lines, from)
+    assert.deepEqual(told, [['S', 7]])
+    assert.equal((await outbox.next()).toString(), 'before\nafter\n')
+    await outbox[Symbol.asyncDispose]()
+  })
+
   it('takes the lines that there is room for, whole ones', async () => {
     const outbox = await Outbox.open(directory, 10)
     assert.equal(await outbox.write(Buffer.from('123\n567\n9\n'), 0), 10)

@@ -43,6 +43,7 @@ export class Outbox implements Sink {
   #delivered: number
   #noted: Promise<void> | undefined
   #onLines: () => void = () => {}
+  #onTooLong: (line: ChainEnd | undefined) => void = () => {}
 
   /**
    * @param limit of all that waits, in bytes.
@@ -80,8 +81,18 @@ export class Outbox implements Sink {
     this.#onLines = onLines
   }
 
-  /** Takes as many whole lines as there is room for. */
+  /** @param onTooLong told of a line that there never can be room for. */
+  set onTooLong(onTooLong: (line: ChainEnd | undefined) => void) {
+    this.#onTooLong = onTooLong
+  }
+
+  /** Takes as many whole lines as there is room for. One that is longer than all that may wait is passed over. */
   async write(lines: Buffer, from: number): Promise<number> {
+    const firstEnd = lines.indexOf('\n', from) + 1
+    if (firstEnd - from > this.#limit) {
+      this.#onTooLong(chainEnd(lines.subarray(from, firstEnd - 1)))
+      return firstEnd
+    }
     const to = lineStart(lines, Math.min(lines.length, from + this.#limit - this.waiting))
     if (to <= from)
       throw new Error(`${this.#directory}: the spool has reached its limit of ${this.#limit} bytes`)

@@ -236,6 +236,108 @@ describe('audit trail elsewhere', function () {
     for (const problem of problems) assert.match(problem, /the spool has reached its limit/)
   })
 
+  /** That {@link beside} was told of. */
+  let failures: string[] = []
+
+  /** In this process, with a file beside it. @returns the file's lines, once both have all that they get. */
+  async function beside(target: AuditTarget, use: (audit: Audit) => Promise<void>): Promise<string[]> {
+    const path = join(directory, 'audit.jsonl')
+    const language = { normalize: (text: string) => text, mayHoldSecret: () => false }
+    failures = []
+    const failed = ({ message }: Error) => void failures.push(message)
+    const events = { failed, recovered() {}, undelivered() {}, delivered() {} }
+    const audit = await Audit.open([{ kind: 'file', path }, target], language, events)
+    await use(audit)
+    assert.equal(await audit.close(), 0)
+    return readFileSync(path, 'utf8').split('\n').slice(0, -1)
+  }
+
+  const long = (kilobytes: number) => ({ ...everything, text: 'x'.repeat(kilobytes * 1_000) })
+  const told = (lines: readonly string[]) =>
+    lines
+      .map((line) => JSON.parse(line) as { event: string; sink: string; count: number; lines: number[][] })
+      .filter(({ event }) => event === 'audit.dropped')
+      .map(({ sink, count, lines: numbers }) => [sink, count, numbers])
+
+  it('gets lines one by one where it takes no more at once, and all but those that are too large for it', async () => {
+    for (const kind of ['http', 'otlp'] as const) {
+      await using server = await LogServer.start()
+      server.largest = 40_000
+      if (kind === 'otlp') server.answerBody = '{}'
+      const { spool: kept, ...over } = overHttp(server) as Extract<AuditTarget, { kind: 'http' }>
+      const target: AuditTarget =
+        kind === 'http' ? { ...over, spool: kept } : { kind, url: server.url, headers: {}, spool: kept }
+      const here = await beside(target, async (audit) => {
+        for (const kilobytes of [1, 60, 70, 20, 25, 80])
+          audit.command(who, long(kilobytes), { text: 'full', onFailure: 'block' })
+        for (let turn = 0; server.requests.every(({ body }) => !body.includes('audit.dropped')); turn++) {
+          assert.ok(turn < 500, 'nothing was said of what is missing')
+          await delay(20)
+        }
+      })
+      assert.equal(numbersOfCommands(here), 6)
+      // 1 is the first line of the run
+      assert.deepEqual(told(here), [
+        [
+          server.url,
+          3,
+          [
+            [3, 3],
+            [4, 4],
+            [7, 7],
+          ],
+        ],
+      ])
+      if (kind === 'http') {
+        const { problems, chains } = await verify(server.lines)
+        assert.deepEqual(problems, [])
+        assert.deepEqual([chains[0]?.dropped, chains[0]?.ended], [3, true])
+      }
+      rmSync(spool, { recursive: true })
+      rmSync(join(directory, 'audit.jsonl'))
+    }
+  })
+
+  it('that takes nothing at all is told so of each line, and not of the lines that say so', async () => {
+    await using server = await LogServer.start()
+    server.largest = 0
+    const alone = (event: string) => (request: { readonly body: string }) =>
+      request.body.split('\n').length === 2 && request.body.includes(`"event":"${event}"`)
+    const here = await beside(overHttp(server), async (audit) => {
+      for (let count = 0; count < 5; count++)
+        audit.command(who, long(1), { text: 'full', onFailure: 'block' })
+      for (let turn = 0; !server.requests.some(alone('audit.dropped')); turn++) {
+        assert.ok(turn < 500, 'nothing was said of what is missing')
+        await delay(20)
+      }
+    })
+    assert.deepEqual(server.lines, [])
+    assert.ok(server.requests.some(alone('audit.end')), 'all of it was tried')
+    assert.equal(
+      told(here).reduce((sum, [, count]) => sum + Number(count), 0),
+      6,
+    )
+    assert.deepEqual(failures, [`${server.url} never gets 1 lines`], 'nothing comes after the end')
+  })
+
+  it('never waits for room for a line that is longer than its spool', async () => {
+    await using server = await LogServer.start()
+    const here = await beside(overHttp(server, 50_000), async (audit) => {
+      for (const kilobytes of [1, 60, 2])
+        audit.command(who, long(kilobytes), { text: 'full', onFailure: 'block' })
+      for (let turn = 0; told(server.lines).length === 0; turn++) {
+        assert.ok(turn < 500, 'nothing was said of what is missing')
+        await delay(20)
+      }
+      assert.equal(audit.blocks('block'), false)
+    })
+    assert.deepEqual(told(here), [[server.url, 1, [[3, 3]]]])
+    assert.deepEqual(failures, [])
+    const { problems, chains } = await verify(server.lines)
+    assert.deepEqual(problems, [])
+    assert.equal(chains[0]?.dropped, 1)
+  })
+
   describe('in PostgreSQL', () => {
     let postgres: Postgres
     let admin: pg.Client

@@ -19,6 +19,8 @@ export class LogServer implements AsyncDisposable {
   /** What it does next, and then until it is told otherwise. */
   readonly answers: Answer[] = []
   answer: Answer = 200
+  /** In bytes; what is longer is answered with 413. */
+  largest = Number.POSITIVE_INFINITY
   /** Of a 2xx. */
   answerBody = ''
   readonly #server: Server
@@ -37,7 +39,8 @@ export class LogServer implements AsyncDisposable {
     const answer: RequestListener = async (request, response) => {
       let body = ''
       for await (const chunk of request) body += chunk
-      const next = this.answers.shift() ?? this.answer
+      const tooLarge = Buffer.byteLength(body) > this.largest
+      const next = tooLarge ? 413 : (this.answers.shift() ?? this.answer)
       if (next === 'stall') return
       this.requests.push({ headers: request.headers, body })
       if (next === 'cut' || next < 300) this.lines.push(...body.split('\n').slice(0, -1))
