@@ -1,17 +1,16 @@
 /** What a gateway has recorded, read back. */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { TimedEntry } from '../sidecar/recording/entries.ts'
 import { keyFiles } from '../sidecar/recording/installation-keys.ts'
 import { parseIdentities } from '../sidecar/recording/keys.ts'
-import { RecordingReader } from '../sidecar/recording/reader.ts'
+import { type ReadEntry, RecordingReader } from '../sidecar/recording/reader.ts'
 import type { RecordingStore } from '../sidecar/recording/store.ts'
 import { DirectoryStore } from '../sidecar/recording/stores/directory.ts'
 import { type Verification, verifyRecording } from '../sidecar/recording/verify.ts'
 
 export interface ReadRecording {
   readonly id: string
-  readonly entries: readonly TimedEntry[]
+  readonly entries: readonly ReadEntry[]
   readonly verified: Verification
 }
 

@@ -45,7 +45,17 @@ export interface CommandEntry {
   readonly revision: string
 }
 
-/** Bytes of the protocol, after masking, as the client got them: of the command whose outcome comes next. */
+/** Whose the `response`, `input` and `cut` entries are that follow in the same block, until another one says otherwise. */
+export interface OfEntry {
+  readonly type: 'of'
+  /** Of a command. */
+  readonly reference: string
+}
+
+/**
+ * Bytes of the protocol, after masking, as the client got them: of the command that {@link OfEntry} names, or else of the one whose
+ * outcome comes next.
+ */
 export interface ResponseEntry {
   readonly type: 'response'
   readonly bytes: Buffer
@@ -112,6 +122,7 @@ export interface EndEntry {
 export type Entry =
   | StartEntry
   | CommandEntry
+  | OfEntry
   | ResponseEntry
   | InputEntry
   | CutEntry
@@ -133,6 +144,7 @@ const typeNumbers = {
   limit: 7,
   end: 8,
   input: 9,
+  of: 10,
 } as const satisfies Record<EntryType, number>
 
 const typeNames = new Map<number, EntryType>(

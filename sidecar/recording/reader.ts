@@ -1,7 +1,7 @@
 /** Reads a recording, finished or not, from its beginning or from a moment or command on. */
 import type { KeyObject } from 'node:crypto'
 import { blockKind, headLength, type ReadHead, readHead } from './blocks.ts'
-import { readEntries, type TimedEntry } from './entries.ts'
+import { type Entry, type OfEntry, readEntries, type TimedEntry } from './entries.ts'
 import { publicKeyOf, type RecordingHeader } from './header.ts'
 import { decodeIndex, type IndexEntry, indexLength, trailerLength } from './index-block.ts'
 import { unwrapSecret } from './keys.ts'
@@ -19,8 +19,11 @@ export class RecordingError extends Error {
 export type From = { readonly time: number } | { readonly command: number }
 
 export interface ReadEntry extends TimedEntry {
+  readonly entry: Exclude<Entry, OfEntry>
   /** Number of the command that was decided last; -1 before the first. */
   readonly command: number
+  /** Reference of the command that a response, input or cut is of, where that is said. */
+  readonly of?: string | undefined
   /** Of a response: what masks made it of, for who may see that. */
   readonly unmasked?: Buffer | undefined
 }
@@ -99,11 +102,14 @@ export class RecordingReader {
     if (plain?.length !== head.plainLength) throw this.#error(head, "can't be decrypted")
     let command = head.commandsBefore - 1
     let response = 0
+    let of: string | undefined
     try {
       for (const { time, entry } of readEntries(plain)) {
         if (entry.type === 'command') command++
-        if (entry.type === 'response') yield { time, entry, command, unmasked: unmasked.get(response++) }
-        else yield { time, entry, command }
+        if (entry.type === 'of') of = entry.reference
+        else if (entry.type === 'response')
+          yield { time, entry, command, of, unmasked: unmasked.get(response++) }
+        else yield { time, entry, command, of }
       }
     } catch {
       throw this.#error(head, 'holds what is no entry')

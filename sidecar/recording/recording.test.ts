@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import type { KeyObject } from 'node:crypto'
 import fc from 'fast-check'
 import { headLength, readHead } from './blocks.ts'
+import { type EntryType, entryHeadLength, readEntries, writeEntryHead } from './entries.ts'
 import { nameOfSigner } from './header.ts'
 import { RecordingReader } from './reader.ts'
 import {
@@ -194,6 +195,18 @@ describe('a recording', () => {
     const verified = await verify(sink.bytes)
     assert.match(verified.state === 'broken' ? verified.fault.what : '', /is not trusted/)
     assert.equal((await verifyRecording(sourceOf(sink.bytes), recordingName)).state, 'whole')
+  })
+
+  it('is read past entries of a type that nobody knows', () => {
+    const entries = ['end', 'limit', 'end'].map((type) => {
+      const entry = Buffer.alloc(entryHeadLength + 2)
+      entry.write('{}', entryHeadLength)
+      writeEntryHead(entry, 0, type as EntryType, 1, 2)
+      if (type === 'limit') entry.writeUInt8(200)
+      return entry
+    })
+    const read = [...readEntries(Buffer.concat(entries))].map(({ entry }) => entry.type)
+    assert.deepEqual(read, ['end', 'end'])
   })
 
   it('never crashes a reader, whatever the bytes are', async () => {

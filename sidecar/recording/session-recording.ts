@@ -1,7 +1,7 @@
 /** The recording of one session: what happens becomes entries, in the order in which the client sees it. */
 import type { RecordingTerms, SessionTerms } from '@firebreak/policy'
 import type { CommandAudit, RecordedCommand, SessionRecorder } from '../session.ts'
-import { Allowance } from './allowance.ts'
+import { type Allowance, Allowances } from './allowance.ts'
 import type { CommandEntry, EndEntry, EntryType, LimitEntry, ModeEntry, StartEntry } from './entries.ts'
 import type { RecordingWriter } from './writer.ts'
 
@@ -43,9 +43,10 @@ export class SessionRecording implements SessionRecorder {
   readonly writer: RecordingWriter
   readonly #show: ShowCommand
   readonly #onLimit: () => void
-  readonly #response = new Allowance('response')
-  readonly #input = new Allowance('input')
-  readonly #unmasked = new Allowance('unmasked')
+  /** Of commands that are answered at once. */
+  readonly #concurrent = new WeakMap<object, Allowances>()
+  /** Of the command that what comes now is of. */
+  #current = new Allowances(undefined)
   #audit: SessionTerms['audit']
   #terms: RecordingTerms
   /** Bytes that have been handed over by {@link response}. */
@@ -110,6 +111,19 @@ export class SessionRecording implements SessionRecorder {
       text !== undefined && text.length > maximumText ? `"textLeftOut":${text.length - maximumText},` : ''
     const values = parameters ? `"parameters":${JSON.stringify(parameters)},` : ''
     this.#append('command', `{"reference":"${recorded.reference}",${ownText}${cut}${values}${known}`)
+  }
+
+  turnTo(command: { readonly reference: string }): void {
+    let allowances = this.#concurrent.get(command)
+    if (!allowances) {
+      allowances = new Allowances(command.reference)
+      this.#concurrent.set(command, allowances)
+    }
+    this.#current = allowances
+  }
+
+  renew(): void {
+    this.#current.renew()
   }
 
   response(bytes: Buffer, unmasked?: Buffer): void {
@@ -195,32 +209,35 @@ export class SessionRecording implements SessionRecorder {
   #raw(what: 'response' | 'input', bytes: Buffer, unmasked?: Buffer): void {
     const { mode, bytesPerCommand } = this.#terms
     if (mode !== 'full') return
-    const allowance = what === 'response' ? this.#response : this.#input
+    const allowance = this.#current[what]
     const allowed = allowance.take(bytes.length, bytesPerCommand)
     const keeps = unmasked && this.#takeUnmasked(unmasked, allowed === bytes.length)
     for (let at = 0; at < allowed || (at === 0 && keeps); at += maximumPiece) {
       const piece = bytes.subarray(at, Math.min(allowed, at + maximumPiece))
       // all of it stands in place of the first piece
-      this.#append(what, piece, keeps ? (at === 0 ? unmasked : nothing) : undefined)
+      this.#append(what, piece, keeps ? (at === 0 ? unmasked : nothing) : undefined, this.#current.of)
     }
     this.#sayCut(allowance)
   }
 
   /** @returns whether it is kept, which it is only beside a whole response; where the command has had its part, nothing more is. */
   #takeUnmasked({ length }: Buffer, beside: boolean): boolean {
-    const taken = this.#unmasked.takeWhole(length, beside ? this.#terms.bytesPerCommand : 0)
-    this.#sayCut(this.#unmasked)
+    const allowance = this.#current.unmasked
+    const taken = allowance.takeWhole(length, beside ? this.#terms.bytesPerCommand : 0)
+    this.#sayCut(allowance)
     return taken
   }
 
   #sayCut({ justExceeded, what }: Allowance): void {
-    if (justExceeded) this.#append('cut', JSON.stringify({ what, limit: this.#terms.bytesPerCommand }))
+    if (!justExceeded) return
+    const cut = JSON.stringify({ what, limit: this.#terms.bytesPerCommand })
+    this.#append('cut', cut, undefined, this.#current.of)
   }
 
   #finish(outcome: OpenOutcome): void {
-    const responseLeftOut = this.#response.restart()
-    const inputLeftOut = this.#input.restart()
-    this.#unmasked.restart()
+    const responseLeftOut = this.#current.response.restart()
+    const inputLeftOut = this.#current.input.restart()
+    this.#current.unmasked.restart()
     const response = responseLeftOut > 0 ? `,"responseLeftOut":${responseLeftOut}` : ''
     const input = inputLeftOut > 0 ? `,"inputLeftOut":${inputLeftOut}` : ''
     this.#append('outcome', `${outcome}${response}${input}}`)
@@ -230,9 +247,9 @@ export class SessionRecording implements SessionRecorder {
     this.#append(type, JSON.stringify(content))
   }
 
-  #append(type: EntryType, content: Buffer | string, unmasked?: Buffer): void {
+  #append(type: EntryType, content: Buffer | string, unmasked?: Buffer, of?: string): void {
     if (this.stopped) return
-    this.writer.append(type, content, unmasked)
+    this.writer.append(type, content, unmasked, of)
     if (this.writer.written > this.#terms.maxBytes) this.#limitReached()
   }
 

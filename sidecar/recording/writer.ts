@@ -44,6 +44,8 @@ export class RecordingWriter {
   #length = 0
   #entries = 0
   #responses = 0
+  /** What was said last in this block. */
+  #of: string | undefined
   #commands = 0
   #commandsBefore = 0
   #firstTime = 0
@@ -87,13 +89,24 @@ export class RecordingWriter {
    * Adds an entry; it is on its way to the disk with the next {@link flush}, or when its block is full.
    *
    * @param unmasked what masks made a response of, only where it {@link keepsUnmasked}.
+   * @param of reference of the command that it is of, where several are answered at once.
    */
-  append(type: EntryType, content: Buffer | string, unmasked?: Buffer): void {
+  append(type: EntryType, content: Buffer | string, unmasked?: Buffer, of?: string): void {
     const most = entryHeadLength + mostBytesOf(content)
     const isFull =
       this.#length + most > blockSize || (unmasked && !this.#unmasked.hasRoomFor(unmasked.length))
     if (this.#length > 0 && isFull) this.#endBlock()
+    if (of !== undefined && of !== this.#of) {
+      this.#of = of
+      const said = JSON.stringify({ reference: of })
+      this.#add('of', said, entryHeadLength + mostBytesOf(said))
+    }
     if (unmasked) this.#addUnmasked(unmasked)
+    this.#add(type, content, most)
+  }
+
+  /** @param most that it may take, with its head. */
+  #add(type: EntryType, content: Buffer | string, most: number): void {
     this.#reserve(most)
     const time = Math.max(this.#lastTime, Math.round((this.#options.now() - this.#startedAt) * 1000))
     if (this.#length === 0) this.#firstTime = time
@@ -233,6 +246,7 @@ export class RecordingWriter {
     this.#commandsBefore += this.#commands
     this.#plain = Buffer.allocUnsafe(this.#length > blockSize / 2 ? blockSize : smallest)
     this.#length = this.#entries = this.#responses = this.#commands = 0
+    this.#of = undefined
     this.#pumping ??= this.#pump().finally(() => {
       this.#pumping = undefined
     })

@@ -27,33 +27,43 @@ type EventCode = 'o' | 'i' | 'r' | 'm'
 
 /** In order, up to the first altered block. */
 export async function terminalsOf(reader: RecordingReader): Promise<readonly Terminal[]> {
-  const found: Terminal[] = []
-  let command: Pick<Terminal, 'number' | 'command'> | undefined
-  let isFirst = false
-  let open: string | undefined
+  const found: Program[] = []
+  const begun = new Map<string, Program>()
+  /** Of those that are answered one after the other. */
+  let latest: Program | undefined
+  let open: Program | undefined
   try {
-    for await (const { time, entry, command: number } of reader.entries()) {
-      if (entry.type === 'command' && open === undefined) {
-        command = { number, command: entry }
-        isFirst = true
+    for await (const { time, entry, command: number, of } of reader.entries()) {
+      if (entry.type === 'command') {
+        const program: Program = { number, command: entry, time: undefined, size: undefined }
+        begun.set(entry.reference, program)
+        latest = program
       } else if (entry.type === 'outcome') {
-        if (entry.reference === open) open = undefined
-      } else if (entry.type === 'response' && open !== undefined) {
-        const last = found.at(-1)
-        const size = last?.size ?? readResize(entry.bytes)
-        if (last && size) found.splice(-1, 1, { ...last, size })
+        begun.delete(entry.reference)
+        if (open?.command.reference === entry.reference) open = undefined
       } else if (entry.type === 'response') {
-        const head = isFirst ? readTerminalHead(reader.header.protocol, entry.bytes) : undefined
-        isFirst = false
-        if (!head || !command) continue
-        open = command.command.reference
-        if (head.tty) found.push({ ...command, time, size: undefined })
+        const program = of === undefined ? (open ?? latest) : begun.get(of)
+        if (!program) continue
+        if (program.time !== undefined) program.size ??= readResize(entry.bytes)
+        else {
+          program.time = time
+          const head = readTerminalHead(reader.header.protocol, entry.bytes)
+          if (head && of === undefined) open = program
+          if (head?.tty) found.push(program)
+        }
       }
     }
   } catch (error) {
     if (!(error instanceof RecordingError)) throw error
   }
-  return found
+  return found.map(({ time = 0, ...program }) => ({ ...program, time }))
+}
+
+/** A command that may turn out to run in a terminal. */
+interface Program extends Omit<Terminal, 'time' | 'size'> {
+  /** When its response began. */
+  time: number | undefined
+  size: TerminalSize | undefined
 }
 
 /** @param withInput whether what was typed is in it: also what no terminal shows, such as passwords. */
@@ -137,15 +147,18 @@ async function* eventsOf(
   yield marker('the recording breaks off here')
 }
 
-/** What comes behind the head of a terminal's response. */
+/** What comes behind the head of a terminal's response, and is not of a command that is answered beside it. */
 async function* entriesOf(
   reader: RecordingReader,
-  { number, time: begin }: Terminal,
+  { number, time: begin, command: { reference } }: Terminal,
 ): AsyncGenerator<ReadEntry, undefined> {
   let begun = false
   for await (const read of reader.entries({ command: number })) {
+    const { entry, of = reference, command, time } = read
+    if (of !== reference) continue
     if (begun) yield read
-    begun ||= read.command === number && read.entry.type === 'response' && read.time >= begin
+    const isAnswered = entry.type === 'response' && time >= begin
+    begun ||= isAnswered && (read.of !== undefined || command === number)
   }
 }
 

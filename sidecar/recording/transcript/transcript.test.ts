@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import type { EntryType } from '../entries.ts'
-import { RecordingReader } from '../reader.ts'
+import { type From, RecordingReader } from '../reader.ts'
 import { MemorySink, newReaderKey, newSigner, sourceOf, startWriter } from '../testdata/recordings.ts'
 import type { RecordingWriter } from '../writer.ts'
 import { type Event, exchanges } from './exchanges.ts'
@@ -17,19 +17,24 @@ const complete = (tag: string): Buffer => message('C', Buffer.from(`${tag}\0`))
 const row = message('D', Buffer.from('\0\x01\0\0\0\x0512345'))
 
 describe('A transcript', () => {
-  async function eventsOf(write: (append: Append) => void, ends = true, extent = all): Promise<Event[]> {
+  async function eventsOf(
+    write: (append: Append) => void,
+    ends = true,
+    extent = all,
+    from?: From,
+  ): Promise<Event[]> {
     const reader = await newReaderKey()
     const sink = new MemorySink()
     const writer: RecordingWriter = await startWriter({ sink, reader, signer: newSigner() })
-    write((type, content) =>
-      writer.append(type, Buffer.isBuffer(content) ? content : JSON.stringify(content)),
+    write((type, content, of) =>
+      writer.append(type, Buffer.isBuffer(content) ? content : JSON.stringify(content), undefined, of),
     )
     if (ends) writer.append('end', JSON.stringify({ commands: 1, seconds: 1 }))
     await writer.end()
     const opened = await RecordingReader.open(sourceOf(sink.bytes), [reader.identity])
-    return await Array.fromAsync(exchanges(transcript(opened, extent)))
+    return await Array.fromAsync(exchanges(transcript(opened, extent, from)))
   }
-  type Append = (type: EntryType, content: object | Buffer) => void
+  type Append = (type: EntryType, content: object | Buffer, of?: string) => void
 
   const command = (reference: string, decision = 'allow'): object => ({
     reference,
@@ -87,6 +92,45 @@ describe('A transcript', () => {
       append('outcome', outcome('C'))
     })
     assert.deepEqual(inWords(events), ['A allow: unreadable', 'B allow: ', 'C allow: THIRD', 'end'])
+  })
+
+  /** Two that are answered at once, the first of them in several blocks. */
+  const atOnce = (append: Append): void => {
+    append('command', command('A'))
+    append('response', complete('A1'), 'A')
+    append('command', command('B'))
+    append('response', complete('B1'), 'B')
+    for (let block = 0; block < 3; block++)
+      append('response', message('N', Buffer.from(`M${'x'.repeat(100_000)}\0\0`)), 'A')
+    append('response', complete('B2'), 'B')
+    append('command', command('C'))
+    append('response', complete('A2'), 'A')
+    append('outcome', outcome('B'))
+    append('outcome', outcome('C'))
+  }
+
+  it('gives commands that are answered at once each its own answer, and none to others', async () => {
+    const events = await eventsOf((append) => {
+      atOnce(append)
+      append('outcome', outcome('A'))
+    })
+    assert.deepEqual(inWords(events), ['B allow: B1,B2', 'C allow: ', 'A allow: A1,A2', 'end'])
+  })
+
+  it('says of what is answered at once that it breaks off, each by itself', async () => {
+    const whole = ['B allow: B1,B2', 'C allow: ', 'A allow: A1,A2, breaks off']
+    assert.deepEqual(inWords(await eventsOf(atOnce)), [...whole, 'end'])
+    assert.deepEqual(inWords(await eventsOf(atOnce, false)), [...whole, 'broken off'])
+  })
+
+  it('shows what came for one command under no other where it is read from the middle on', async () => {
+    const events = await eventsOf(atOnce, true, all, { command: 2 })
+    assert.deepEqual(inWords(events), [
+      'undefined undefined: B2',
+      'C allow: ',
+      'undefined undefined: A2, breaks off',
+      'end',
+    ])
   })
 
   it('says that it breaks off: at a limit, or without any word', async () => {

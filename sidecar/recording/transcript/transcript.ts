@@ -1,16 +1,9 @@
 /** A recording as people read it: commands with their answers, step by step, and where it is not all that happened. */
 import { replayOf } from '../../protocols/replays.ts'
-import type {
-  CommandEntry,
-  CutEntry,
-  EndEntry,
-  LimitEntry,
-  ModeEntry,
-  OutcomeEntry,
-  StartEntry,
-} from '../entries.ts'
+import type { CommandEntry, EndEntry, LimitEntry, ModeEntry, OutcomeEntry, StartEntry } from '../entries.ts'
 import { type From, RecordingError, type RecordingReader } from '../reader.ts'
-import { type Extent, type Result, ResultCollector } from './results.ts'
+import { AnswerCollector, type Collected } from './answer-collector.ts'
+import type { Extent } from './results.ts'
 
 /** Times are microseconds since the recording's start. */
 export type Step =
@@ -35,23 +28,20 @@ export type Step =
       readonly what: string
     }
 
-export interface Answer {
+export interface Answer extends Collected {
   readonly kind: 'answer'
   readonly time: number
   /** Absent when its beginning is not in what was read. */
   readonly command: { readonly number: number; readonly entry: CommandEntry } | undefined
   /** Absent when the recording breaks off before. */
   readonly outcome: OutcomeEntry | undefined
-  readonly results: readonly Result[]
-  /** What masks hid of them is in them, as far as it was kept. */
-  readonly unmasked: boolean
-  /** Of data that the client sent. */
-  readonly inputBytes: number
-  readonly cuts: readonly CutEntry[]
 }
 
 /** Nobody has more commands waiting; those that have no outcome because it isn't recorded are forgotten then. */
 const maximumWaiting = 10_000
+
+/** Nobody is answered so many commands at once. */
+const maximumAnswers = 1000
 
 /** @param extent how much of each answer is kept: memory stays bounded by it. @param from as the reader's. */
 export async function* transcript(
@@ -60,32 +50,50 @@ export async function* transcript(
   from?: From,
 ): AsyncGenerator<Step, undefined> {
   const waiting = new Map<string, { readonly number: number; readonly entry: CommandEntry }>()
-  const replay = replayOf(reader.header.protocol)
-  let collector = new ResultCollector(extent)
-  let cuts: CutEntry[] = []
-  let inputBytes = 0
-  let unreadable = false
-  let unmasked = false
-  let answering = false
+  const newCollector = (): AnswerCollector => new AnswerCollector(replayOf(reader.header.protocol), extent)
+  const inOrder = newCollector()
+  /** By the references of commands that are answered at once. */
+  const concurrent = new Map<string, AnswerCollector>()
   let time = 0
   let over = false
-  const answer = (outcome: OutcomeEntry | undefined): Answer => {
+  const answer = (outcome: OutcomeEntry): Answer => {
+    const { reference } = outcome
+    const command = waiting.get(reference)
+    const collected = (concurrent.get(reference) ?? inOrder).take()
+    waiting.delete(reference)
+    concurrent.delete(reference)
+    return { kind: 'answer', time, command, outcome, ...collected }
+  }
+  function* breaksOff(reference: string, collector: AnswerCollector): Generator<Answer> {
+    concurrent.delete(reference)
+    const command = waiting.get(reference)
+    // of a command that is over somebody may still send something
+    if (!command && !collector.hasResults) return
+    yield { kind: 'answer', time, command, outcome: undefined, ...collector.take() }
+  }
+  function* unfinished(): Generator<Answer> {
     const [only] = waiting.size === 1 ? waiting.values() : []
-    const command = outcome ? waiting.get(outcome.reference) : only
-    if (outcome) waiting.delete(outcome.reference)
-    const { results } = collector
-    const step: Answer = { kind: 'answer', time, command, outcome, results, unmasked, inputBytes, cuts }
-    collector = new ResultCollector(extent)
-    cuts = []
-    inputBytes = 0
-    answering = false
-    if (unreadable) replay?.cut()
-    unreadable = unmasked = false
-    return step
+    if (inOrder.begun) yield { kind: 'answer', time, command: only, outcome: undefined, ...inOrder.take() }
+    yield* unfinishedConcurrent()
+  }
+  function* unfinishedConcurrent(): Generator<Answer> {
+    for (const [reference, collector] of concurrent) yield* breaksOff(reference, collector)
+  }
+  function* collectorOf(reference: string | undefined): Generator<Answer, AnswerCollector> {
+    if (reference === undefined) return inOrder
+    let collector = concurrent.get(reference)
+    if (!collector) {
+      const [oldest] = concurrent
+      if (concurrent.size >= maximumAnswers && oldest) yield* breaksOff(...oldest)
+      collector = newCollector()
+      concurrent.set(reference, collector)
+    }
+    return collector
   }
   try {
-    for await (const { time: at, entry, command: number, unmasked: original } of reader.entries(from)) {
-      time = at
+    for await (const read of reader.entries(from)) {
+      const { entry, of, command: number, unmasked: original } = read
+      time = read.time
       switch (entry.type) {
         case 'start':
           yield { kind: 'start', time, start: entry }
@@ -98,47 +106,40 @@ export async function* transcript(
           break
         }
         case 'response':
-          answering = true
-          unmasked ||= original !== undefined
-          if (replay && !unreadable)
-            for (const shown of replay.push(original ?? entry.bytes)) {
-              unreadable ||= shown.kind === 'unreadable'
-              collector.add(shown)
-            }
+          ;(yield* collectorOf(of)).response(entry.bytes, original)
           break
         case 'input':
-          answering = true
-          inputBytes += entry.bytes.length
+          ;(yield* collectorOf(of)).input(entry.bytes)
           break
         case 'cut':
-          if (entry.what === 'response') replay?.cut()
-          cuts.push(entry)
+          ;(yield* collectorOf(of)).cut(entry)
           break
         case 'outcome':
           yield answer(entry)
           break
         case 'mode':
-          replay?.cut()
+          for (const collector of [inOrder, ...concurrent.values()]) collector.pause()
           yield { kind: 'mode', time, mode: entry }
           break
         case 'limit':
           over = true
-          if (answering) yield answer(undefined)
+          yield* unfinished()
           yield { kind: 'limit', time, limit: entry }
           break
         case 'end':
           over = true
+          yield* unfinishedConcurrent()
           yield { kind: 'end', time, end: entry }
       }
     }
   } catch (error) {
     if (!(error instanceof RecordingError)) throw error
-    if (answering) yield answer(undefined)
+    yield* unfinished()
     yield { kind: 'broken off', time, state: 'altered', what: error.message }
     return
   }
   if (over) return
-  if (answering) yield answer(undefined)
+  yield* unfinished()
   yield {
     kind: 'broken off',
     time,

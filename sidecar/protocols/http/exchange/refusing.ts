@@ -6,13 +6,14 @@ import { type ApiKind, answer, type ClientResponse, isGone, type RefusedRequest 
 import type { Problem } from './problems.ts'
 import { CommandRun } from './run.ts'
 
-/** Whoever sends what can be read in two ways is known by now, and so is what it sent. */
+/** Whoever sends what can be read in two ways is known by now, and so is what it sent. @param sent of its body. */
 export function refuseMalformed(
   { request, response }: { readonly request: ParsedHead; readonly response: ClientResponse },
   session: GuardedSession,
   problem: RefusedRequest,
   receivedAt: number,
   kind: ApiKind,
+  sent?: Buffer,
 ): void {
   const command: Command = {
     resourceType: kind.type,
@@ -32,6 +33,7 @@ export function refuseMalformed(
     revision: session.terms.revision,
   }
   const run = new CommandRun(session, command, decision, receivedAt, kind)
+  if (sent) run.takes(sent)
   tell(run, response, malformed(problem, run.reference))
 }
 

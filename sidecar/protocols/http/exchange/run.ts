@@ -1,6 +1,6 @@
 /** One request on its way: its decision, what came of it, and its audit line. */
 import type { Command, Decision } from '@firebreak/policy'
-import type { GuardedSession, Outcome } from '../../../session.ts'
+import type { GuardedSession, Outcome, SessionRecorder } from '../../../session.ts'
 import type { ApiKind } from './client.ts'
 
 export class CommandRun {
@@ -47,13 +47,24 @@ export class CommandRun {
 
   /** Bytes that go to the client, as they go. @param unmasked what a mask made them of, where that is recorded. */
   shows(bytes: Buffer, unmasked?: Buffer): void {
-    this.session.recorder?.response(bytes, unmasked)
+    this.#recorder?.response(bytes, unmasked)
+  }
+
+  /** Data that the client sent for it. */
+  takes(bytes: Buffer): void {
+    this.#recorder?.input(bytes)
+  }
+
+  /** Something new was asked of what runs: its answer is recorded as that to another command. */
+  goesOn(): void {
+    this.#recorder?.renew()
   }
 
   /** Writes the audit line; only the first call counts. */
   finish(error?: Outcome['error']): void {
     if (this.#finished) return
     this.#finished = true
+    const recorder = this.#recorder
     this.session.audit({
       reference: this.reference,
       command: this.command,
@@ -73,6 +84,13 @@ export class CommandRun {
       traceParent: this.traceParent,
     })
     // what was shown up to here is its answer
-    this.session.recorder?.mark(0, true)
+    recorder?.mark(0, true)
+  }
+
+  /** Others may have been answered meanwhile. */
+  get #recorder(): SessionRecorder | undefined {
+    const { recorder } = this.session
+    recorder?.turnTo(this)
+    return recorder
   }
 }

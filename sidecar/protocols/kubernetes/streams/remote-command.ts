@@ -143,7 +143,10 @@ export class RemoteProgram implements StreamHandler {
         const terms = { analysed: this.#analysed, run, signal: this.#relay.gone, tell }
         const problem = await decideLine(part, terms)
         if (problem) await this.#say(refusalText(problem))
-        else await this.#give(part.bytes)
+        else {
+          run.goesOn()
+          await this.#give(part.bytes)
+        }
       }
     }
   }
@@ -155,7 +158,7 @@ export class RemoteProgram implements StreamHandler {
   }
 
   async #give(bytes: Buffer): Promise<void> {
-    this.#opened.run.session.recorder?.input(bytes)
+    this.#opened.run.takes(bytes)
     await this.#toTarget({ channel: channels.stdin, bytes })
   }
 
