@@ -63,6 +63,10 @@ describe('a conversation by MCP', () => {
   it('is the same when only its numbers differ, and not when anything else does', () => {
     const meta = (token: string): string => `,"_meta":{"progressToken":${token},"a":1}`
     assert.equal(repeatable(call('1', meta('1'))), repeatable(call('"two"', meta('"x"'))))
+    assert.equal(
+      repeatable(`[{"result":{},"jsonrpc":"2.0","id":7},${call('1', meta('1'))}]`),
+      repeatable(`[{"result":{},"jsonrpc":"2.0","id":7},${call('2', meta('2'))}]`),
+    )
     assert.equal(repeatable(`[${call('1')}, ${list('2')}]`), repeatable(`[${call('3')}, ${list('4')}]`))
     const different = [
       call('1'),
@@ -75,6 +79,15 @@ describe('a conversation by MCP', () => {
       call('1', ',"progressToken":1'),
       call('1', ',"_meta":{"id":1}'),
       call('1', ',"_meta":{"id":2}'),
+      call('1', ',"_meta":{"progressToken":{"a":1}}'),
+      call('1', ',"_meta":{"progressToken":[1]}'),
+      call('1', ',"_meta/progressToken":1'),
+      ...['"params/_meta/progressToken":1', '"params/_meta/progressToken":2'].map((more) =>
+        call('1').replace('"id":1', `"id":1,${more}`),
+      ),
+      // which question of the server an answer is for
+      ...['1', '2', '"1"'].map((id) => `{"jsonrpc":"2.0","id":${id},"result":{"action":"accept"}}`),
+      ...['1', '2'].map((id) => `[{"jsonrpc":"2.0","id":${id},"error":{"code":1}},${call('1')}]`),
       `[${call('1')}]`,
       call('1').replace('"id":1,', ''),
     ]
