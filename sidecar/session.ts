@@ -25,6 +25,7 @@ export interface Target {
 }
 
 export interface HttpTarget {
+  readonly host: string
   readonly authentication: HttpAuthentication
   /** Paths at and below which GraphQL is served. */
   readonly graphql: readonly string[]

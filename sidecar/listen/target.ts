@@ -36,6 +36,7 @@ export function targetOf(resource: ProtectedResource, configuration: Configurati
 export function httpTargetOf(resource: ProtectedResource): HttpTarget {
   const { graphql = [], grpc = [], mcp = [], openapi, readBodies = false } = resource.spec.http ?? {}
   return {
+    host: addressOf(resource).host,
     authentication: authenticationOf(resource),
     graphql,
     grpc,

@@ -6,6 +6,7 @@ import { httpProtocol } from './exchange/serve.ts'
 
 /** Of a resource that has no target now: nothing of it goes anywhere. */
 const nowhere: HttpTarget = {
+  host: '',
   authentication: { as: 'none' },
   graphql: [],
   grpc: [],

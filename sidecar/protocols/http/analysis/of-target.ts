@@ -2,7 +2,7 @@
 import type { HttpTarget, Result } from '../../../session.ts'
 import { openBodyMask } from '../bodies/open.ts'
 import type { OpenBodyMask, RequestAnalysis, RequestHead } from '../request.ts'
-import { AwsAnalysis } from './aws.ts'
+import { AwsAnalysis, type AwsService } from './aws/analysis.ts'
 import { BodyFieldsAnalysis } from './body-fields.ts'
 import { GraphqlAnalysis } from './graphql/analysis.ts'
 import { openGraphqlMask } from './graphql/answer.ts'
@@ -33,15 +33,15 @@ export function meaningOf(target: HttpTarget): HttpMeaning {
 }
 
 function sharedMeaning(target: HttpTarget): HttpMeaning {
-  const { graphql, grpc, mcp, readBodies, authentication } = target
-  const isAws = authentication.as === 'aws'
+  const { host, graphql, grpc, mcp, readBodies, authentication } = target
+  const aws = authentication.as === 'aws' ? { service: authentication.service, host } : undefined
   const openapi = target.openapi === undefined ? undefined : validOpenApi(target.openapi)
   const meanings = openapi ? meaningsOf(openapi) : known
-  const key = JSON.stringify([graphql, grpc, mcp, readBodies, isAws])
+  const key = JSON.stringify([graphql, grpc, mcp, readBodies, aws])
   let meaning = meanings.get(key)
   if (!meaning) {
     if (meanings.size >= maximumKnown) meanings.clear()
-    meaning = makeMeaning({ graphql, grpc, mcp, readBodies, isAws, openapi })
+    meaning = makeMeaning({ graphql, grpc, mcp, readBodies, aws, openapi })
     meanings.set(key, meaning)
   }
   return meaning
@@ -77,19 +77,19 @@ export function servesGrpc(target: HttpTarget | undefined, head: RequestHead): b
   return new GrpcAnalysis(target?.grpc ?? []).needs(head) !== undefined
 }
 
-interface Served extends Omit<HttpTarget, 'authentication' | 'openapi'> {
-  readonly isAws: boolean
+interface Served extends Omit<HttpTarget, 'host' | 'authentication' | 'openapi'> {
+  readonly aws: AwsService | undefined
   readonly openapi: OpenApiDocument | undefined
 }
 
-function makeMeaning({ graphql, grpc, mcp, readBodies, isAws, openapi }: Served): HttpMeaning {
+function makeMeaning({ graphql, grpc, mcp, readBodies, aws, openapi }: Served): HttpMeaning {
   const asGraphql = new GraphqlAnalysis(graphql)
   const asMcp = new McpAnalysis(mcp)
   const analyses: readonly RequestAnalysis[] = [
     ...(graphql.length > 0 ? [asGraphql] : []),
     ...(grpc.length > 0 ? [new GrpcAnalysis(grpc)] : []),
     ...(mcp.length > 0 ? [asMcp] : []),
-    ...(isAws ? [new AwsAnalysis()] : []),
+    ...(aws ? [new AwsAnalysis(aws)] : []),
     ...(openapi ? [new OpenApiAnalysis(openapi)] : []),
     ...(readBodies ? [new BodyFieldsAnalysis()] : []),
   ]
