@@ -61,7 +61,7 @@ export class Http2Connections {
   #proceed(): void {
     this.#waiting = this.#waiting.filter(({ over }) => !over)
     while (this.#waiting.length > 0) {
-      const free = [...this.#connections].find(hasRoom)
+      const free = this.#taking.find(hasRoom)
       if (!free) break
       const request = this.#waiting.shift()
       if (request) this.#send(request, free)
@@ -92,19 +92,28 @@ export class Http2Connections {
     connection.idle = setTimeout(() => connection.session.close(), keptOpen).unref()
   }
 
+  /** Those that end with what runs on them take nothing more. */
+  get #taking(): readonly Connection[] {
+    return [...this.#connections].filter(takesRequests)
+  }
+
   /** One at a time: it may be enough for all that wait. */
   async #open(): Promise<void> {
-    if (this.#isOpening || this.#connections.size >= maximumConnections) return
+    if (this.#isOpening || this.#taking.length >= maximumConnections) return
     this.#isOpening = true
     const opened = await this.#connect().catch((error: Error) => error)
     this.#isOpening = false
     if (!(opened instanceof Error)) this.add(opened)
     // those that there are serve the others
-    else if (this.#connections.size === 0) for (const request of this.#waiting.splice(0)) request.fail(opened)
+    else if (this.#taking.length === 0) for (const request of this.#waiting.splice(0)) request.fail(opened)
   }
+}
+
+function takesRequests({ session }: Connection): boolean {
+  return !session.closed && !session.destroyed
 }
 
 function hasRoom({ session, streams }: Connection): boolean {
   const { maxConcurrentStreams = maximumStreams } = session.remoteSettings
-  return !session.closed && !session.destroyed && streams < Math.min(maxConcurrentStreams, maximumStreams)
+  return streams < Math.min(maxConcurrentStreams, maximumStreams)
 }

@@ -1,6 +1,7 @@
 /** Requests to a target that speaks HTTP/2, from real clients through a real gateway. */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
+import { createServer as createHttpServer } from 'node:http'
 import {
   type ClientHttp2Session,
   type ClientHttp2Stream,
@@ -10,6 +11,7 @@ import {
 import { createServer } from 'node:https'
 import { type AddressInfo, connect } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
+import { createServer as createTlsServer } from 'node:tls'
 import { Agent, fetch } from 'undici'
 import { selfSigned } from '../../../../test/certificates.ts'
 import { eventuallyWith } from '../../../../test/eventually.ts'
@@ -399,6 +401,77 @@ describe('a target that speaks HTTP/2', function () {
     assert.equal(shop.sessions.size, 2)
     goOn.resolve()
     assert.equal(await running, 'one two')
+  })
+
+  it('may end one connection after another, however long what runs on them takes', async () => {
+    await start()
+    const hanging: Promise<unknown>[] = []
+    for (let count = 0; count < 17; count++) {
+      const ended = Promise.withResolvers<void>()
+      shop.answer = ({ stream: { session } }, response) => {
+        response.write('x')
+        session?.close()
+        ended.resolve()
+      }
+      const given = new AbortController()
+      stack.defer(() => given.abort())
+      const response = await fetch(`${base}/users`, { signal: given.signal })
+      hanging.push(response.text().catch(() => {}))
+      await ended.promise
+    }
+    shop.answer = undefined
+    assert.equal((await fetch(`${base}/users`)).status, 200)
+    assert.ok(shop.sessions.size > 17)
+    for (const session of shop.sessions) session.destroy()
+    await Promise.all(hanging)
+  })
+
+  it('that ends its only connection and is not there any more is said to be so, while something runs', async () => {
+    shop = stack.use(await Http2Shop.start({ tls: false }))
+    const origin = `http://${shop.address}`
+    const { port } = shop.server.address() as AddressInfo
+    let session: ClientHttp2Session | undefined
+    const connections = new Http2Connections('http', async () => {
+      if (session) throw new Error('not there')
+      session = await startSession(connect(port), origin)
+      return session
+    })
+    const ask = async (): Promise<string> =>
+      await new Promise((resolve, reject) =>
+        connections.dispatch(
+          { method: 'GET', path: '/users', headers: [['host', shop.address]], body: undefined },
+          {
+            onResponseData: (_controller, chunk) => resolve(chunk.toString()),
+            onResponseError: (_controller, error) => reject(error),
+          },
+        ),
+      )
+    shop.answer = (_request, response) => response.write('x')
+    assert.equal(await ask(), 'x')
+    session?.close()
+    await assert.rejects(ask(), /not there/)
+  })
+
+  it('that does not speak HTTP/2 any more is asked what it speaks', async () => {
+    const { certificate, key } = selfSigned('shop.test')
+    const before = await Http2Shop.start({ server: { cert: certificate, key } })
+    process.env.HTTP1_SHOP_CA = certificate
+    const tls = '{ca: {env: {name: HTTP1_SHOP_CA}}, serverName: shop.test}'
+    guard = stack.use(await before.guard({ tls }))
+    base = `http://127.0.0.1:${guard.address.port}`
+    assert.equal((await fetch(`${base}/users`)).status, 200)
+    const { port } = before.server.address() as AddressInfo
+    await before[Symbol.asyncDispose]()
+    // as servers are that don't know how to agree
+    const http = createHttpServer((request, response) => response.end(request.httpVersion))
+    const server = createTlsServer({ cert: certificate, key }, (socket) => http.emit('connection', socket))
+    server.listen(port, '127.0.0.1')
+    stack.defer(() => {
+      http.closeAllConnections()
+      server.close()
+    })
+    await once(server, 'listening')
+    await eventually(async () => await (await fetch(`${base}/users`)).text(), /^1\.1$/)
   })
 
   it('that breaks a connection ends what runs on it, and no more', async () => {

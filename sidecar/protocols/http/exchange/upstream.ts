@@ -145,7 +145,12 @@ export class Upstream {
   async #connectHttp2(): Promise<ClientHttp2Session> {
     const socket = await this.#connect(['h2'])
     // without TLS there is nobody to ask: it is known of the target
-    if (socket instanceof TLSSocket && spokenOn(socket) !== 'h2') socket.destroy()
+    if (socket instanceof TLSSocket && spokenOn(socket) !== 'h2') {
+      // it is another server now
+      this.#agreed = undefined
+      socket.destroy()
+      return notConnected(new Error('the server does not agree to HTTP/2'))
+    }
     return await startSession(socket, this.origin).catch(notConnected)
   }
 
