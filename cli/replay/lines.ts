@@ -56,7 +56,9 @@ export function clockTime(microseconds: number): string {
   return `${Math.floor(seconds / 3600)}:${two(Math.floor(seconds / 60) % 60)}:${two(seconds % 60)}.${String(milliseconds % 1000).padStart(3, '0')}`
 }
 
-function commandLines({ decision, text, textLeftOut, parameters, actions }: CommandEntry): string[] {
+function commandLines(command: CommandEntry): string[] {
+  const { decision, text, textLeftOut, parameters, actions } = command
+  const leftOut = leftOutInWords(command)
   const shown =
     text === undefined
       ? style('dim', `(text not recorded) ${printable(actions.join(' '))}`)
@@ -67,7 +69,21 @@ function commandLines({ decision, text, textLeftOut, parameters, actions }: Comm
     ...(parameters ?? []).map(
       (value, index) => `${indent}$${index + 1} = ${value === null ? 'NULL' : printable(value)}`,
     ),
+    ...(leftOut === undefined ? [] : [indent + style('yellow', `── ${leftOut} ──`)]),
   ]
+}
+
+/** What lists of a command were too long for its entry. */
+export function leftOutInWords(command: CommandEntry): string | undefined {
+  const { parametersLeftOut, objectsLeftOut, opaqueLeftOut, columnsLeftOut } = command
+  const counts = {
+    parameters: parametersLeftOut,
+    objects: objectsLeftOut,
+    'reasons not to understand it': opaqueLeftOut,
+    columns: columnsLeftOut,
+  }
+  const words = Object.entries(counts).flatMap(([what, count]) => (count ? `${count} more ${what}` : []))
+  return words.length === 0 ? undefined : `left out: ${words.join(', ')}`
 }
 
 /** What isn't simply allowed says why. */

@@ -31,11 +31,16 @@ export interface CommandEntry {
   /** Characters of the text that are left out at its end. */
   readonly textLeftOut?: number
   readonly parameters?: readonly (string | null)[]
+  /** Values that are left out at its end, as of other lists. */
+  readonly parametersLeftOut?: number
   readonly actions: readonly string[]
   readonly objects: readonly string[]
+  readonly objectsLeftOut?: number | undefined
   readonly opaque?: readonly string[] | undefined
+  readonly opaqueLeftOut?: number | undefined
   /** Labels of the result's columns, as analysed: a prepared statement's response doesn't name them. */
   readonly columns?: readonly string[] | undefined
+  readonly columnsLeftOut?: number | undefined
   readonly decision: 'allow' | 'deny' | 'hold'
   readonly policy?: QualifiedName | undefined
   readonly rule?: string | undefined
@@ -86,9 +91,15 @@ export interface OutcomeEntry {
   readonly bytes: number
   /** Labels of the masked columns. */
   readonly masked?: readonly string[]
+  readonly maskedLeftOut?: number
   readonly milliseconds: number
   readonly approval?: string
-  readonly error?: { readonly code: string; readonly message?: string }
+  readonly error?: {
+    readonly code: string
+    readonly message?: string
+    /** Characters of the message that are left out at its end. */
+    readonly messageLeftOut?: number
+  }
   /** Bytes of the response that are not in the recording. */
   readonly responseLeftOut?: number
   /** Bytes of the client's data that are not in the recording. */

@@ -1,12 +1,16 @@
 /** The recording of one session: what happens becomes entries, in the order in which the client sees it. */
 import type { RecordingTerms, SessionTerms } from '@firebreak/policy'
+import { cutList, cutText } from '../audit/lengths.ts'
+import { errorFor } from '../audit/lines.ts'
 import type { CommandAudit, RecordedCommand, SessionRecorder } from '../session.ts'
 import { type Allowance, Allowances } from './allowance.ts'
 import type { CommandEntry, EndEntry, EntryType, LimitEntry, ModeEntry, StartEntry } from './entries.ts'
 import type { RecordingWriter } from './writer.ts'
 
-/** Characters of a command's text. The audit trail's digest is of all of it. */
+/** In bytes as JSON has them; the audit trail's digest of a text is of all of it. An entry is far below what a writer takes. */
 const maximumText = 8 * 1024 * 1024
+const maximumParameters = 4 * 1024 * 1024
+const maximumColumns = 1024 * 1024
 /** Of raw bytes in one entry. */
 const maximumPiece = 64 * 1024
 const nothing = Buffer.alloc(0)
@@ -21,7 +25,7 @@ export interface ShownCommand {
   /** All that is the same each time the command is decided in this way. */
   readonly decided: Omit<
     Content<CommandEntry>,
-    'reference' | 'columns' | 'text' | 'textLeftOut' | 'parameters'
+    'reference' | 'columns' | 'columnsLeftOut' | 'text' | 'textLeftOut' | 'parameters' | 'parametersLeftOut'
   >
   readonly text: string | undefined
   readonly parameters: readonly (string | null)[] | undefined
@@ -102,15 +106,19 @@ export class SessionRecording implements SessionRecorder {
     // what is the same each time is turned into text once
     let known = decidedTexts.get(decided)
     if (known === undefined) {
-      const columns = recorded.command.fields.map(({ label }) => label)
-      known = JSON.stringify({ ...decided, ...(columns.length > 0 && { columns }) }).slice(1)
+      const labels = recorded.command.fields.map(({ label }) => label)
+      const { values: columns, leftOut: columnsLeftOut } = cutList(labels, maximumColumns)
+      known = JSON.stringify({ ...decided, ...(labels.length > 0 && { columns, columnsLeftOut }) }).slice(1)
       decidedTexts.set(decided, known)
     }
-    const ownText = text === undefined ? '' : `"text":${JSON.stringify(text.slice(0, maximumText))},`
-    const cut =
-      text !== undefined && text.length > maximumText ? `"textLeftOut":${text.length - maximumText},` : ''
-    const values = parameters ? `"parameters":${JSON.stringify(parameters)},` : ''
-    this.#append('command', `{"reference":"${recorded.reference}",${ownText}${cut}${values}${known}`)
+    const shown = text === undefined ? undefined : cutText(text, maximumText)
+    const values = parameters && cutList(parameters, maximumParameters)
+    let json = `{"reference":"${recorded.reference}",`
+    if (shown) json += `"text":${JSON.stringify(shown.text)},`
+    if (shown?.leftOut !== undefined) json += `"textLeftOut":${shown.leftOut},`
+    if (values) json += `"parameters":${JSON.stringify(values.values)},`
+    if (values?.leftOut !== undefined) json += `"parametersLeftOut":${values.leftOut},`
+    this.#append('command', json + known)
   }
 
   turnTo(command: { readonly reference: string }): void {
@@ -158,11 +166,12 @@ export class SessionRecording implements SessionRecorder {
     if (this.#terms.mode === 'off') return
     const { reference, outcome, approval } = entry
     const { rows, bytes, maskedFields, milliseconds, error } = outcome
-    const shownError =
-      error && (this.#show(shownOf(entry), this.#audit).withConstants ? error : { code: error.code })
+    const shownError = error && errorFor(error, this.#show(shownOf(entry), this.#audit).withConstants)
+    const masked = cutList(maskedFields, maximumColumns)
     // by hand: it is made for every command
     let json = `{"reference":"${reference}","rows":${rows},"bytes":${bytes},"milliseconds":${Math.round(milliseconds * 1000) / 1000}`
-    if (maskedFields.length > 0) json += `,"masked":${JSON.stringify(maskedFields)}`
+    if (maskedFields.length > 0) json += `,"masked":${JSON.stringify(masked.values)}`
+    if (masked.leftOut !== undefined) json += `,"maskedLeftOut":${masked.leftOut}`
     if (approval !== undefined) json += `,"approval":${JSON.stringify(approval)}`
     if (shownError) json += `,"error":${JSON.stringify(shownError)}`
     const over = this.answering ? this.#answered : this.#refused

@@ -2,7 +2,7 @@
 import type { KeyObject } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import { BlockChain, type Planned, type SealedBlock, type Secrets } from './block-chain.ts'
-import { blockKind } from './blocks.ts'
+import { blockKind, maximumBody } from './blocks.ts'
 import { type EntryType, entryHeadLength, writeEntryHead } from './entries.ts'
 import { encodeHeader, type RecordingHeader } from './header.ts'
 import type { RecordingSink } from './store.ts'
@@ -11,6 +11,8 @@ import { piecesOf, UnmaskedPieces } from './unmasked.ts'
 /** Entries of a block, in bytes. What is longer has a block of its own. */
 const blockSize = 128 * 1024
 const smallest = 4 * 1024
+/** What a reader takes has room for it, even where it becomes longer by being compressed. */
+export const maximumEntry = maximumBody / 2
 /** Blocks that may wait to be written; beyond that the session has to wait. */
 const maximumWaiting = 2
 /** In milliseconds. */
@@ -90,9 +92,11 @@ export class RecordingWriter {
    *
    * @param unmasked what masks made a response of, only where it {@link keepsUnmasked}.
    * @param of reference of the command that it is of, where several are answered at once.
+   * @throws RangeError when it is longer than {@link maximumEntry}: whoever makes entries cuts them, and says so in them.
    */
   append(type: EntryType, content: Buffer | string, unmasked?: Buffer, of?: string): void {
     const most = entryHeadLength + mostBytesOf(content)
+    if (most > maximumEntry) throw new RangeError(`an entry of ${most} bytes can't be read again`)
     const isFull =
       this.#length + most > blockSize || (unmasked && !this.#unmasked.hasRoomFor(unmasked.length))
     if (this.#length > 0 && isFull) this.#endBlock()

@@ -7,7 +7,7 @@ import type { Event, Exchange } from '@firebreak/sidecar/recording/transcript/ex
 import type { Result } from '@firebreak/sidecar/recording/transcript/results.ts'
 import type { Answer } from '@firebreak/sidecar/recording/transcript/transcript.ts'
 import { printable } from '../../approvals/text.ts'
-import { clockTime, cutInWords, unmaskedNote } from '../../replay/lines.ts'
+import { clockTime, cutInWords, leftOutInWords, unmaskedNote } from '../../replay/lines.ts'
 import type { Masked } from '../../replay/table.ts'
 import { Timeline } from './timeline.ts'
 
@@ -133,19 +133,10 @@ ${commandOf(entry)}${answered}</article>
 `
 }
 
-function commandOf({
-  text,
-  textLeftOut,
-  parameters,
-  actions,
-  objects,
-  decision,
-  policy,
-  rule,
-  reason,
-  alerts,
-  opaque,
-}: CommandEntry): string {
+function commandOf(entry: CommandEntry): string {
+  const { text, textLeftOut, parameters, actions, objects, decision, policy, rule, reason, alerts, opaque } =
+    entry
+  const leftOut = leftOutInWords(entry)
   const what =
     text === undefined
       ? `<p class="quiet">The text is not recorded: ${shown(actions.join(' '))}</p>\n`
@@ -163,6 +154,7 @@ function commandOf({
     why,
     alerts?.length ? paragraph('mark', `alerts: ${alerts.join(', ')}`) : '',
     opaque?.length ? paragraph('mark', `not understood: ${opaque.join(', ')}`) : '',
+    leftOut === undefined ? '' : paragraph('mark', leftOut),
   ].join('')
 }
 
