@@ -23,12 +23,14 @@ export function classifiedFields(
   const walk = new Walk(root, found)
   const unknown = (): Result<never, string> => ({ ok: false, error: walk.problem ?? elsewhere })
   for (const operation of operations)
-    for (const answer of Object.values(objectAt(operation, 'responses'))) {
+    for (const [status, answer] of Object.entries(objectAt(operation, 'responses'))) {
+      if (status.startsWith('x-')) continue
       const response = walk.resolve(answer)
       if (!response) return unknown()
-      for (const media of Object.values(objectAt(response, 'content')))
-        if (isObject(media) && media.schema !== undefined && !walk.schema(media.schema, ['$'], []))
-          return unknown()
+      for (const written of Object.values(objectAt(response, 'content'))) {
+        const media = walk.resolve(written)
+        if (!media || (media.schema !== undefined && !walk.schema(media.schema, ['$'], []))) return unknown()
+      }
     }
   return {
     ok: true,
@@ -45,9 +47,16 @@ function isTag(tag: unknown): tag is string {
   )
 }
 
+/** A schema that the walk is in, since so many names of fields. */
+interface Entered {
+  readonly node: Json
+  readonly depth: number
+}
+
 class Walk {
   readonly #root: Json
   readonly #found: Map<string, Set<string>>
+  readonly #heirs = new Map<Json, readonly Json[]>()
   #left = maximumSchemas
   /** Why a schema can't be gone by, where it is not where it leads to. */
   problem: string | undefined
@@ -58,48 +67,113 @@ class Walk {
   }
 
   /** @returns false where it can't be followed. */
-  schema(node: unknown, path: readonly string[], within: readonly unknown[]): boolean {
+  schema(node: unknown, path: readonly string[], within: readonly Entered[]): boolean {
     if (this.#left-- === 0 || within.length > 4 * maximumDepth || path.length > maximumDepth) return false
     // true and false are schemas that say nothing
     if (typeof node === 'boolean') return true
     if (!isObject(node)) return false
-    if (within.includes(node)) return this.#repeated(node, path)
-    const inside = [...within, node]
-    if (!this.#tag(node, path)) return false
-    if (node.$ref !== undefined) {
-      const target = this.resolve(node)
-      if (!target || !this.schema(target, path, inside)) return false
-    }
-    return this.#alternatives(node, path, inside) && this.#properties(node, path, inside)
+    const before = within.find((entered) => entered.node === node)
+    // what stands in itself in the same place says nothing more of it
+    if (before) return before.depth === path.length || this.#repeated(node, path)
+    const inside = [...within, { node, depth: path.length }]
+    if (!this.#tag(node, path) || !this.#isFollowed(node, path)) return false
+    if (node.$ref !== undefined && !this.schema(this.#at(node.$ref), path, inside)) return false
+    return (
+      this.#alternatives(node, path, inside) &&
+      this.#kinds(node, path, inside) &&
+      this.#properties(node, path, inside)
+    )
   }
 
-  /** What a reference stands for, within the document. */
+  /** What a reference stands for, within the document, by however many others. */
   resolve(node: unknown): Json | undefined {
-    if (!isObject(node)) return undefined
-    if (node.$ref === undefined) return node
-    if (typeof node.$ref !== 'string' || !node.$ref.startsWith('#/')) return undefined
+    let target = node
+    for (let times = 0; isObject(target) && times < maximumDepth; times++) {
+      if (target.$ref === undefined) return target
+      target = this.#at(target.$ref)
+    }
+    return undefined
+  }
+
+  #at(reference: unknown): Json | undefined {
+    if (typeof reference !== 'string' || !reference.startsWith('#/')) return undefined
     let target: unknown = this.#root
-    for (const written of node.$ref.slice(2).split('/')) {
-      const name = decodeURIComponent(written).replaceAll('~1', '/').replaceAll('~0', '~')
-      if (!isObject(target) || !Object.hasOwn(target, name)) return undefined
+    for (const written of reference.slice(2).split('/')) {
+      const name = unescaped(written)
+      if (name === undefined || !isObject(target) || !Object.hasOwn(target, name)) return undefined
       target = target[name]
     }
     return isObject(target) ? target : undefined
   }
 
-  #alternatives(node: Json, path: readonly string[], within: readonly unknown[]): boolean {
+  /** What a schema is depends on where it is referred to from. */
+  #isFollowed(node: Json, path: readonly string[]): boolean {
+    const dynamic = ['$dynamicRef', '$recursiveRef'].find((name) => Object.hasOwn(node, name))
+    if (dynamic === undefined) return true
+    this.problem = `${dynamic} at ${path.join('.')} of the OpenAPI document is not followed: write $ref`
+    return false
+  }
+
+  /** What else a value may be, by the schemas that its discriminator names and by those that are made of this one. */
+  #kinds(node: Json, path: readonly string[], within: readonly Entered[]): boolean {
+    const { discriminator } = node
+    if (discriminator === undefined) return true
+    if (!isObject(discriminator)) return false
+    const named = Object.values(objectAt(discriminator, 'mapping')).map((name) =>
+      typeof name === 'string' && Object.hasOwn(this.#schemas, name) ? this.#schemas[name] : this.#at(name),
+    )
+    return [...named, ...this.#heirsOf(node)].every((schema) => this.schema(schema, path, within))
+  }
+
+  get #schemas(): Json {
+    return objectAt(objectAt(this.#root, 'components'), 'schemas')
+  }
+
+  #heirsOf(node: Json): readonly Json[] {
+    const known = this.#heirs.get(node)
+    if (known) return known
+    const heirs = Object.values(this.#schemas)
+      .filter(isObject)
+      .filter((schema) => schema !== node && this.#isMadeOf(schema, node, new Set()))
+    this.#heirs.set(node, heirs)
+    return heirs
+  }
+
+  #isMadeOf(schema: Json, node: Json, seen: Set<Json>): boolean {
+    if (schema === node) return true
+    if (seen.has(schema)) return false
+    seen.add(schema)
+    const parts: unknown[] = Array.isArray(schema.allOf) ? schema.allOf : []
+    return [this.#at(schema.$ref), ...parts].some(
+      (part) => isObject(part) && this.#isMadeOf(part, node, seen),
+    )
+  }
+
+  #alternatives(node: Json, path: readonly string[], within: readonly Entered[]): boolean {
     for (const name of ['allOf', 'oneOf', 'anyOf', 'prefixItems']) {
       const schemas = node[name]
-      if (Array.isArray(schemas) && !schemas.every((schema) => this.schema(schema, path, within)))
+      if (schemas === undefined) continue
+      if (!Array.isArray(schemas) || !schemas.every((schema) => this.schema(schema, path, within)))
         return false
     }
+    for (const schema of Object.values(objectAt(node, 'dependentSchemas')))
+      if (!this.schema(schema, path, within)) return false
     // the elements of a list have the path of the list
-    for (const name of ['items', 'not', 'if', 'then', 'else', 'contains', 'unevaluatedItems'])
+    for (const name of [
+      'items',
+      'not',
+      'if',
+      'then',
+      'else',
+      'contains',
+      'unevaluatedItems',
+      'contentSchema',
+    ])
       if (node[name] !== undefined && !this.schema(node[name], path, within)) return false
     return true
   }
 
-  #properties(node: Json, path: readonly string[], within: readonly unknown[]): boolean {
+  #properties(node: Json, path: readonly string[], within: readonly Entered[]): boolean {
     for (const [name, schema] of Object.entries(objectAt(node, 'properties')))
       if (!this.schema(schema, [...path, quoted(name)], within)) return false
     for (const schema of Object.values(objectAt(node, 'patternProperties')))
@@ -112,9 +186,7 @@ class Walk {
   /** A schema in itself has no last field: all below carries what anything in it carries. */
   #repeated(node: Json, path: readonly string[]): boolean {
     const tags = new Set<string>()
-    const inner = new Walk(this.#root, new Map())
-    inner.#left = 1_000
-    collectTags(node, (reference) => inner.resolve(reference), tags, new Set())
+    collectTags(node, ({ $ref }) => this.#at($ref), tags, new Set())
     if (tags.size > 0) this.#add(path, [...tags])
     return true
   }
@@ -136,6 +208,15 @@ class Walk {
     const known = this.#found.get(field) ?? new Set()
     for (const tag of tags) known.add(tag)
     this.#found.set(field, known)
+  }
+}
+
+/** A part of a JSON pointer in a URL. */
+function unescaped(written: string): string | undefined {
+  try {
+    return decodeURIComponent(written).replaceAll('~1', '/').replaceAll('~0', '~')
+  } catch {
+    return undefined
   }
 }
 

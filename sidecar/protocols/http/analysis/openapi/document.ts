@@ -22,6 +22,7 @@ export interface OpenApiDocument {
 }
 
 const methods = ['get', 'put', 'post', 'delete', 'options', 'head', 'patch', 'trace'] as const
+const ofPaths: ReadonlySet<string> = new Set([...methods, 'summary', 'description', 'parameters'])
 const maximumOperations = 10_000
 
 /** @param text JSON or YAML, of OpenAPI 3.0 or 3.1. @returns why it can't be gone by, in words. */
@@ -38,12 +39,19 @@ export function readOpenApi(text: string): Result<OpenApiDocument, string> {
   const places = new Map<string, string>()
   const operationNodes: Json[] = []
   for (const [path, item] of Object.entries(objectAt(root, 'paths'))) {
-    if (!isObject(item)) continue
+    if (path.startsWith('x-') || item === null) continue
+    if (!path.startsWith('/') || !isObject(item))
+      return problem(`the path ${path} of the OpenAPI document is none`)
     if ('$ref' in item) return problem(`the path ${path} of the OpenAPI document is elsewhere`)
     if ('servers' in item) return problem(`the path ${path} of the OpenAPI document has servers of its own`)
+    const strange = Object.keys(item).find((key) => !key.startsWith('x-') && !ofPaths.has(key))
+    if (strange !== undefined)
+      return problem(`the path ${path} of the OpenAPI document has ${strange}, which is no method of OpenAPI`)
     for (const method of methods) {
       const operation = item[method]
-      if (!isObject(operation)) continue
+      if (operation === undefined) continue
+      if (!isObject(operation))
+        return problem(`the path ${path} of the OpenAPI document says nothing of ${method}`)
       if ('servers' in operation)
         return problem(`the path ${path} of the OpenAPI document has servers of its own`)
       operationNodes.push(operation)
@@ -74,7 +82,7 @@ function problem(error: string): Result<never, string> {
 
 function parseDocument(text: string): Result<Json, string> {
   try {
-    const value: unknown = parse(text, { maxAliasCount: 100 })
+    const value: unknown = parse(text, { maxAliasCount: 100, merge: true })
     return isObject(value)
       ? { ok: true, value }
       : problem('the OpenAPI document can’t be read: it is no object')

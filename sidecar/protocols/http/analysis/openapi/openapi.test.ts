@@ -17,10 +17,11 @@ interface Case {
   readonly template?: string
 }
 
-const table = parse(readFileSync(new URL('openapi.test.yaml', import.meta.url), 'utf8')) as {
+const table = parse(readFileSync(new URL('openapi.test.yaml', import.meta.url), 'utf8'), { merge: true }) as {
   document: unknown
   classification: Record<string, string[]>
   requests: Case[]
+  classified: { name: string; text: string; fields: Record<string, string[]> }[]
   refused: { name: string; text: string; because: string }[]
 }
 
@@ -83,6 +84,14 @@ describe('an OpenAPI document', () => {
   it('says of which operations no rule can speak', () => {
     assert.deepEqual(read.value.unnamed, ['GET /files/{name}.pdf'])
   })
+
+  for (const { name, text, fields } of table.classified)
+    it(`classifies what answers hold by ${name}`, () => {
+      const result = readOpenApi(text)
+      assert.ok(result.ok, result.ok ? '' : result.error)
+      const found = result.value.classification.map(({ field, tags }) => [field, tags] as const)
+      assert.deepEqual(Object.fromEntries(found), fields)
+    })
 
   for (const { name, text, because } of table.refused)
     it(`is not gone by where it has ${name}`, () => {
