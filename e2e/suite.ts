@@ -27,8 +27,8 @@ export function describeOnCluster(title: string, define: (cluster: () => TestClu
     before(async function () {
       // the first run on a machine compiles Kubernetes and makes the images
       this.timeout('60m')
+      if (shared === undefined) process.once('beforeExit', endSharedCluster)
       shared ??= provider.provide(toStandardError)
-      process.once('beforeExit', endSharedCluster)
       cluster = await shared
     })
 
