@@ -191,15 +191,14 @@ describeOnCluster('kubectl with programs in pods, through the gateway', (cluster
     assert.equal((await kubectl.run(['exec', 'box', '--', 'ls', '/etc/hostname'])).trim(), '/etc/hostname')
   })
 
-  it('types into a terminal, lines that are decided and lines that are not known', async () => {
+  it('types into a terminal lines of which nothing is known', async () => {
     const command = [kubectl.program, ...kubectlArgs('exec', '-it', 'box', '--', 'bash', '--norc')]
     const { child, seen } = starting('script', ['-qec', command.join(' '), '/dev/null'])
     const eventually = eventuallyWith(seen)
-    child.stdin.write('echo shown-$((1+1))\rrm /etc/hostname\recho ok\u007fff\r')
-    await eventually(seen, /off\r\n[\s\S]*off/)
-    assert.match(seen(), /denied: no rule allows k8s:shell[\s\S]*denied: no rule allows k8s:shell/)
-    assert.doesNotMatch(seen(), /shown-2/)
-    child.stdin.write('exit\r')
+    child.stdin.write('rm /etc/hostname\recho shown\r')
+    await eventually(seen, /denied: no rule allows k8s:shell[\s\S]*denied: no rule allows k8s:shell/)
+    assert.doesNotMatch(seen(), /shown\r\n/)
+    child.stdin.write('\u0004')
     await once(child, 'close')
   })
 

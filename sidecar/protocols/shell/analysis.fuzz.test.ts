@@ -5,7 +5,7 @@ import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
-import { factsOfText } from './analysis.ts'
+import { factsOfText, withoutInput } from './analysis.ts'
 
 /** Of these names there are programs, which do nothing but tell that they were started. */
 const names = ['aa', 'bb', 'cc']
@@ -108,12 +108,14 @@ describe('what is told of a shell’s line', function () {
           if (!facts) return
           told += 1
           const programs = facts.programs as readonly string[]
-          const started = startedBy(shell, line)
-          assert.deepEqual(
-            started.filter((name) => name !== last && !programs.includes(name)),
-            [],
-          )
-          assert.ok(started.includes(last), 'the next line was taken for a part of this one')
+          for (const text of [line, withoutInput(line, facts)]) {
+            const started = startedBy(shell, text)
+            assert.deepEqual(
+              started.filter((name) => name !== last && !programs.includes(name)),
+              [],
+            )
+            assert.ok(started.includes(last), 'the next line was taken for a part of this one')
+          }
         }),
         { numRuns: 1_500 },
       )

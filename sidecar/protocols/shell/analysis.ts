@@ -37,9 +37,16 @@ export function factsOfProgram(argv: readonly string[]): ShellFacts | undefined 
   return found.shell(argv) || found.program(argv, 0) ? found.facts() : undefined
 }
 
-/** A line that somebody types: the shell may put older lines in place of what follows an exclamation mark. */
-export function factsOfLine(line: string): ShellFacts | undefined {
-  return /!|\t/.test(line) ? undefined : factsOfText(line)
+/**
+ * What a shell does with a text that it reads from its input, and with nothing for what it starts to read there: that
+ * could take a part of the next line, and leave the rest to the shell.
+ *
+ * @param facts of the text.
+ */
+export function withoutInput(text: string, { programs }: ShellFacts): string {
+  const startsNothing = Array.isArray(programs) && programs.length === 0
+  // a group of nothing is an error
+  return startsNothing ? `${text}\n` : `{ ${text}\n} </dev/null\n`
 }
 
 type Node = Statement['command'] | Statement | CompoundList

@@ -18,6 +18,11 @@ export function readsCommands([program = '', ...options]: readonly string[]): bo
   return isShell(program) && options.every((option) => plain.has(option))
 }
 
+/** Whether a shell is told to be one that somebody types to. */
+export function isInteractive([, ...options]: readonly string[]): boolean {
+  return options.some((option) => /^-[a-z]*i/.test(option))
+}
+
 /** @returns what a shell was told to run, as in `sh -c TEXT`; behind `-c` may be more options, which the text is none of. */
 export function givenText([program = '', option = '', text]: readonly string[]): string | undefined {
   return isShell(program) && /^-[elux]*c$/.test(option) && !/^[-+]/.test(text ?? '') ? text : undefined

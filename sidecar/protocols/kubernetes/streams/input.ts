@@ -9,15 +9,13 @@ export type InputPart =
       readonly bytes: Buffer
       /** Without its end. */
       readonly text: string
-      /** Whether the shell gets what the text says, and all of it. */
-      readonly isKnown: boolean
+      /** Whether the text is what it is, to the byte. */
+      readonly isText: boolean
     }
   /** Longer than what is kept. */
   | { readonly kind: 'too-long' }
 
 const maximumLine = 64 * 1024
-/** A terminal that isn't edited by its program takes no more of a line, and leaves out the rest. */
-const maximumTyped = 4_000
 
 const interrupt = 0x03
 const endOfInput = 0x04
@@ -75,9 +73,8 @@ export class Lines {
     const line = Buffer.from(this.#held)
     this.#held = []
     const text = line.toString()
-    const isKnown =
-      Buffer.from(text).equals(line) && (!this.#tty || (line.every(isPlain) && line.length <= maximumTyped))
-    return { kind: 'line', bytes: Buffer.from([...line, ...end]), text, isKnown }
+    const isText = Buffer.from(text).equals(line)
+    return { kind: 'line', bytes: Buffer.from([...line, ...end]), text, isText }
   }
 }
 

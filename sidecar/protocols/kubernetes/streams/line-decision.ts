@@ -2,14 +2,9 @@
 import type { HoldOutcome } from '../../../session.ts'
 import { limitReached, notApproved, type Problem, refusedCommand } from '../../http/exchange/problems.ts'
 import { CommandRun } from '../../http/exchange/run.ts'
-import type { Analysed } from '../analysis/analyse.ts'
-import { lineCommand } from '../analysis/lines.ts'
-import type { InputPart } from './input.ts'
-
-type Line = Extract<InputPart, { kind: 'line' }>
+import type { ShellLine } from '../analysis/lines.ts'
 
 export interface LineTerms {
-  readonly analysed: Analysed
   /** The exec that the line is for. */
   readonly run: CommandRun
   readonly signal: AbortSignal
@@ -18,10 +13,9 @@ export interface LineTerms {
 }
 
 /** @returns why it may not go; undefined where it goes now. Its audit line is written. */
-export async function decideLine(line: Line, terms: LineTerms): Promise<Problem | undefined> {
-  const { analysed, run } = terms
-  const { session, kind } = run
-  const command = lineCommand(analysed, line.text, line.isKnown)
+export async function decideLine(line: ShellLine, terms: LineTerms): Promise<Problem | undefined> {
+  const { session, kind } = terms.run
+  const { command } = line
   const own = new CommandRun(session, command, session.decide(command), performance.now(), kind)
   const problem = await refusalOf(own, line, terms)
   own.sent = problem === undefined
@@ -29,7 +23,7 @@ export async function decideLine(line: Line, terms: LineTerms): Promise<Problem 
   return problem
 }
 
-async function refusalOf(own: CommandRun, line: Line, terms: LineTerms): Promise<Problem | undefined> {
+async function refusalOf(own: CommandRun, line: ShellLine, terms: LineTerms): Promise<Problem | undefined> {
   const { session, reference, command } = own
   if (own.decision.effect === 'deny') return refusedCommand(own.decision, reference)
   if (own.decision.effect === 'hold') {
@@ -49,12 +43,12 @@ async function refusalOf(own: CommandRun, line: Line, terms: LineTerms): Promise
   return limit && limitReached(limit, reference)
 }
 
-async function ask(own: CommandRun, line: Line, { run, signal, tell }: LineTerms): Promise<HoldOutcome> {
+async function ask(own: CommandRun, line: ShellLine, { run, signal, tell }: LineTerms): Promise<HoldOutcome> {
   try {
     return await own.session.hold({
       commands: [own.command],
       statement: line.bytes,
-      text: line.text,
+      text: line.command.text,
       parameters: [],
       context: [run.command.text],
       reference: own.reference,

@@ -5,7 +5,7 @@ import { withheld } from '../../http/exchange/ended.ts'
 import type { Problem } from '../../http/exchange/problems.ts'
 import type { OpenedTunnel, StreamEnd } from '../../http/exchange/tunnel.ts'
 import type { Analysed } from '../analysis/analyse.ts'
-import { decidesLines } from '../analysis/lines.ts'
+import { decidesLines, shellLine, takesLinesAsSent } from '../analysis/lines.ts'
 import { type ChannelData, channels, readChannel, readSize, writeChannel, writeSize } from './channels.ts'
 import { type InputPart, Lines } from './input.ts'
 import { decideLine } from './line-decision.ts'
@@ -22,6 +22,8 @@ export class RemoteProgram implements StreamHandler {
   readonly #analysed: Analysed
   readonly #protocol: string
   readonly #lines: Lines | undefined
+  /** Whether the shell is at the beginning of a line, and takes words for what they are. */
+  #isCertain: boolean
   readonly #labels = new MaskedLabels()
   readonly #masks: ReadonlyMap<number, OutputMask>
   #result = Buffer.alloc(0)
@@ -34,6 +36,7 @@ export class RemoteProgram implements StreamHandler {
     this.#analysed = analysed
     this.#protocol = protocol
     this.#lines = decidesLines(run.command, analysed) ? new Lines(this.#tty) : undefined
+    this.#isCertain = takesLinesAsSent(analysed)
     const { detectors } = run.session.terms
     this.#masks = new Map(
       [channels.stdout, channels.stderr, channels.error].map((channel) => [
@@ -140,12 +143,14 @@ export class RemoteProgram implements StreamHandler {
       case 'line': {
         const { run } = this.#opened
         const tell = (text: string): void => void this.#say(text)
-        const terms = { analysed: this.#analysed, run, signal: this.#relay.gone, tell }
-        const problem = await decideLine(part, terms)
+        const line = shellLine(this.#analysed, part.text, part.bytes, this.#isCertain && part.isText)
+        const problem = await decideLine(line, { run, signal: this.#relay.gone, tell })
         if (problem) await this.#say(refusalText(problem))
         else {
+          // what can't be told may go on, change what words mean, or be read by what it starts
+          this.#isCertain &&= line.isKnown
           run.goesOn()
-          await this.#give(part.bytes)
+          await this.#give(line.bytes)
         }
       }
     }
