@@ -1,9 +1,9 @@
 /** Deletes recordings whose time is over, and those that somebody wants deleted; none that is held. Makes one piece of those in many. */
 import type { Notices } from '../audit/lines.ts'
 import type { Clock } from '../clock.ts'
-import type { RecordingHeader } from './header.ts'
+import { decodeHeader, type RecordingHeader } from './header.ts'
 import type { RecordingStore, StoredRecording } from './store.ts'
-import { peekHeader } from './walk.ts'
+import { walk } from './walk.ts'
 
 /** In milliseconds: whoever writes a recording may be about to make one piece of it. */
 const settledAfter = 60_000
@@ -85,9 +85,12 @@ export class Retention {
     })
   }
 
+  /** As it was signed: whoever may only write may have added to the recording, and must not have it deleted. */
   async #header(id: string): Promise<RecordingHeader | undefined> {
     await using source = await this.#store.open(id)
-    const header = source && (await peekHeader(source))
+    if (!source) return undefined
+    const { value: first } = await walk(source).next()
+    const header = first?.kind === 'block' ? decodeHeader(first.body) : undefined
     return typeof header === 'string' ? undefined : header
   }
 }

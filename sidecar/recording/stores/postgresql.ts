@@ -9,11 +9,12 @@ import {
 } from '../store.ts'
 import type { RecordingTarget } from '../target.ts'
 
-/** Blocks are compressed and encrypted: the database need not try to make them smaller. */
-export const tableDefinitions = `CREATE TABLE IF NOT EXISTS firebreak_recordings (
+/**
+ * Blocks are compressed and encrypted: the database need not try to make them smaller. How large a recording is and when it was last
+ * written to is what its blocks say, whose time the database sets: who may only write has no other time to give.
+ */
+const tableDefinitions = `CREATE TABLE IF NOT EXISTS firebreak_recordings (
   id text COLLATE "C" PRIMARY KEY,
-  bytes bigint NOT NULL,
-  changed_at timestamptz NOT NULL DEFAULT now(),
   hold text,
   deletion text
 );
@@ -21,19 +22,34 @@ CREATE TABLE IF NOT EXISTS firebreak_recording_blocks (
   recording text NOT NULL REFERENCES firebreak_recordings ON DELETE CASCADE,
   position bigint NOT NULL,
   block bytea STORAGE EXTERNAL NOT NULL,
+  written_at timestamptz NOT NULL DEFAULT now(),
   PRIMARY KEY (recording, position)
 )`
 
+/** Of tables in which a recording's writer said when it was. What is there counts from now on; the rights to say so go as well. */
+const tableUpgrade = `ALTER TABLE firebreak_recording_blocks ADD COLUMN IF NOT EXISTS written_at timestamptz NOT NULL DEFAULT now();
+ALTER TABLE firebreak_recordings DROP COLUMN IF EXISTS bytes, DROP COLUMN IF EXISTS changed_at`
+
+const stateOfTables = `SELECT to_regclass('firebreak_recording_blocks') IS NULL AS missing, EXISTS (
+  SELECT FROM pg_attribute
+  WHERE attrelid = to_regclass('firebreak_recordings') AND attname = 'changed_at' AND NOT attisdropped
+) AS outdated`
+
 /** A recording is there with its first block. */
-const begin = `WITH begun AS (INSERT INTO firebreak_recordings (id, bytes) VALUES ($1, octet_length($2::bytea)) RETURNING id)
-INSERT INTO firebreak_recording_blocks (recording, position, block) SELECT id, 0, $2 FROM begun`
+const begin = `WITH begun AS (INSERT INTO firebreak_recordings (id) VALUES ($1) RETURNING id)
+INSERT INTO firebreak_recording_blocks (recording, position, block) SELECT id, 0, $2::bytea FROM begun`
 
 /** The same block again, after an answer that was lost, changes nothing. */
-const append = `WITH added AS (
-  INSERT INTO firebreak_recording_blocks (recording, position, block) VALUES ($1, $2, $3)
+const append = `WITH found AS (SELECT id FROM firebreak_recordings WHERE id = $1), added AS (
+  INSERT INTO firebreak_recording_blocks (recording, position, block) SELECT id, $2::bigint, $3::bytea FROM found
   ON CONFLICT (recording, position) DO NOTHING
 )
-UPDATE firebreak_recordings SET bytes = $2::bigint + octet_length($3), changed_at = now() WHERE id = $1`
+SELECT id FROM found`
+
+const recordingsWith = `SELECT id, hold, deletion, bytes, changed_at FROM firebreak_recordings, LATERAL (
+  SELECT max(position + octet_length(block)) AS bytes, max(written_at) AS changed_at
+  FROM firebreak_recording_blocks WHERE recording = id
+) AS blocks WHERE bytes IS NOT NULL AND `
 
 const blocksWith = `SELECT position, block FROM firebreak_recording_blocks
 WHERE recording = $1 AND position < $3 AND position >= coalesce(
@@ -59,14 +75,13 @@ export class PostgresqlStore implements RecordingStore {
   readonly place: string
   #pool: pg.Pool
 
-  /** Makes the tables where they are not there. @throws Error in words. */
+  /** Makes the tables where they are not there, or not as they are now. @throws Error in words. */
   static async open(target: PostgresqlTarget): Promise<PostgresqlStore> {
     const store = new PostgresqlStore(target)
     try {
-      const { rows } = await store.query(
-        "SELECT to_regclass('firebreak_recording_blocks') IS NULL AS missing",
-      )
+      const { rows } = await store.query(stateOfTables)
       if (rows[0]?.missing) await store.query(tableDefinitions)
+      else if (rows[0]?.outdated) await store.query(tableUpgrade)
       return store
     } catch (error) {
       await store[Symbol.asyncDispose]()
@@ -172,10 +187,7 @@ export class PostgresqlStore implements RecordingStore {
   }
 
   async #rows(condition: string, values: readonly unknown[]): Promise<Row[]> {
-    const { rows } = await this.query(
-      `SELECT id, bytes, changed_at, hold, deletion FROM firebreak_recordings WHERE ${condition}`,
-      values,
-    )
+    const { rows } = await this.query(recordingsWith + condition, values)
     return rows as Row[]
   }
 

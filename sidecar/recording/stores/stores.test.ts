@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict'
 import type { KeyObject } from 'node:crypto'
-import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import pg from 'pg'
 import { ObjectStore } from '../../../tools/object-store.ts'
 import { type Postgres, startPostgres } from '../../../tools/postgres.ts'
 import { RecordingReader } from '../reader.ts'
@@ -278,47 +277,5 @@ describe('recordings of one who may only write', function () {
       await using kept = await store.open(name)
       assert.equal(kept && (await verifyRecording(kept, name)).state, state)
     }
-  })
-
-  it('are whole in a database, with the rights that the documentation grants', async () => {
-    const postgres = stack.use(await startPostgres())
-    const { user, host, port, password } = postgres
-    const url = (name: string): string => `postgresql://${name}@${host}:${port}/postgres`
-    await using store = await openStore({ kind: 'postgresql', url: url(user), password })
-    const documented = readFileSync(new URL('../../../docs/recording.md', import.meta.url), 'utf8')
-    const [, grants = ''] = /```sql\n(CREATE ROLE[^`]+)```/.exec(documented) ?? []
-    const client = new pg.Client({ host, port, user, password, database: 'postgres' })
-    await client.connect()
-    await client.query(grants)
-    await client.query("ALTER ROLE firebreak_recorder PASSWORD 'recorder-password'")
-    const recorder = {
-      kind: 'postgresql',
-      url: url('firebreak_recorder'),
-      password: 'recorder-password',
-    } as const
-    await using sinks = await openSinks(recorder)
-    const id = await record(sinks)
-    await using source = await store.open(id)
-    assert.ok(source)
-    assert.equal((await verifyRecording(source, id)).state, 'whole')
-    await store.hold(id, 'case 42')
-    await client.end()
-    const others = new pg.Client({
-      host,
-      port,
-      user: 'firebreak_recorder',
-      password: 'recorder-password',
-      database: 'postgres',
-    })
-    await others.connect()
-    for (const statement of [
-      'SELECT block FROM firebreak_recording_blocks',
-      'DELETE FROM firebreak_recordings',
-      'UPDATE firebreak_recordings SET hold = NULL',
-      "UPDATE firebreak_recording_blocks SET block = ''",
-      'TRUNCATE firebreak_recordings CASCADE',
-    ])
-      await assert.rejects(others.query(statement), /permission denied/, statement)
-    await others.end()
   })
 })
