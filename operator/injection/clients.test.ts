@@ -124,7 +124,7 @@ describe("what a pod is given to reach its cluster's own API", () => {
     assert.equal(pod.metadata?.annotations?.['firebreak.dev/authority'], 'PEM')
     assert.ok(pod.spec.volumes?.some(({ name }) => name === 'firebreak-account'))
     assert.deepEqual(tampering(pod, identity, [own], context), [])
-    assert.deepEqual(objections(withoutInjected(pod)), [])
+    assert.deepEqual(objections(withoutInjected(pod), identity, [own]), [])
   })
 
   it('stays where another API is protected', () => {
@@ -146,7 +146,7 @@ describe("the clients' files", () => {
   }
   const problems = (pod: AdmittedPod): string[] => [
     ...tampering(pod, identity, resources, context),
-    ...objections(withoutInjected(pod)),
+    ...objections(withoutInjected(pod), identity, resources),
   ]
 
   for (const [what, mounts] of [

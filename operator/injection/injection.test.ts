@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
-import type { AgentIdentity, ProtectedResource } from '@firebreak/crds'
-import { loadManifests } from '@firebreak/crds'
+import { type AgentIdentity, loadManifests, type ManifestSet } from '@firebreak/crds'
 import type { V1Container, V1PodSpec } from '@kubernetes/client-node'
 import { parse } from 'yaml'
 import { labels } from '../containment/names.ts'
@@ -16,13 +15,12 @@ const context = {
   controlCa: 'PEM',
 }
 const uids = { envoy: 1_234_567_890, enforcer: 1_234_567_891 }
-const { manifests } = loadManifests([
-  { path: 'x.yaml', text: readFileSync(new URL('testdata/manifests.yaml', import.meta.url), 'utf8') },
-])
-const [identity, resources] = [
-  manifests.identities[0] as AgentIdentity,
-  manifests.resources as ProtectedResource[],
-]
+function manifestsOf(name: string): ManifestSet {
+  const text = readFileSync(new URL(`testdata/${name}`, import.meta.url), 'utf8')
+  return loadManifests([{ path: 'x.yaml', text }]).manifests
+}
+const { identities, resources } = manifestsOf('manifests.yaml')
+const identity = identities[0] as AgentIdentity
 
 function podWith(spec: Partial<V1PodSpec> = {}, container: Partial<V1Container> = {}): AdmittedPod {
   return {
@@ -113,10 +111,11 @@ interface Case {
 }
 
 describe('a pod that would undo its containment', () => {
+  const { identities, resources } = manifestsOf('hosts.yaml')
   const cases = parse(readFileSync(new URL('testdata/objections.yaml', import.meta.url), 'utf8')) as Case[]
   for (const { name, spec, container, refused } of cases) {
     it(`${refused === undefined ? 'passes' : 'is refused'}: ${name}`, () => {
-      const found = objections(podWith(spec, container))
+      const found = objections(podWith(spec, container), identities[0] as AgentIdentity, resources)
       if (refused === undefined) assert.deepEqual(found, [])
       else assert.ok(found.join('; ').includes(refused), found.join('; '))
     })

@@ -1,10 +1,11 @@
 /** What in an agent's pod would undo its containment. */
 import { posix } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
-import type { AgentIdentity, ProtectedResource } from '@firebreak/crds'
+import { type AgentIdentity, addressOf, type ProtectedResource } from '@firebreak/crds'
 import type {
   V1Container,
   V1EphemeralContainer,
+  V1PodSpec,
   V1PodStatus,
   V1SecurityContext,
   V1Volume,
@@ -43,7 +44,11 @@ const harmlessVolumes: ReadonlySet<string> = new Set([
 ])
 
 /** @returns why the pod can't be contained, each with the field; empty when it can be. */
-export function objections({ spec, metadata }: AdmittedPod): string[] {
+export function objections(
+  { spec, metadata }: AdmittedPod,
+  identity: AgentIdentity,
+  resources: readonly ProtectedResource[],
+): string[] {
   const found: string[] = []
   const object = (field: string, why: string): void => void found.push(`${field}: ${why}`)
   if (spec.hostNetwork) object('spec.hostNetwork', 'the pod would leave by the node')
@@ -54,6 +59,13 @@ export function objections({ spec, metadata }: AdmittedPod): string[] {
   if (spec.os && spec.os.name !== 'linux') object('spec.os', 'only linux pods can be contained')
   if (spec.dnsPolicy === 'None' || spec.dnsConfig?.nameservers?.length)
     object('spec.dnsConfig.nameservers', "names are asked of the cluster's resolver only")
+  if (spec.dnsConfig?.searches?.length)
+    object('spec.dnsConfig.searches', 'the sidecar would look for its targets there as well')
+  if (spec.hostAliases?.length)
+    object('spec.hostAliases', 'the sidecar would take other addresses for its targets')
+  const taken = hostsOf(identity, resources).find((host) => isNameOf(host, spec, metadata, identity))
+  if (taken !== undefined)
+    object('spec.hostname', `the sidecar would take the pod itself for ${taken}: the pod needs another name`)
   if (spec.securityContext?.sysctls?.length)
     object('spec.securityContext.sysctls', "they change the network that the sidecar's rules are about")
   const podUser = spec.securityContext?.runAsUser
@@ -72,6 +84,37 @@ export function objections({ spec, metadata }: AdmittedPod): string[] {
       for (const [field, why] of containerObjections(container)) object(`spec.${list}[${index}]${field}`, why)
     })
   return found
+}
+
+/** Where the sidecar connects to by name. */
+function hostsOf({ spec }: AgentIdentity, resources: readonly ProtectedResource[]): string[] {
+  const hosts = [
+    ...resources.flatMap((resource) => [
+      addressOf(resource).host,
+      hostOfUrl(resource.spec.http?.authentication?.oauth2?.tokenUrl),
+    ]),
+    ...(spec.egress ?? []).map(({ host }) => host),
+  ]
+  return hosts.flatMap((host) => (host ? [host.toLowerCase().replace(/\.$/, '')] : []))
+}
+
+function hostOfUrl(url: string | undefined): string | undefined {
+  return url !== undefined && URL.canParse(url) ? new URL(url).hostname : undefined
+}
+
+/** Whether the kubelet writes a host into the pod's hosts file, as the pod's own name. */
+function isNameOf(
+  host: string,
+  { hostnameOverride, hostname, subdomain }: V1PodSpec,
+  metadata: AdmittedPod['metadata'],
+  { metadata: { namespace } }: AgentIdentity,
+): boolean {
+  const name = hostnameOverride ?? hostname ?? metadata?.name
+  if (!name) return false
+  const names = [name, `${name}.${subdomain}`, `${name}.${subdomain}.${namespace}`]
+  return [...names, `${name}.${subdomain}.${namespace}.svc`].some(
+    (own) => own === host || (own.endsWith('.svc') && host.startsWith(`${own}.`)),
+  )
 }
 
 /** Whether nothing in the pod has a way out any more but the sidecars. @param status as the kubelet tells it. */

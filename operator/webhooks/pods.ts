@@ -38,7 +38,7 @@ export async function injectPod(
   const pod = request.object as AdmittedPod
   const found = agentOf(pod, request, world)
   if ('admission' in found) return found.admission
-  const problems = objections(pod)
+  const problems = objections(pod, found.identity, found.resources)
   if (problems.length > 0) return refused(notContainable(found.identity, problems))
   const uids = {
     envoy: randomInt(uidRange.from, uidRange.to),
@@ -71,7 +71,8 @@ export function validatePod(request: AdmissionRequest, world: World, context: In
       ? refused(`the label ${labels.agent} is set by Firebreak, on the pods of agents`)
       : found.admission
   const changed = tampering(pod, found.identity, found.resources, context)
-  const problems = changed.length > 0 ? changed : objections(withoutInjected(pod))
+  const problems =
+    changed.length > 0 ? changed : objections(withoutInjected(pod), found.identity, found.resources)
   return problems.length > 0 ? refused(notContainable(found.identity, problems)) : allowed
 }
 
