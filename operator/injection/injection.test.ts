@@ -111,11 +111,15 @@ interface Case {
 }
 
 describe('a pod that would undo its containment', () => {
-  const { identities, resources } = manifestsOf('hosts.yaml')
+  const named = manifestsOf('hosts.yaml')
   const cases = parse(readFileSync(new URL('testdata/objections.yaml', import.meta.url), 'utf8')) as Case[]
   for (const { name, spec, container, refused } of cases) {
     it(`${refused === undefined ? 'passes' : 'is refused'}: ${name}`, () => {
-      const found = objections(podWith(spec, container), identities[0] as AgentIdentity, resources)
+      const found = objections(
+        podWith(spec, container),
+        named.identities[0] as AgentIdentity,
+        named.resources,
+      )
       if (refused === undefined) assert.deepEqual(found, [])
       else assert.ok(found.join('; ').includes(refused), found.join('; '))
     })
