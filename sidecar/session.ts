@@ -219,6 +219,8 @@ export interface GuardedSession extends Disposable {
   auditAccount(event: AccountEvent): void
   /** Pure and cached; asks the revision in force now. */
   decide(command: Command): Decision
+  /** Tells whenever {@link decide} and {@link terms} may say something else than before, while the session goes on. */
+  watch(changed: () => void): Disposable
   /**
    * Counts a command towards the rate limits, before it is sent.
    * @returns the limit it would break, or undefined when it may go.

@@ -67,6 +67,7 @@ export class LiveSession implements GuardedSession {
   #subject: Subject
   #elevations: readonly GrantedElevation[] = []
   #held = 0
+  readonly #watching = new Set<{ readonly changed: () => void }>()
   #onNotice: GuardedSession['onNotice']
   #proof: Proof
   /** That the target was last logged in to with. */
@@ -169,6 +170,13 @@ export class LiveSession implements GuardedSession {
     return this.#restricted ? this.#restricted.of(command, decision) : decision
   }
 
+  watch(changed: () => void): Disposable {
+    // the same function may watch twice
+    const watching = { changed }
+    this.#watching.add(watching)
+    return { [Symbol.dispose]: () => void this.#watching.delete(watching) }
+  }
+
   admit(): LimitReached | undefined {
     this.#commands++
     this.#idle.restart()
@@ -246,6 +254,7 @@ export class LiveSession implements GuardedSession {
     const refusal = this.#runtime.refusal(this.#subject)
     if (refusal !== undefined)
       this.#end('expired', lost ? `elevation ${lost.request}, which gave role ${role}, has ended` : refusal)
+    this.#tellOfChange()
   }
 
   /** A signal has taken something from somebody, or a person has given it back. */
@@ -255,6 +264,7 @@ export class LiveSession implements GuardedSession {
     this.#restricted = restriction && new RestrictedDecisions(restriction)
     if (restriction?.action === 'suspend' && restrictions.isSettled(restriction))
       this.#end('forbidden', inWords(restriction))
+    this.#tellOfChange()
   }
 
   /** The user of the system that the agent runs as, where that says something of approvers. */
@@ -273,6 +283,7 @@ export class LiveSession implements GuardedSession {
     else if (this.staysAt && !isDeepStrictEqual(this.staysAt, this.#target()))
       this.#end('expired', `${this.subject.resource} is another target now; connect again`)
     else this.#holdProof()
+    this.#tellOfChange()
   }
 
   /** Delegations are over, which may be this session's own or one before it. */
@@ -339,6 +350,11 @@ export class LiveSession implements GuardedSession {
     this.#refresh()
     const refusal = this.#runtime.refusal(this.#subject)
     if (refusal !== undefined) this.#end('expired', refusal)
+    this.#tellOfChange()
+  }
+
+  #tellOfChange(): void {
+    if (!this.signal.aborted) for (const { changed } of [...this.#watching]) changed()
   }
 
   async #beginRecording(): Promise<Refusal | undefined> {

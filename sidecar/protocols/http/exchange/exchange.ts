@@ -230,6 +230,7 @@ class Exchange {
     const [command, decision] = this.#judge()
     run.command = command
     run.decision = decision
+    run.permits = outcome.permits
     if (run.decision.effect === 'deny') return refusedCommand(run.decision, run.reference)
     if (outcome.permits([command])) return undefined
     return notApproved(

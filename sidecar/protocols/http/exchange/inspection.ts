@@ -1,4 +1,5 @@
 /** Which part of an exchange is left to what can be looked into, while something may have to be masked. */
+import { isDeepStrictEqual } from 'node:util'
 import type { Decision, FieldMask } from '@firebreak/policy'
 import type { MaskOf } from '../request.ts'
 import type { CommandRun } from './run.ts'
@@ -37,6 +38,15 @@ export function masksOf(run: CommandRun): MaskOf {
     if (remembered.size < rememberedFields) remembered.set(key, mask)
     return mask
   }
+}
+
+/** Whether something that was looked at for masks would be shown otherwise now. */
+export function masksChanged(run: CommandRun): boolean {
+  const known = knownMasks.get(run.decision)
+  if (!known) return false
+  // of more than that nobody knows how it was shown
+  if (known.size >= rememberedFields) return true
+  return [...known].some(([key, mask]) => !isDeepStrictEqual(mask, maskFor(key.split('\0'), run)))
 }
 
 function maskFor(

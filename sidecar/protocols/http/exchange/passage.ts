@@ -22,6 +22,7 @@ import { masksOf, saysNothing } from './inspection.ts'
 import { Masking } from './masking.ts'
 import { outgoing, type Passing } from './outgoing.ts'
 import { noCredential, type Problem } from './problems.ts'
+import { overtaken } from './standing.ts'
 import { throughTunnel } from './tunnel.ts'
 import { readRaw } from './upstream.ts'
 
@@ -38,8 +39,16 @@ export async function pass(passing: Passing): Promise<void> {
     commandSeconds === undefined
       ? undefined
       : setTimeout(() => passage.end(tooSlow(run, commandSeconds)), commandSeconds * 1_000)
+  const { terms } = run.session
+  const changed = (): void => {
+    const ended = overtaken(run, terms)
+    if (ended) passage.end(ended)
+  }
   response.on('close', gone)
   run.session.signal.addEventListener('abort', over)
+  using _watching = run.session.watch(changed)
+  // while it was on its way to here
+  if (terms.revision !== run.decision.revision) changed()
   try {
     await passage.run()
   } finally {

@@ -11,6 +11,8 @@ export class CommandRun {
   decision: Decision
   /** Name of the request by which people agreed, or did not. */
   approval: string | undefined
+  /** Whether a command is still what they have agreed to. */
+  permits: ((commands: readonly Command[]) => boolean) | undefined
   /** It goes to the API. */
   sent = false
   /** That the API has answered with. */

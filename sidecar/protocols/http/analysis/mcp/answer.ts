@@ -32,8 +32,8 @@ export function openMcpMask(
   const isMessages =
     type.ok && (isJsonType(type.value.mediaType) || type.value.mediaType === 'text/event-stream')
   if (isMessages) {
-    const mayAsk = mayAskOf(request, terms, commandOf)
-    const json: Preparation = (text) => filterLists(text, mayAsk)
+    // events come for as long as the policy may change
+    const json: Preparation = (text) => filterLists(text, mayAskOf(request, terms, commandOf))
     const events: Preparation = (text) => (mayBeMessage(text) ? json(text) : { ok: true, value: text })
     return openBodyMask(request, response, terms, { json, events })
   }
@@ -47,7 +47,7 @@ function mayBeMessage(text: Buffer): boolean {
   return mayBeJson(text.toString())
 }
 
-/** Decided for each name once in a body, as a client would ask for it. */
+/** Decided for each name once in a message, as a client would ask for it. */
 function mayAskOf(
   head: RequestHead,
   { allows }: BodyTerms,
