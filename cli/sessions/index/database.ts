@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 
 /** An index of another version is made anew. */
-const version = 2
+const version = 3
 
 /** Rows of commands are numbered session by session, so that newer sessions come later and each has its range. */
 export const rowsPerSession = 2 ** 28
@@ -30,7 +30,8 @@ CREATE TABLE sessions (
   denied INTEGER NOT NULL DEFAULT 0,
   held INTEGER NOT NULL DEFAULT 0,
   unmasked_for TEXT NOT NULL DEFAULT '',
-  unmasked INTEGER NOT NULL DEFAULT 0
+  unmasked INTEGER NOT NULL DEFAULT 0,
+  trusted TEXT NOT NULL
 );
 CREATE INDEX sessions_by_start ON sessions (started_at);
 CREATE TABLE facts (id INTEGER PRIMARY KEY, kind TEXT NOT NULL, value TEXT NOT NULL, UNIQUE (kind, value));

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
 import { chmodSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { nameOfSigner } from '@firebreak/sidecar/recording/header.ts'
 import { parseIdentities } from '@firebreak/sidecar/recording/keys.ts'
 import { DirectoryStore } from '@firebreak/sidecar/recording/stores/directory.ts'
+import { newSigner } from '@firebreak/sidecar/recording/testdata/recordings.ts'
 import { hostile, RecordedShop } from '../../../test/recorded-shop.ts'
 import { openIndex } from './database.ts'
 import { listSessions } from './query.ts'
@@ -185,6 +187,18 @@ describe('firebreak sessions list and search', function () {
     assert.deepEqual(await update(), { recordings: 2, commands: 4, forgotten: 0 })
     assert.deepEqual(indexed(), ids.toReversed())
     database.close()
+  })
+
+  it('believe nobody but who is trusted now, whoever was trusted when it was indexed', () => {
+    const other = nameOfSigner(newSigner())
+    const found = (...words: string[]): number => json('search', 'zebra', ...words).length
+    const states = (...words: string[]): unknown[] => json('list', ...words).map(({ state }) => state)
+    assert.equal(found(), 1)
+    assert.equal(found('--signer', other), 0)
+    assert.deepEqual(states('--signer', other), ['altered', 'altered', 'altered'])
+    assert.equal(shop.firebreak('sessions', 'list', '--as-indexed', '--signer', other).status, 2)
+    assert.equal(found(), 1)
+    assert.deepEqual(states(), ['ended', 'ended', 'ended'])
   })
 
   it('go on with what is new, up to the first altered block, and forget what is gone', () => {

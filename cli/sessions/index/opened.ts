@@ -1,6 +1,7 @@
 /** The index of a place's recordings, as the commands that use it take it. */
 import type { DatabaseSync } from 'node:sqlite'
 import type { RecordingStore } from '@firebreak/sidecar/recording/store.ts'
+import { UsageError } from '../../command.ts'
 import { type Reading, type ReadingValues, readingOptions } from '../recording.ts'
 import { defaultIndexPath, openIndex } from './database.ts'
 import { type Progress, updateIndex } from './update.ts'
@@ -33,6 +34,8 @@ export async function useIndex<Result>(
   reading: Reading,
   use: (database: DatabaseSync) => Result,
 ): Promise<Result> {
+  if (values['as-indexed'] && values.signer)
+    throw new UsageError('--as-indexed looks at no signature, and --signer asks for one')
   const database = openIndex(indexPath(values, store))
   try {
     if (!values['as-indexed']) await bringUpToDate(database, store, reading)

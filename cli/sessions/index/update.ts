@@ -28,11 +28,12 @@ export async function updateIndex(
 ): Promise<Progress> {
   const progress: Progress = { recordings: 0, commands: 0, forgotten: 0 }
   const own = await recipientsOf(reading.keys)
+  const trusted = trustedText(reading.trusted)
   let last = ''
   for await (const stored of store.list()) {
     progress.forgotten += writer.forget(last, stored.id)
     last = stored.id
-    if (!isStale(writer.find(stored.id), stored, own)) continue
+    if (!isStale(writer.find(stored.id), stored, own, trusted)) continue
     writer.begin()
     try {
       await indexRecording(writer, store, stored, reading, () => {
@@ -51,35 +52,42 @@ export async function updateIndex(
 }
 
 /**
- * One that was locked may be for a key that is there now; and what masks hid is in the index exactly as long as there is a key for
- * it.
+ * One that was locked may be for a key that is there now; what masks hid is in the index exactly as long as there is a key for
+ * it; and a recording that was believed may be of nobody who is trusted now.
  */
 function isStale(
   indexed: Indexed | undefined,
   { bytes, changedAt }: StoredRecording,
   own: ReadonlySet<string>,
+  trusted: string,
 ): boolean {
   if (indexed?.bytes !== bytes || indexed.changedAt !== changedAt.getTime() || indexed.state === 'locked')
     return true
+  if (indexed.trusted !== trusted) return true
   const { unmaskedFor, unmasked } = indexed
   return unmaskedFor.split(' ').some((recipient) => own.has(recipient)) !== (unmasked === 1)
+}
+
+/** Whose signatures count, as the index remembers it. */
+function trustedText(trusted: readonly string[] | undefined): string {
+  return trusted === undefined ? 'anybody' : JSON.stringify(trusted.toSorted())
 }
 
 async function indexRecording(
   writer: IndexWriter,
   store: RecordingStore,
-  { id, bytes, changedAt }: StoredRecording,
+  stored: StoredRecording,
   reading: Reading,
   onCommand: () => void,
 ): Promise<void> {
+  const { id } = stored
   await using source = await store.open(id)
   // deleted meanwhile
   if (!source) return
   const header = await provenHeader(source, id, reading.trusted)
   const session = writer.session(
-    id,
-    bytes,
-    changedAt.getTime(),
+    stored,
+    trustedText(reading.trusted),
     typeof header === 'string' ? undefined : header,
   )
   const totals = { microseconds: 0, commands: 0, denied: 0, held: 0 }

@@ -2,6 +2,7 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { CommandEntry } from '@firebreak/sidecar/recording/entries.ts'
 import type { RecordingHeader } from '@firebreak/sidecar/recording/header.ts'
+import type { StoredRecording } from '@firebreak/sidecar/recording/store.ts'
 import { rowsPerSession } from './database.ts'
 
 /** Characters of a command's text that can be searched for. */
@@ -25,6 +26,8 @@ export interface Indexed {
   readonly unmaskedFor: string
   /** 1: that is in the index. */
   readonly unmasked: 0 | 1
+  /** Whose signatures counted when it was indexed. */
+  readonly trusted: string
 }
 
 export interface IndexedCommand {
@@ -68,14 +71,19 @@ export class IndexWriter {
   }
 
   /** Begins a session, without what was there of it. @returns its number, which it keeps. */
-  session(id: string, bytes: number, changedAt: number, header: RecordingHeader | undefined): number {
+  session(
+    { id, bytes, changedAt }: StoredRecording,
+    trusted: string,
+    header: RecordingHeader | undefined,
+  ): number {
     const before = this.find(id)
     if (before) this.#forgetCommands(before.number)
     const { startedAt, identity = '', chain = [], resource = '', role = '', unmasked } = header ?? {}
     const started = startedAt === undefined ? 0 : Date.parse(startedAt)
     this.#statements.session.run(
-      ...[id, bytes, changedAt, started, identity, chain.join(' → '), resource, role],
+      ...[id, bytes, changedAt.getTime(), started, identity, chain.join(' → '), resource, role],
       unmasked?.recipients.join(' ') ?? '',
+      trusted,
     )
     return this.find(id)?.number ?? 0
   }
@@ -151,12 +159,14 @@ export function labelOf(fact: number): string {
 }
 
 const statements = {
-  find: `SELECT number, bytes, changed_at AS changedAt, state, unmasked_for AS unmaskedFor, unmasked FROM sessions
+  find: `SELECT number, bytes, changed_at AS changedAt, state, unmasked_for AS unmaskedFor, unmasked, trusted
+    FROM sessions
     WHERE id = ?`,
-  session: `INSERT INTO sessions (id, bytes, changed_at, started_at, identity, chain, resource, role, unmasked_for, state)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'no end') ON CONFLICT (id) DO UPDATE SET bytes = excluded.bytes,
+  session: `INSERT INTO sessions (id, bytes, changed_at, started_at, identity, chain, resource, role, unmasked_for, trusted,
+    state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'no end') ON CONFLICT (id) DO UPDATE SET bytes = excluded.bytes,
     changed_at = excluded.changed_at, started_at = excluded.started_at, identity = excluded.identity,
-    chain = excluded.chain, resource = excluded.resource, role = excluded.role, unmasked_for = excluded.unmasked_for`,
+    chain = excluded.chain, resource = excluded.resource, role = excluded.role, unmasked_for = excluded.unmasked_for,
+    trusted = excluded.trusted`,
   finish: `UPDATE sessions SET state = ?, problem = ?, unmasked = ?, microseconds = ?, commands = ?, denied = ?, held = ?
     WHERE number = ?`,
   command: 'INSERT OR REPLACE INTO commands VALUES (?, ?, ?, ?, ?, ?, ?)',
