@@ -81,7 +81,8 @@ function fill(writer: IndexWriter): void {
     const id = `01${String(session).padStart(24, '0')}`
     const header = headerOf(id, session)
     writer.begin()
-    const number = writer.session(id, 10_000, 0, header)
+    const stored = { id, bytes: 10_000, changedAt: new Date(0) }
+    const number = writer.session(stored, 'anybody', header)
     for (let command = 0; command < commandsPerSession; command++)
       addCommand(writer, number, header, session, command)
     writer.finish(number, 'ended', undefined, false, {

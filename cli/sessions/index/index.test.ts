@@ -190,13 +190,13 @@ describe('firebreak sessions list and search', function () {
   })
 
   it('believe nobody but who is trusted now, whoever was trusted when it was indexed', () => {
-    const other = nameOfSigner(newSigner())
+    const other = `--signer=${nameOfSigner(newSigner())}`
     const found = (...words: string[]): number => json('search', 'zebra', ...words).length
     const states = (...words: string[]): unknown[] => json('list', ...words).map(({ state }) => state)
     assert.equal(found(), 1)
-    assert.equal(found('--signer', other), 0)
-    assert.deepEqual(states('--signer', other), ['altered', 'altered', 'altered'])
-    assert.equal(shop.firebreak('sessions', 'list', '--as-indexed', '--signer', other).status, 2)
+    assert.equal(found(other), 0)
+    assert.deepEqual(states(other), ['altered', 'altered', 'altered'])
+    assert.equal(shop.firebreak('sessions', 'list', '--as-indexed', other).status, 2)
     assert.equal(found(), 1)
     assert.deepEqual(states(), ['ended', 'ended', 'ended'])
   })
@@ -223,5 +223,10 @@ describe('firebreak sessions list and search', function () {
     assert.deepEqual(listed(), [2, 0])
     assert.deepEqual(json('search', 'zebra'), [])
     assert.ok(!readFileSync(indexFile()).includes('zebra'))
+    assert.ok(readFileSync(indexFile()).includes('table public.customers'))
+    rmSync(path(ids[0]))
+    assert.match(again(), /, 1 recordings gone/)
+    assert.ok(!readFileSync(indexFile()).includes('customers'), 'nor the name of an object of it alone')
+    assert.deepEqual(listed('--object', 'table public.orders'), [2])
   })
 })

@@ -43,6 +43,8 @@ export interface IndexedCommand {
 export class IndexWriter {
   readonly #database: DatabaseSync
   readonly #known = new Map<string, number>()
+  /** Facts of commands that were forgotten: others may have them. */
+  readonly #doubtful = new Set<string>()
   readonly #statements: Readonly<Record<keyof typeof statements, StatementSync>>
 
   constructor(database: DatabaseSync) {
@@ -67,6 +69,7 @@ export class IndexWriter {
 
   rollback(): void {
     this.#known.clear()
+    this.#doubtful.clear()
     this.#database.exec('ROLLBACK')
   }
 
@@ -120,6 +123,7 @@ export class IndexWriter {
     this.#statements.finish.run(
       ...[state, problem ?? null, unmasked ? 1 : 0, microseconds, commands, denied, held, session],
     )
+    this.#forgetFacts()
   }
 
   /** Forgets the sessions whose names are between these, which are not. @returns how many. */
@@ -129,6 +133,7 @@ export class IndexWriter {
       this.begin()
       this.#forgetCommands(number)
       this.#statements.forget.run(number)
+      this.#forgetFacts()
       this.commit()
     }
     return gone.length
@@ -136,8 +141,20 @@ export class IndexWriter {
 
   #forgetCommands(session: number): void {
     const [first, end] = [session * rowsPerSession, (session + 1) * rowsPerSession]
+    for (const { labels } of this.#statements.labels.iterate(first, end))
+      for (const label of String(labels).split(' ')) this.#doubtful.add(label)
     this.#statements.forgetWords.run(first, end)
     this.#statements.forgetCommands.run(first, end)
+  }
+
+  /** Names of objects can be of people: those that no command has any more go with the last one. */
+  #forgetFacts(): void {
+    for (const label of this.#doubtful) {
+      if (this.#statements.having.get(`labels : ${label}`)) continue
+      this.#statements.forgetFact.run(factOf(label))
+      this.#known.clear()
+    }
+    this.#doubtful.clear()
   }
 
   /** A word that stands for a fact: commands that have it have the word. */
@@ -158,6 +175,10 @@ export function labelOf(fact: number): string {
   return `f${fact}`
 }
 
+function factOf(label: string): number {
+  return Number(label.slice(1))
+}
+
 const statements = {
   find: `SELECT number, bytes, changed_at AS changedAt, state, unmasked_for AS unmaskedFor, unmasked, trusted
     FROM sessions
@@ -173,6 +194,9 @@ const statements = {
   words: 'INSERT INTO words (rowid, text, response, labels) VALUES (?, ?, ?, ?)',
   fact: `INSERT INTO facts (kind, value) VALUES (?, ?) ON CONFLICT (kind, value) DO UPDATE SET kind = excluded.kind
     RETURNING id`,
+  labels: 'SELECT DISTINCT labels FROM commands WHERE row >= ? AND row < ?',
+  having: 'SELECT 1 FROM words WHERE words MATCH ? LIMIT 1',
+  forgetFact: 'DELETE FROM facts WHERE id = ?',
   between: 'SELECT number FROM sessions WHERE id > ? AND id < ?',
   forget: 'DELETE FROM sessions WHERE number = ?',
   forgetWords: `INSERT INTO words (words, rowid, text, response, labels)
