@@ -39,6 +39,8 @@ async function refusalOf(own: CommandRun, line: ShellLine, terms: LineTerms): Pr
         reference,
       )
   }
+  if (terms.signal.aborted)
+    return notApproved(own.decision, { kind: 'refused', message: 'its client has gone' }, reference)
   const limit = session.admit()
   return limit && limitReached(limit, reference)
 }

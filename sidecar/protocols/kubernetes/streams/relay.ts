@@ -3,6 +3,7 @@ import { Ended, overLimit, tooManyBytes } from '../../http/exchange/ended.ts'
 import type { Problem } from '../../http/exchange/problems.ts'
 import { type OpenedTunnel, switching } from '../../http/exchange/tunnel.ts'
 import { BrokenFrames, Peer } from './peer.ts'
+import type { Message } from './web-socket.ts'
 
 /** What is done with what passes. */
 export interface StreamHandler {
@@ -20,6 +21,10 @@ export interface StreamHandler {
 /** That nothing is wrong with the connection. */
 const over = 1000
 const longestReason = 123
+/** Of the client's input, in bytes: what may wait for what came before it. */
+const maximumWaiting = 1024 * 1024
+/** What a message takes beside its bytes. */
+const messageSize = 64
 
 export class Relay implements Disposable {
   readonly #opened: OpenedTunnel
@@ -36,7 +41,7 @@ export class Relay implements Disposable {
     this.#target = new Peer(target, 'server')
   }
 
-  /** Nobody waits for anything any more. */
+  /** The client is about to leave, or has left: nothing may begin any more. */
   get gone(): AbortSignal {
     return this.#gone.signal
   }
@@ -122,14 +127,35 @@ export class Relay implements Disposable {
     await handler.endOutput()
   }
 
+  /** Reads on while input waits for people: they may take longer than a client waits for its pong, or than it is there. */
   async #fromClient(handler: StreamHandler): Promise<void> {
+    let taken = Promise.resolve()
+    let waiting = 0
     for await (const message of this.#client.messages()) {
-      if (this.ended || !this.#mayGoOn()) return
-      if (message.kind === 'data') await handler.input(message.bytes)
-      else {
-        if (message.kind === 'close') await handler.endInput()
+      if (this.ended || !this.#mayGoOn()) break
+      if (message.kind === 'ping' || message.kind === 'pong') {
         await this.#target.send(message)
+        continue
       }
+      if (message.kind === 'close') this.#gone.abort()
+      const size = messageSize + (message.kind === 'data' ? message.bytes.length : 0)
+      waiting += size
+      taken = taken.then(async () => {
+        await this.#guarded(() => this.#take(message, handler))
+        waiting -= size
+      })
+      if (waiting > maximumWaiting) await taken
+    }
+    this.#gone.abort()
+    await taken
+  }
+
+  async #take(message: Message, handler: StreamHandler): Promise<void> {
+    if (this.ended) return
+    if (message.kind === 'data') await handler.input(message.bytes)
+    else {
+      if (message.kind === 'close') await handler.endInput()
+      await this.#target.send(message)
     }
   }
 

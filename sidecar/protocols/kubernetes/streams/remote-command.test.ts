@@ -1,5 +1,6 @@
 /** Programs that real clients of WebSocket start through a real gateway; they run. */
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { request } from 'node:http'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
@@ -194,6 +195,48 @@ ${everythingOfPods}`)
         await stream.closed
       })
 
+    const touching = `${everythingOfPods}    - name: ask
+      match: {actions: ["k8s:shell"], condition: "'touch' in command.shell.programs"}
+      effect: requireApproval
+      approval: {expiresAfter: 5m}
+`
+
+    it('answers pings while a line is held', async () => {
+      await start(touching)
+      const stream = await exec(['sh'], '&stdin=true').open()
+      stream.send(0, 'touch /none\n')
+      await stream.shows(2, /held for approval/)
+      const answered = once(stream.socket, 'pong')
+      stream.socket.ping('there')
+      assert.equal(String((await answered)[0]), 'there')
+      stream.socket.close()
+      await stream.closed
+    })
+
+    for (const [name, leave] of [
+      ['says that it leaves', (stream: PodStream) => stream.socket.close()],
+      ['breaks off', (stream: PodStream) => stream.socket.terminate()],
+    ] as const)
+      it(`does not get a held line when its client ${name}, and nobody is asked any more`, async () => {
+        const { directory } = await start(touching)
+        const stream = await exec(['sh'], '&stdin=true').open()
+        stream.send(0, 'touch /none\n')
+        await stream.shows(2, /held for approval/)
+        leave(stream)
+        await stream.closed
+        const ended = await lines()
+        assert.deepEqual(
+          ended
+            .filter(({ actions }) => (actions as string[]).includes('k8s:shell'))
+            .map(({ error }) => error),
+          [{ code: 'not-approved' }],
+        )
+        assert.equal(pods.given, '')
+        const state = async (): Promise<string | undefined> =>
+          (await listRequests(join(directory, 'approvals')))[0]?.status?.state
+        while ((await state()) !== 'Withdrawn') await delay(20)
+      })
+
     it('has no line that is known once one has gone to it that is not', async () => {
       const { directory } = await start(`    - {name: run, match: {actions: ["k8s:*"]}, effect: allow}
     - name: ask
@@ -230,11 +273,7 @@ ${everythingOfPods}`)
       })
 
     it('gets a held line when people agree, and what follows waits', async () => {
-      const { directory } = await start(`${everythingOfPods}    - name: ask
-      match: {actions: ["k8s:shell"], condition: "'touch' in command.shell.programs"}
-      effect: requireApproval
-      approval: {expiresAfter: 5m}
-`)
+      const { directory } = await start(touching)
       const stream = await exec(['sh'], '&stdin=true').open()
       stream.send(0, 'touch /dev/null && echo touched\necho after\n')
       await stream.shows(2, /held for approval/)
