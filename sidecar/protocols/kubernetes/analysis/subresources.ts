@@ -56,6 +56,7 @@ export function impliedBy(action: KubernetesAction, kind: string, path: ObjectPa
   const anyPod = [everyName, 'pods', everyName]
   switch (action) {
     case 'k8s:exec':
+    case 'k8s:attach':
     case 'k8s:shell':
     case 'k8s:debug':
       // a program in a pod reads what the pod was given
