@@ -38,6 +38,12 @@ const answers: readonly { name: string; answer: Answer; expected: RegExp }[] = [
     expected: isError,
   },
   {
+    name: 'that there was an error, as an answer, however much is said of it',
+    answer: (_request, response) =>
+      response.writeHead(500, { 'content-type': 'text/plain' }).end(Buffer.alloc(8 * 1024 * 1024, 'x')),
+    expected: isError,
+  },
+  {
     name: 'an empty answer, as one',
     answer: (_request, response) => response.writeHead(202).end(),
     expected: isError,
@@ -63,7 +69,7 @@ describe('a client that was kept waiting gets', function () {
     guard = await shop.guard({
       http: ', mcp: [/mcp]',
       rules: `    - {name: all, match: {actions: ["http:*", "mcp:*"]}, effect: allow}
-    - {name: ask, match: {actions: ["mcp:tools/call.refund"]}, effect: requireApproval}
+    - {name: ask, match: {actions: ["mcp:tools/call.refund", "mcp:initialize"]}, effect: requireApproval}
 `,
     })
   })
@@ -81,8 +87,8 @@ describe('a client that was kept waiting gets', function () {
       'decided',
     )
   }
-  const ask = () =>
-    fetch(`http://127.0.0.1:${guard.address.port}/mcp`, { method: 'POST', headers, body: call })
+  const ask = (body = call) =>
+    fetch(`http://127.0.0.1:${guard.address.port}/mcp`, { method: 'POST', headers, body })
 
   for (const { name, answer, expected } of answers)
     it(name, async () => {
@@ -94,6 +100,24 @@ describe('a client that was kept waiting gets', function () {
       assert.match(stream, /^: held for approval as approvalrequest\//)
       assert.match(stream, expected)
     })
+
+  it('the name of the session that it began', async () => {
+    shop.answer = (request, response) => {
+      const type = { 'content-type': 'application/json' }
+      const { 'mcp-session-id': session } = request.headers
+      const given = session === undefined ? { 'mcp-session-id': 'the-session' } : {}
+      response.writeHead(200, { ...type, ...given }).end(JSON.stringify({ session }))
+    }
+    const [response] = await Promise.all([ask('{"jsonrpc":"2.0","id":1,"method":"initialize"}'), approve()])
+    assert.equal(response.headers.get('content-type'), 'application/json')
+    const session = response.headers.get('mcp-session-id') ?? ''
+    const next = await fetch(`http://127.0.0.1:${guard.address.port}/mcp`, {
+      method: 'POST',
+      headers: { ...headers, 'mcp-session-id': session },
+      body: '{"jsonrpc":"2.0","id":2,"method":"ping"}',
+    })
+    assert.deepEqual(await next.json(), { session: 'the-session' })
+  })
 
   it('no end where the target has broken off, and others are answered on', async () => {
     shop.answer = (_request, response) => {

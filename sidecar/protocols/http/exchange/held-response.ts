@@ -20,6 +20,7 @@ export class HeldResponse extends Writable implements ClientResponse {
   #count = 0
   #status = 0
   #type = ''
+  /** As it is looked at whole, it has a length that is known to be small enough. */
   #document: Buffer[] = []
 
   /**
@@ -65,7 +66,7 @@ export class HeldResponse extends Writable implements ClientResponse {
   addTrailers(): void {}
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error) => void): void {
-    if (!this.#isEvents) this.#document.push(Buffer.from(chunk))
+    if (this.#isDocument) this.#document.push(Buffer.from(chunk))
     if (!this.#isEvents || this.#client.write(chunk)) done()
     else this.#client.once('drain', () => done())
   }
@@ -85,16 +86,20 @@ export class HeldResponse extends Writable implements ClientResponse {
     return this.#isFine && this.#type === 'text/event-stream'
   }
 
+  get #isDocument(): boolean {
+    return this.#isFine && this.#type === 'application/json'
+  }
+
   get #isFine(): boolean {
     return this.#status >= 200 && this.#status < 300
   }
 
   /** What the target has no answer to, has an answer all the same. */
   #answer(): Buffer {
-    if (this.#isFine && this.#type === 'application/json') return Buffer.concat(this.#document)
+    if (this.#isDocument) return Buffer.concat(this.#document)
     const detail = `the target answered ${this.#status}`
     const problem = { kind: 'unavailable', status: 502, detail, reference: this.#reference } as const
-    return this.#conversation.refusal(problem)?.body ?? Buffer.concat(this.#document)
+    return this.#conversation.refusal(problem)?.body ?? Buffer.alloc(0)
   }
 
   #still(): void {

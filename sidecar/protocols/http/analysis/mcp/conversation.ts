@@ -47,7 +47,9 @@ export class McpConversation implements Conversation {
   get waiting(): Waiting | undefined {
     const accepts = headerOf(this.#request.headers, 'accept')?.toLowerCase().includes('text/event-stream')
     const [asking] = this.#asking
-    if (!accepts || !asking) return undefined
+    // its answer names the session in its head, which a stream that has begun has no place for
+    const begins = this.#messages.some(({ method }) => method === 'initialize')
+    if (!accepts || !asking || begins) return undefined
     return {
       headers: eventHeaders,
       answer: eventOf,
