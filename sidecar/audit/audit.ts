@@ -1,19 +1,20 @@
 /** The audit trail: one JSON line per command, per session and per refusal. The fields are described in docs/audit.md. */
 import { hash } from 'node:crypto'
 import { hostname } from 'node:os'
-import {
-  type Command,
-  type Decision,
-  describeTouch,
-  type SessionTerms,
-  type Subject,
-} from '@firebreak/policy'
+import type { Command, Decision, SessionTerms, Subject } from '@firebreak/policy'
 import { type Logger, pino } from 'pino'
 import manifest from '../package.json' with { type: 'json' }
 import type { ShownCommand } from '../recording/session-recording.ts'
 import type { CommandAudit, RecordedCommand } from '../session.ts'
 import { Chain, schemaVersion } from './chain.ts'
-import { type CutList, cutList, cutText, lineLengths, withinLine } from './lengths.ts'
+import {
+  type CommandLanguage,
+  type DecidedCommand,
+  type Described,
+  decided,
+  describeCommand,
+} from './described.ts'
+import { cutList, cutText, lineLengths, withinLine } from './lengths.ts'
 import {
   type CommandLine,
   errorFor,
@@ -40,40 +41,8 @@ export interface SessionIdentity {
   readonly remoteAddress: string
 }
 
-/** What the audit has to know of the commands' language. */
-export interface CommandLanguage {
-  /** Takes the constants out of a text; the result is the same for all texts of one {@link Command}. */
-  readonly normalize: (text: string, command: Command) => string
-  /** Whether a command's constants may be a password or the like, which is not to be written. */
-  readonly mayHoldSecret: (command: Command) => boolean
-}
-
-/** What is the same for every run of a command. */
-interface Described {
-  readonly actions: readonly string[]
-  readonly objects: CutList<string>
-  readonly opaque: CutList<string>
-  readonly mayHoldSecret: boolean
-  normalized?: string
-}
-
 type TextPolicy = SessionTerms['audit']['text']
 type CommandText = Pick<CommandLine, 'text' | 'textLeftOut' | 'digest'>
-type DecidedCommand = Pick<
-  CommandLine,
-  | 'actions'
-  | 'objects'
-  | 'objectsLeftOut'
-  | 'opaque'
-  | 'opaqueLeftOut'
-  | 'decision'
-  | 'policy'
-  | 'rule'
-  | 'reason'
-  | 'alerts'
-  | 'revision'
->
-
 interface Beginning {
   readonly command: Command
   readonly ownText: boolean
@@ -365,16 +334,7 @@ export class Audit {
   #describe(command: Command): Described {
     let described = this.#described.get(command)
     if (!described) {
-      const actions = [...new Set(command.touches.map((touch) => touch.action))]
-      const objects = [
-        ...new Set(command.touches.map((touch) => describeTouch(touch).slice(touch.action.length + 4))),
-      ]
-      described = {
-        actions,
-        objects: cutList(objects, lineLengths.objects),
-        opaque: cutList(command.opaque, lineLengths.opaque),
-        mayHoldSecret: this.#language.mayHoldSecret(command),
-      }
+      described = describeCommand(command, this.#language)
       this.#described.set(command, described)
     }
     return described
@@ -383,25 +343,6 @@ export class Audit {
   #normalized(command: Command, described: Described): string {
     described.normalized ??= this.#language.normalize(command.text, command)
     return described.normalized
-  }
-}
-
-function decided(decision: Decision, { actions, objects, opaque }: Described): DecidedCommand {
-  return {
-    actions,
-    objects: objects.values,
-    objectsLeftOut: objects.leftOut,
-    opaque: opaque.values.length > 0 ? opaque.values : undefined,
-    opaqueLeftOut: opaque.leftOut,
-    decision: decision.effect,
-    policy: decision.rule?.policy,
-    rule: decision.rule?.rule,
-    reason: decision.effect === 'allow' ? undefined : decision.reason,
-    alerts:
-      decision.alerts.length > 0
-        ? decision.alerts.map((alert) => `${alert.policy}/${alert.rule}`)
-        : undefined,
-    revision: decision.revision,
   }
 }
 

@@ -1,6 +1,6 @@
 /** What the audit trail has to know of commands' texts, protocol by protocol. */
 import type { ResourceType } from '@firebreak/policy'
-import type { CommandLanguage } from '../audit/audit.ts'
+import type { CommandLanguage } from '../audit/described.ts'
 import { mayHoldSecretParameter, normalizeRequest } from './http/analysis/normalize.ts'
 import { mayHoldSecret, normalizeSql } from './postgresql/analysis/normalize.ts'
 
