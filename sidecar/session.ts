@@ -33,10 +33,15 @@ export interface HttpTarget {
   readonly grpc: readonly string[]
   /** Paths at and below which the Model Context Protocol is served. */
   readonly mcp: readonly string[]
-  /** The API's OpenAPI document, as text. */
-  readonly openapi?: string
+  readonly openapi?: OpenApiSource
   /** Whether conditions may ask for fields of bodies. */
   readonly readBodies: boolean
+}
+
+/** As a configuration has it: one of its own in each. */
+export interface OpenApiSource {
+  /** The API's OpenAPI document, as text. */
+  readonly document: string
 }
 
 /** How an HTTP API takes the role's credential. */

@@ -2,6 +2,7 @@
 import { readFileSync, statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { LoadedManifests, ManifestProblem, ManifestSet, ProtectedResource } from '@firebreak/crds'
+import { isRead } from '../listen/target.ts'
 import { openApiOf } from '../protocols/http/analysis/of-target.ts'
 import type { OpenApiDocument } from '../protocols/http/analysis/openapi/document.ts'
 import type { Result } from '../session.ts'
@@ -16,7 +17,7 @@ type Problem = Pick<ManifestProblem, 'severity' | 'field' | 'message'>
 export function openApiOfResource({
   spec: { http },
 }: ProtectedResource): Result<OpenApiDocument, string> | undefined {
-  return http?.openapi?.document === undefined ? undefined : openApiOf(http.openapi.document)
+  return isRead(http?.openapi) ? openApiOf(http.openapi) : undefined
 }
 
 /** What is wrong with a resource's document as it stands in the API. */

@@ -1,7 +1,7 @@
 import { addressOf, type ProtectedResource } from '@firebreak/crds'
 import type { Configuration } from '../configuration/configuration.ts'
 import { readValue } from '../configuration/values.ts'
-import type { HttpAuthentication, HttpTarget, Result, Target } from '../session.ts'
+import type { HttpAuthentication, HttpTarget, OpenApiSource, Result, Target } from '../session.ts'
 
 /** The way to a resource, as its manifest says. */
 export function targetOf(resource: ProtectedResource, configuration: Configuration): Result<Target, string> {
@@ -41,9 +41,16 @@ export function httpTargetOf(resource: ProtectedResource): HttpTarget {
     graphql,
     grpc,
     mcp,
-    ...(openapi?.document !== undefined && { openapi: openapi.document }),
+    ...(isRead(openapi) && { openapi }),
     readBodies,
   }
+}
+
+type OpenApi = NonNullable<ProtectedResource['spec']['http']>['openapi']
+
+/** A document in a file stands in the manifest once it is read. */
+export function isRead(openapi: OpenApi): openapi is NonNullable<OpenApi> & OpenApiSource {
+  return openapi?.document !== undefined
 }
 
 function authenticationOf({ spec }: ProtectedResource): HttpAuthentication {

@@ -106,6 +106,7 @@ const overrides = ['x-http-method-override', 'x-http-method', 'x-method-override
 function understandHead(head: RequestHead, upgrades: boolean): Understanding {
   const touches: Touch[] = []
   const opaque: string[] = []
+  if (namesOfMethod(head).size > maximumMethods) opaque.push('its method has too many names')
   for (const method of methodsOf(head)) {
     const action = actionOf(method)
     if (action) touches.push(...touchesOf(action, head))
@@ -115,8 +116,15 @@ function understandHead(head: RequestHead, upgrades: boolean): Understanding {
   return { touches, opaque, indirectUses: [], facts: { http: factsOf(head) } }
 }
 
-/** Whichever of them the server goes by. */
-export function methodsOf({ method, headers, parameters }: RequestHead): ReadonlySet<string> {
+/** Whoever has more of them asks for nothing that anybody needs. */
+const maximumMethods = 4
+
+/** Whichever of them the server goes by; of too many the first. */
+export function methodsOf(head: RequestHead): ReadonlySet<string> {
+  return new Set([...namesOfMethod(head)].slice(0, maximumMethods))
+}
+
+function namesOfMethod({ method, headers, parameters }: RequestHead): ReadonlySet<string> {
   const named = [
     ...overrides.flatMap((name) => headerOf(headers, name) ?? []),
     ...parameters.filter(({ name }) => name === '_method').map(({ value }) => value),

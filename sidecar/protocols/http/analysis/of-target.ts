@@ -1,5 +1,5 @@
 /** How a target's manifest says that its requests are to be understood. */
-import type { HttpTarget, Result } from '../../../session.ts'
+import type { HttpTarget, OpenApiSource, Result } from '../../../session.ts'
 import { openBodyMask } from '../bodies/open.ts'
 import type { OpenBodyMask, RequestAnalysis, RequestHead } from '../request.ts'
 import { AwsAnalysis, type AwsService } from './aws/analysis.ts'
@@ -17,9 +17,11 @@ import { type OpenApiDocument, readOpenApi } from './openapi/document.ts'
 /** A few of them stand for all connections. */
 const known = new Map<string, HttpMeaning>()
 const maximumKnown = 100
-/** The same document is read once; as text it is long. */
-const documents = new Map<string, Result<OpenApiDocument, string>>()
-const maximumDocuments = 20
+/** A document is read once for all that a configuration asks of it, */
+const documents = new WeakMap<OpenApiSource, Result<OpenApiDocument, string>>()
+/** and the latest ones are known again in the next configuration. */
+const documentsByText = new Map<string, Result<OpenApiDocument, string>>()
+const maximumDocuments = 100
 
 /** Found again by every request of a connection. */
 const knownByTarget = new WeakMap<HttpTarget, HttpMeaning>()
@@ -48,19 +50,23 @@ function sharedMeaning(target: HttpTarget): HttpMeaning {
 }
 
 /** No configuration with another one comes into force. */
-function validOpenApi(text: string): OpenApiDocument {
-  const document = openApiOf(text)
+function validOpenApi(source: OpenApiSource): OpenApiDocument {
+  const document = openApiOf(source)
   if (!document.ok) throw new Error(document.error)
   return document.value
 }
 
 /** @returns why it can't be gone by, in words. */
-export function openApiOf(text: string): Result<OpenApiDocument, string> {
-  const before = documents.get(text)
+export function openApiOf(source: OpenApiSource): Result<OpenApiDocument, string> {
+  const before = documents.get(source)
   if (before) return before
-  if (documents.size >= maximumDocuments) documents.clear()
-  const read = readOpenApi(text)
-  documents.set(text, read)
+  const { document: text } = source
+  const read = documentsByText.get(text) ?? readOpenApi(text)
+  documents.set(source, read)
+  documentsByText.delete(text)
+  documentsByText.set(text, read)
+  const [oldest] = documentsByText.keys()
+  if (oldest !== undefined && documentsByText.size > maximumDocuments) documentsByText.delete(oldest)
   return read
 }
 

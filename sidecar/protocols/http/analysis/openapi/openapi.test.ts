@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { parse, stringify } from 'yaml'
 import { anyRequest } from '../../bodies/testing.ts'
 import { HttpMeaning } from '../meaning.ts'
+import { openApiOf } from '../of-target.ts'
 import { OpenApiAnalysis } from './analysis.ts'
 import { readOpenApi } from './document.ts'
 
@@ -79,6 +80,23 @@ describe('an OpenAPI document', () => {
     assert.equal(meaning.commandOf(request('POST', 'GET'), false), command)
     assert.notEqual(meaning.commandOf(request('POST', 'DELETE'), false), command)
     assert.notEqual(meaning.commandOf(request('DELETE', 'GET'), false), command)
+  })
+
+  it('is asked for few methods, however many a request names', () => {
+    const parameters = Array.from({ length: 600 }, (_, index) => ({ name: '_method', value: `M${index}` }))
+    const { touches, opaque } = meaning.commandOf({ ...anyRequest, parameters }, false)
+    assert.ok(touches.length + opaque.length < 20)
+    assert.ok(opaque.includes('its method has too many names'))
+  })
+
+  it('is read once for a configuration, and known again in the next, whatever else is read', () => {
+    const sourceOf = (title: string) => ({ document: `{openapi: 3.1.0, info: {title: ${title}}, paths: {}}` })
+    const first = sourceOf('first')
+    const result = openApiOf(first)
+    assert.equal(openApiOf(sourceOf('first')), result)
+    for (let other = 0; other < 200; other++) openApiOf(sourceOf(`other${other}`))
+    assert.equal(openApiOf(first), result)
+    assert.notEqual(openApiOf(sourceOf('first')), result)
   })
 
   it('says of which operations no rule can speak', () => {
