@@ -3,7 +3,9 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { request as ask, type ClientRequest } from 'node:http'
 import { join } from 'node:path'
 import { type Duplex, PassThrough } from 'node:stream'
+import { decideRequest, listRequests } from '@firebreak/sidecar'
 import { parse } from 'yaml'
+import { eventuallyWith } from '../test/eventually.ts'
 import { HttpShop, httpManifests } from '../test/http-shop.ts'
 import { attacksDirectory, type Guard } from '../test/shop.ts'
 
@@ -14,6 +16,7 @@ interface Case {
   readonly detection?: readonly [before: readonly string[], after: readonly string[]]
   readonly socket?: boolean
   readonly sends?: boolean
+  readonly approved?: boolean
   readonly shows?: string
 }
 
@@ -22,6 +25,7 @@ const { attacks, benign } = parse(readFileSync(new URL('http-running.yaml', atta
   benign: Case[]
 }
 
+const eventually = eventuallyWith(() => 'what waits for people')
 const everything = [{ name: 'all', match: { actions: ['http:*'] }, effect: 'allow' }]
 const first = '{"email":"ada@x.test","name":"Ada"}\n'
 const second = '{"word":"canary","phone":"1"}\n'
@@ -53,6 +57,7 @@ describe('attacks by a policy that is another one in the middle of an answer', f
     detection: [earlier, later] = [[], []],
     socket,
     sends,
+    approved,
   }: Case): Promise<string> => {
     const applied = Promise.withResolvers<void>()
     let events = 0
@@ -69,7 +74,7 @@ describe('attacks by a policy that is another one in the middle of an answer', f
       await applied.promise
     }
     if (socket) return await bySocket(guard, change)
-    return sends ? await bySending(guard, change) : await byAnswer(guard, change)
+    return sends ? await bySending(guard, change) : await byAnswer(guard, change, approved)
   }
 
   const asked = ({ address }: Guard, method: string, headers: Record<string, string> = {}): ClientRequest =>
@@ -95,7 +100,20 @@ describe('attacks by a policy that is another one in the middle of an answer', f
     return text
   }
 
-  const byAnswer = async (guard: Guard, change: () => Promise<void>): Promise<string> => {
+  const approve = async ({ directory: of }: Guard): Promise<void> => {
+    const directory = join(of, 'approvals')
+    const pending = async (): Promise<string> =>
+      (await listRequests(directory).catch(() => []))[0]?.metadata.name ?? ''
+    const name = await eventually(pending, /./)
+    const decided = await decideRequest(directory, name, { decision: 'Approved', reason: 'so' })
+    assert.equal(decided.kind, 'decided')
+  }
+
+  const byAnswer = async (
+    guard: Guard,
+    change: () => Promise<void>,
+    approved: boolean | undefined,
+  ): Promise<string> => {
     let goOn = (): void => {}
     shop.answer = (_request, response) => {
       goOn = () => void response.end(second)
@@ -104,6 +122,7 @@ describe('attacks by a policy that is another one in the middle of an answer', f
     }
     const answered = Promise.withResolvers<AsyncIterable<Buffer>>()
     asked(guard, 'GET').on('response', answered.resolve).end()
+    if (approved) await approve(guard)
     return await readingOf(await answered.promise, change, () => goOn())
   }
 
