@@ -99,7 +99,7 @@ describe('firebreak replay', function () {
     writeFileSync(path, readFileSync(join(shop.directory, 'recordings', `${id}.fbrec`)))
     assert.match(
       shop.firebreak('replay', '01ABCDEFGH0123456789ABCDEF').stderr,
-      /01ABC\w+ can't be believed: this is the recording/,
+      /01ABC\w+ can't be believed: this is another recording/,
     )
     assert.match(shop.firebreak('replay', id, '--signer', 'A'.repeat(43)).stderr, /which is not trusted/)
     assert.match(shop.firebreak('replay', '01ABCDEFGH0123456789ABCDXX').stderr, /there is no recording/)

@@ -13,7 +13,7 @@ export async function provenHeader(
     if (block.kind === 'torn') break
     const header = decodeHeader(block.body)
     if (typeof header === 'string' || header.recording === id) return header
-    return `this is the recording ${header.recording}`
+    return 'this is another recording'
   }
   return 'it has no header'
 }

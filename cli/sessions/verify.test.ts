@@ -4,17 +4,24 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { nameOfSigner } from '@firebreak/sidecar/recording/header.ts'
 import { keyFiles, ownRecipient, ownSigner } from '@firebreak/sidecar/recording/installation-keys.ts'
+import { newSecret } from '@firebreak/sidecar/recording/keys.ts'
 import { DirectoryStore } from '@firebreak/sidecar/recording/stores/directory.ts'
 import {
   appendCommands,
+  MemorySink,
+  newReaderKey,
+  newSigner,
   recordingName,
   startWriter,
 } from '@firebreak/sidecar/recording/testdata/recordings.ts'
+import { RecordingWriter } from '@firebreak/sidecar/recording/writer.ts'
 
 const main = fileURLToPath(new URL('../main.ts', import.meta.url))
 
-describe('firebreak sessions verify', () => {
+describe('firebreak sessions verify', function () {
+  this.timeout(60_000)
   let state: string
 
   beforeEach(async () => {
@@ -78,6 +85,55 @@ describe('firebreak sessions verify', () => {
     const other = verify(recordingName, '--state', state, '--signer', 'A'.repeat(43))
     assert.match(other.output, /which is not trusted/)
     assert.equal(other.status, 1)
+  })
+
+  it('obeys nothing of a header that whoever wrote the file has put there', async () => {
+    const hostile = '\u001b]0;own\u0007\u009b31m\u202e'
+    const reader = await newReaderKey()
+    const signer = newSigner()
+    const { secret, key } = await newSecret([reader.recipient])
+    const known = {
+      recording: recordingName,
+      startedAt: new Date(0).toISOString(),
+      protocol: 'postgresql',
+      identity: 'a/b',
+      chain: ['a/b'],
+      resource: 'a/shop',
+      role: 'reader',
+      keepSeconds: 60,
+      signer: nameOfSigner(signer),
+      recipients: [reader.recipient],
+      key,
+    } as const
+    const place = join(state, 'recordings')
+    const keyFile = join(state, 'reader.txt')
+    writeFileSync(keyFile, `${reader.identity}\n`)
+    for (const [header, said] of [
+      [{ ...known, recording: hostile }, /this is another recording/],
+      [{ ...known, signer: known.signer + hostile }, /the header is not what (was signed|it should be)/],
+      [{ ...known, recipients: [hostile] }, /the header is not what (was signed|it should be)/],
+    ] as const) {
+      const sink = new MemorySink()
+      const told = { now: () => 0, onFailed: () => {}, onRecovered: () => {} }
+      const writer = await RecordingWriter.start({ sink, header, secret, signer, ...told })
+      await writer.end()
+      writeFileSync(file(), sink.bytes)
+      for (const words of [
+        ['sessions', 'verify', recordingName, '--signer', 'A'.repeat(43)],
+        ['sessions', 'verify', recordingName],
+        ['replay', recordingName, '--key', keyFile],
+        ['sessions', 'export', recordingName, '--json', '-', '--key', keyFile],
+      ]) {
+        const { status, stdout, stderr } = spawnSync(
+          process.execPath,
+          [main, ...words, '--recordings', place],
+          { encoding: 'utf8' },
+        )
+        assert.equal(status, 1)
+        assert.doesNotMatch(stdout + stderr, /[^\P{C}\n]/u)
+        if (!words.includes('--signer')) assert.match(stdout + stderr, said)
+      }
+    }
   })
 
   it('goes with commands that hold, release and delete', () => {

@@ -47,14 +47,21 @@ export function decodeHeader(body: Buffer): RecordingHeader | string {
 const notAHeader = 'the header is not what it should be'
 
 /** As far as somebody decides by it before its content is believed. */
-function hasKnownForm({ chain, voucher, unmasked }: RecordingHeader): boolean {
+function hasKnownForm({ chain, signer, recipients, voucher, unmasked }: RecordingHeader): boolean {
   const areTexts = (values: readonly unknown[]): boolean => values.every((value) => typeof value === 'string')
   return (
     Array.isArray(chain) &&
     areTexts(chain) &&
+    Array.isArray(recipients) &&
+    [signer, ...recipients].every(isShownAsItIs) &&
     (voucher === undefined || areTexts([voucher.agent, voucher.authority, voucher.signature])) &&
     (unmasked === undefined || (areTexts(unmasked.recipients) && areTexts([unmasked.key])))
   )
+}
+
+/** Keys are quoted to whoever looks for them: nothing of them may be obeyed by a terminal. */
+function isShownAsItIs(key: unknown): boolean {
+  return typeof key === 'string' && /^[\x20-\x7e]+$/.test(key)
 }
 
 /** @param signer 32 bytes in base64url. @throws Error when it is none. */

@@ -178,7 +178,7 @@ describe('a recording', () => {
     const spliced = await verify(Buffer.concat([...one.slice(0, 3), ...other.slice(3)]))
     assert.equal(spliced.state === 'broken' && spliced.fault.block, 3)
     const changed = await verify(Buffer.concat(other))
-    assert.match(changed.state === 'broken' ? changed.fault.what : '', /this is the recording 01ABCD/)
+    assert.match(changed.state === 'broken' ? changed.fault.what : '', /this is another recording/)
   })
 
   it('is broken when something follows its end', async () => {

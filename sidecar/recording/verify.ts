@@ -53,7 +53,7 @@ export async function verifyRecording(
     const { position, head, body } = block
     const header: RecordingHeader | string = proven?.header ?? decodeHeader(body)
     if (typeof header === 'string' || header.recording !== recording) {
-      const what = typeof header === 'string' ? header : `this is the recording ${header.recording}`
+      const what = typeof header === 'string' ? header : 'this is another recording'
       return { state: 'broken', fault: { block: 0, position, length: head.bytes.length + body.length, what } }
     }
     proven = {

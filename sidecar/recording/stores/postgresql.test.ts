@@ -84,7 +84,7 @@ describe('recordings by who may only write', function () {
     ] as const)
       await assert.rejects(others.query(statement, [...values]), /permission denied/, statement)
     // what is added where the header's content begins
-    const forged = JSON.stringify({ signer: nameOfSigner(signer), chain: [], keepSeconds: 0 })
+    const forged = JSON.stringify({ signer: nameOfSigner(signer), chain: [], recipients: [], keepSeconds: 0 })
     await others.query(
       'INSERT INTO firebreak_recording_blocks (recording, position, block) VALUES ($1, $2, $3)',
       [id, headLength, forged.padEnd(source.size)],
