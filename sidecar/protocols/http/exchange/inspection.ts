@@ -1,14 +1,17 @@
 /** Which part of an exchange is left to what can be looked into, while something may have to be masked. */
 import { isDeepStrictEqual } from 'node:util'
 import type { Decision, FieldMask } from '@firebreak/policy'
-import type { MaskOf } from '../request.ts'
+import type { Result } from '../../../session.ts'
+import type { BodyMask, MaskOf, ResponseHead } from '../request.ts'
+import { whoseIs } from './conversation.ts'
+import type { Passing } from './outgoing.ts'
 import type { CommandRun } from './run.ts'
 
 /** What makes an answer one of a part, or of nothing: neither could be masked as the whole is. */
 export const partial = new Set(['range', 'if-range', 'if-none-match', 'if-modified-since', 'accept-encoding'])
 
 /** Headers that are about the answer, not about what is in it. */
-export const saysNothing =
+const saysNothing =
   /^(content-(type|length|encoding|language|disposition)|date|server|vary|age|allow|retry-after|cache-control|expires|pragma|last-modified|etag|accept-ranges|www-authenticate|location|link|access-control-.*|(x-)?ratelimit-.*|x-request-id|x-correlation-id|grpc-.*|mcp-.*)$/
 
 const rememberedFields = 10_000
@@ -21,8 +24,28 @@ const nothing: FieldMask = {
 /** By decision, which is the same object for the same request under the same policy. */
 const knownMasks = new WeakMap<Decision, Map<string, FieldMask | undefined>>()
 
+/** @returns undefined where the answer passes as it is; a mask for its body; or why it can't be looked into. */
+export function openMask(
+  { run, request, openBodyMask, inspected }: Passing,
+  head: ResponseHead,
+): Result<BodyMask, string> | undefined {
+  const { session } = run
+  const { masks, detectors } = session.terms
+  const masksAny = masks || detectors.length > 0
+  if (!masksAny && !inspected) return undefined
+  const seen = masksAny ? { ...head, headers: head.headers.filter(([name]) => saysNothing.test(name)) } : head
+  return openBodyMask(request, seen, {
+    maskOf: masksOf(run),
+    masksFields: masks,
+    detectors,
+    whose: whoseIs(session),
+    maskKey: session.maskKey,
+    allows: (command) => session.decide(command).effect !== 'deny',
+  })
+}
+
 /** The policy is asked about each field as about a command that returns just that. */
-export function masksOf(run: CommandRun): MaskOf {
+function masksOf(run: CommandRun): MaskOf {
   const { decision } = run
   let known = knownMasks.get(decision)
   if (!known) {

@@ -1,12 +1,10 @@
 /** A request that may run: it goes to the target, and what comes back goes to the client as it comes. */
 import type { Duplex } from 'node:stream'
-import type { Command } from '@firebreak/policy'
 import type { Dispatcher } from 'undici'
 import type { Credential } from '../../../session.ts'
 import { returnedHeaders } from '../head/forwarded.ts'
 import type { BodyMask, HeaderFields, ResponseHead } from '../request.ts'
 import { answer, answerWithHead, breakOff, forNode, isGone, shownHead } from './client.ts'
-import { whoseIs } from './conversation.ts'
 import {
   Ended,
   failureOf,
@@ -18,7 +16,7 @@ import {
   withheld,
 } from './ended.ts'
 import { isStatusAlone } from './grpc.ts'
-import { masksOf, saysNothing } from './inspection.ts'
+import { openMask } from './inspection.ts'
 import { Masking } from './masking.ts'
 import { outgoing, type Passing } from './outgoing.ts'
 import { noCredential, type Problem } from './problems.ts'
@@ -274,29 +272,14 @@ class Passage implements Dispatcher.DispatchHandler {
 
   /** What goes out of a head, where its body may pass; otherwise the request ends. */
   #inspect(controller: Dispatcher.DispatchController, head: ResponseHead): ResponseHead | undefined {
-    const { run, request, openBodyMask, inspected } = this.#passing
-    const { masks, detectors } = run.session.terms
-    const masksAny = masks || detectors.length > 0
-    if (!masksAny && !inspected) return head
-    const seen = masksAny
-      ? { ...head, headers: head.headers.filter(([name]) => saysNothing.test(name)) }
-      : head
-    const { maskKey } = run.session
-    const terms = {
-      maskOf: masksOf(run),
-      masksFields: masks,
-      detectors,
-      whose: whoseIs(run.session),
-      maskKey,
-      allows: (command: Command) => run.session.decide(command).effect !== 'deny',
-    }
-    const opened = openBodyMask(request, seen, terms)
+    const opened = openMask(this.#passing, head)
+    if (!opened) return head
     if (opened.ok) {
       this.#mask = opened.value
       this.#masking = this.#maskWith(controller, opened.value)
       return opened.value.head
     }
-    this.end(withheld(run, opened.error))
+    this.end(withheld(this.#passing.run, opened.error))
     return undefined
   }
 
