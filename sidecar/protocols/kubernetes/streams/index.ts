@@ -1,5 +1,6 @@
 /** Streams to programs and ports of pods: which of them are understood, and what carries them. */
 import type { RefusedRequest } from '../../http/exchange/client.ts'
+import { Ended } from '../../http/exchange/ended.ts'
 import type { Streams } from '../../http/exchange/streams.ts'
 import type { OpenedTunnel, StreamEnd } from '../../http/exchange/tunnel.ts'
 import type { HttpRequest } from '../../http/request.ts'
@@ -42,6 +43,7 @@ export const kubernetesStreams: Streams = {
   },
 
   async relay(opened) {
+    using _watching = endWhenRefused(opened)
     const known = analysisOf(opened.request)
     const kind = subresourceOf(opened.request)
     const [agreed, ...more] = headersOf(opened, protocolHeader)
@@ -54,6 +56,18 @@ export const kubernetesStreams: Streams = {
     using tunnel = new PortTunnel(opened, relay, known.value)
     return await tunnel.run()
   },
+}
+
+/** Another policy, or other masks, may refuse the stream as a whole; whether its command may go on, the exchange sees to. */
+function endWhenRefused({ request, run, end }: OpenedTunnel): Disposable {
+  const { session, command, reference } = run
+  const look = (): void => {
+    const refusal = kubernetesStreams.refusal(request, true, session.decide(command), session.terms)
+    if (refusal)
+      end(new Ended({ kind: 'withheld', status: refusal.status, detail: refusal.message, reference }))
+  }
+  look()
+  return session.watch(look)
 }
 
 function portsOf({ command: { facts } }: Analysed): number {

@@ -53,6 +53,7 @@ export class PortTunnel implements StreamHandler, Disposable {
   readonly #relay: Relay
   readonly #analysed: Analysed
   readonly #reader = new SpdyReader()
+  readonly #opens = new Set<string>()
 
   constructor(opened: OpenedTunnel, relay: Relay, analysed: Analysed) {
     this.#opened = opened
@@ -61,6 +62,7 @@ export class PortTunnel implements StreamHandler, Disposable {
   }
 
   async run(): Promise<StreamEnd> {
+    using _watching = this.#opened.run.session.watch(() => this.#decideAnew())
     return await relayed(this.#opened, this.#relay, this)
   }
 
@@ -91,6 +93,17 @@ export class PortTunnel implements StreamHandler, Disposable {
     this.#reader[Symbol.dispose]()
   }
 
+  /** Of connections that there are, one that would be refused now ends them all. */
+  #decideAnew(): void {
+    const { run, end } = this.#opened
+    for (const port of this.#opens) {
+      const decision = run.session.decide(portCommand(this.#analysed, port))
+      if (decision.effect === 'allow' || isAgreed(run, decision)) continue
+      end(new Ended(refusedCommand(decision, run.reference)))
+      return
+    }
+  }
+
   /** A connection has a stream for errors and one for its bytes, which has the line. */
   #mayOpen(headers: SpdyHeaders): boolean {
     const { run, end } = this.#opened
@@ -104,6 +117,7 @@ export class PortTunnel implements StreamHandler, Disposable {
     const command = portCommand(this.#analysed, port)
     const decision = session.decide(command)
     const isAllowed = decision.effect === 'allow' || isAgreed(run, decision)
+    if (isAllowed) this.#opens.add(port)
     if (isAllowed && kind === 'error') return true
     const own = new CommandRun(session, command, decision, performance.now(), run.kind)
     own.approval = isAllowed ? run.approval : undefined

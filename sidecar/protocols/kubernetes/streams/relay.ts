@@ -54,8 +54,10 @@ export class Relay implements Disposable {
   async run(handler: StreamHandler): Promise<boolean> {
     const { signal } = this.#opened
     const stop = (): void => void this.#stop(signal.reason as Ended, handler)
-    signal.addEventListener('abort', stop)
-    await this.#client.write(switching(this.#opened))
+    const begun = this.#client.write(switching(this.#opened))
+    if (signal.aborted) stop()
+    else signal.addEventListener('abort', stop)
+    await begun
     const typing = this.#guarded(() => this.#fromClient(handler)).finally(() => this.#leave())
     await this.#guarded(() => this.#fromTarget(handler))
     await this.#client.end(typing)
@@ -132,7 +134,7 @@ export class Relay implements Disposable {
     let taken = Promise.resolve()
     let waiting = 0
     for await (const message of this.#client.messages()) {
-      if (this.ended || !this.#mayGoOn()) break
+      if (this.ended) break
       if (message.kind === 'ping' || message.kind === 'pong') {
         await this.#target.send(message)
         continue
@@ -157,15 +159,5 @@ export class Relay implements Disposable {
       if (message.kind === 'close') await handler.endInput()
       await this.#target.send(message)
     }
-  }
-
-  /** The policy may have changed since it began. */
-  #mayGoOn(): boolean {
-    const { run, end } = this.#opened
-    const { effect } = run.session.decide(run.command)
-    if (effect !== 'deny') return true
-    const detail = 'the policy has changed meanwhile, and does not allow this any more'
-    end(new Ended({ kind: 'denied', status: 403, detail, reference: run.reference }))
-    return false
   }
 }
