@@ -123,6 +123,8 @@ function inWords(event: ControlledEvent): string {
       return 'this pod is of no agent any more: everything is refused'
     case 'listening':
       return `guarding ${event.resource} on ${event.address.host}:${event.address.port}`
+    case 'listenFailed':
+      return `not guarded: nobody can listen for ${event.resource}: ${event.message}`
     case 'api':
       return `agents can ask for delegations and more rights at http://${event.address.host}:${event.address.port}`
     case 'apiFailed':

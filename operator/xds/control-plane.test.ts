@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { createServer } from 'node:net'
 import type pg from 'pg'
 import { parse } from 'yaml'
 import type { ControlPlane } from '../../e2e/index.ts'
@@ -31,6 +33,7 @@ describe("an agent's sidecar and the operator", function () {
   let shop: Shop
   let replica: ReplicaProcess
   let sidecar: SidecarProcess
+  let manifests: string
   let startReplica: (controlPort: number) => Promise<ReplicaProcess>
 
   const apply = async (text: string): Promise<void> => {
@@ -78,7 +81,8 @@ describe("an agent's sidecar and the operator", function () {
       )
     replica = await startReplica(0)
     const { host, port, password } = shop.postgres
-    await apply(shopInCluster(`${host}:${port}`, password) + policy(noDrop))
+    manifests = shopInCluster(`${host}:${port}`, password)
+    await apply(manifests + policy(noDrop))
     await eventually(
       () => cluster.kubectl.run(['get', 'namespace', 'agents', '-o', 'jsonpath={.metadata.labels}']),
       /firebreak.dev\/agents/,
@@ -110,7 +114,7 @@ describe("an agent's sidecar and the operator", function () {
         ca: replica.controlCa,
         token: token.trim(),
         pod: { namespace: 'agents', name: 'bot-1', uid },
-        listen: ['shop'],
+        listen: ['shop', 'other'],
       }),
     )
     await eventually(() => sidecar.log, /is in force/)
@@ -140,6 +144,32 @@ describe("an agent's sidecar and the operator", function () {
     assert.ok(milliseconds < 5_000, `${milliseconds} ms`)
     await eventually(contained, /^1\/1 True/)
     assert.notEqual((JSON.parse(await identity('{.status}')) as { revision: string }).revision, revision)
+    await client.end()
+  })
+
+  it('puts a tighter policy in force where the port of a new resource is taken, and opens that once it is free', async () => {
+    const taken = createServer().listen(sidecar.ports.get('other'), '127.0.0.1')
+    await once(taken, 'listening')
+    const client = await connect()
+    const insert = 'INSERT INTO orders SELECT * FROM orders WHERE false'
+    assert.equal(await attempt(client, insert), '[]')
+    const other = manifests
+      .split('---\n')
+      .find((text) => text.includes('kind: ProtectedResource'))
+      ?.replace('name: shop,', 'name: other,')
+    const both = manifests.replace(
+      '[{resource: shop,',
+      '[{resource: other, roles: [agent]}, {resource: shop,',
+    )
+    const noInsert = '    - {name: no-insert, match: {actions: ["sql:insert"]}, effect: deny}\n'
+    await apply(`${other}---\n${both}${policy(noDrop + noDelete + noInsert)}`)
+    await eventually(() => attempt(client, insert), /no-insert/)
+    await eventually(() => sidecar.log, /nobody can listen for other: another program listens there/)
+    taken.close()
+    await once(taken, 'close')
+    await apply(policy(noDrop + noDelete))
+    await eventually(() => sidecar.log, /guarding other on/)
+    await eventually(contained, /^1\/1 True/)
     await client.end()
   })
 

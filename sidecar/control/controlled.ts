@@ -70,6 +70,7 @@ export type ControlledEvent =
   /** The agent is none any more: everything is refused. */
   | { readonly kind: 'removed' }
   | { readonly kind: 'listening'; readonly resource: string; readonly address: Address }
+  | { readonly kind: 'listenFailed'; readonly resource: string; readonly message: string }
   | { readonly kind: 'unsupported'; readonly resource: string; readonly type: string }
   /** Agents may ask the sidecar itself, here. */
   | { readonly kind: 'api'; readonly address: Address }
@@ -309,7 +310,10 @@ export class ControlledSidecar implements AsyncDisposable, Subscriber {
     this.#options.onEvent({ kind: 'removed' })
   }
 
-  /** The port stays what it stands for: one whose resource is gone lets nobody in. */
+  /**
+   * The port stays what it stands for: one whose resource is gone lets nobody in. One that can't be opened keeps the agent from
+   * starting, but no later policy from coming into force: it is tried again with the next configuration.
+   */
   async #listenFor(resource: ProtectedResource, identity: string): Promise<void> {
     const { name } = resource.metadata
     const asked = this.#options.listen.get(name)
@@ -321,9 +325,14 @@ export class ControlledSidecar implements AsyncDisposable, Subscriber {
       this.#options.onEvent({ kind: 'unsupported', resource: name, type })
       return
     }
-    const listener = await openListener(resource, spoken.protocol, this.#runtime, asked, identity)
-    this.#listeners.set(name, listener)
-    this.#options.onEvent({ kind: 'listening', resource: name, address: listener.address })
+    try {
+      const listener = await openListener(resource, spoken.protocol, this.#runtime, asked, identity)
+      this.#listeners.set(name, listener)
+      this.#options.onEvent({ kind: 'listening', resource: name, address: listener.address })
+    } catch (error) {
+      if (!this.#inForce) throw error
+      this.#options.onEvent({ kind: 'listenFailed', resource: name, message: inWords(error) })
+    }
   }
 }
 
