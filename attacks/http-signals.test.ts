@@ -65,6 +65,8 @@ describe('signals of HTTP APIs', function () {
         await send(guard, { ...step, ask: fill(step.ask), body: fill(step.body ?? '') })
       }
     }
+    // all that it has to tell is written then
+    await guard.stop()
     return (await guard.auditLines()).filter(({ event }) => event === 'signal')
   }
 
