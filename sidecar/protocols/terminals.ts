@@ -1,4 +1,4 @@
-/** How what a terminal shows stands among recorded responses. */
+/** Terminals of programs, and how what they show stands among recorded responses. */
 import type { ResourceType } from '@firebreak/policy'
 
 const withTerminals: ReadonlySet<ResourceType> = new Set(['kubernetes'])
@@ -14,13 +14,26 @@ export interface TerminalSize {
   readonly rows: number
 }
 
+const contentType = ['content-type', 'application/vnd.firebreak.terminal'] as const
+const hasTerminal = ['terminal-tty', 'true'] as const
+
+/** @returns the headers of a program's response, for {@link readTerminalHead}. */
+export function terminalHead({ tty }: TerminalHead): readonly (readonly [string, string])[] {
+  return [contentType, tty ? hasTerminal : [hasTerminal[0], 'false']]
+}
+
 /** @param first all of the first response that was recorded of a command. @returns undefined where it is no program's. */
 export function readTerminalHead(protocol: ResourceType, first: Buffer): TerminalHead | undefined {
   const [status, ...headers] = first.toString('latin1').split('\n')
   if (!withTerminals.has(protocol) || status !== 'HTTP 101') return undefined
-  return headers.includes('content-type: application/vnd.firebreak.terminal')
-    ? { tty: headers.includes('terminal-tty: true') }
+  return headers.includes(contentType.join(': '))
+    ? { tty: headers.includes(hasTerminal.join(': ')) }
     : undefined
+}
+
+/** @returns what xterm takes for a new size, for {@link readResize}. */
+export function writeResize({ columns, rows }: TerminalSize): Buffer {
+  return Buffer.from(`\u001b[8;${rows};${columns}t`)
 }
 
 /** @returns the size that the client's terminal has from here on; undefined where the response is anything else. */

@@ -7,13 +7,13 @@ import { startPostgres } from '../../../tools/postgres.ts'
 import { headLength } from '../blocks.ts'
 import { nameOfSigner } from '../header.ts'
 import { Retention } from '../retention.ts'
-import type { RecordingSinks } from '../store.ts'
 import {
   appendCommands,
   MemorySink,
   newReaderKey,
   newSigner,
   type ReaderKey,
+  recordIn,
   startWriter,
 } from '../testdata/recordings.ts'
 import { verifyRecording } from '../verify.ts'
@@ -30,14 +30,6 @@ describe('recordings by who may only write', function () {
     signer = newSigner()
   })
   after(() => stack.disposeAsync())
-
-  async function record(sinks: RecordingSinks): Promise<string> {
-    const id = '01ABCDEFGH0123456789WRITER'
-    const writer = await startWriter({ sink: await sinks.create(id), reader, signer, recording: id })
-    await appendCommands(writer, 3)
-    await writer.end()
-    return id
-  }
 
   it('are whole in a database, with the rights that the documentation grants', async () => {
     const postgres = stack.use(await startPostgres())
@@ -56,7 +48,7 @@ describe('recordings by who may only write', function () {
       password: 'recorder-password',
     } as const
     await using sinks = await openSinks(recorder)
-    const id = await record(sinks)
+    const id = await recordIn(sinks, reader, signer)
     await using source = await store.open(id)
     assert.ok(source)
     assert.equal((await verifyRecording(source, id)).state, 'whole')
@@ -134,7 +126,7 @@ describe('recordings by who may only write', function () {
     await assert.rejects(openSinks(recorder), /must be owner/)
     await using store = await openStore({ kind: 'postgresql', url: url(user), password })
     await using sinks = await openSinks(recorder)
-    const id = await record(sinks)
+    const id = await recordIn(sinks, reader, signer)
     for (const name of [older, id]) {
       await using source = await store.open(name)
       assert.equal(source && (await verifyRecording(source, name)).state, 'whole')

@@ -7,13 +7,14 @@ import { ObjectStore } from '../../../tools/object-store.ts'
 import { type Postgres, startPostgres } from '../../../tools/postgres.ts'
 import { RecordingReader } from '../reader.ts'
 import { Retention } from '../retention.ts'
-import type { RecordingSinks, RecordingStore } from '../store.ts'
+import type { RecordingStore } from '../store.ts'
 import type { RecordingTarget } from '../target.ts'
 import {
   appendCommands,
   newReaderKey,
   newSigner,
   type ReaderKey,
+  recordIn,
   recordingName,
   startWriter,
 } from '../testdata/recordings.ts'
@@ -222,20 +223,12 @@ describe('recordings of one who may only write', function () {
   })
   after(() => stack.disposeAsync())
 
-  async function record(sinks: RecordingSinks): Promise<string> {
-    const id = '01ABCDEFGH0123456789WRITER'
-    const writer = await startWriter({ sink: await sinks.create(id), reader, signer, recording: id })
-    await appendCommands(writer, 3)
-    await writer.end()
-    return id
-  }
-
   it('are whole in an object store, with the right to put objects', async () => {
     const objects = stack.use(await ObjectStore.start())
     const { bucket, endpoint, region, writer: credentials } = objects
     const place = { kind: 's3', bucket, endpoint, region, prefix: 'agents/' } as const
     await using sinks = await openSinks({ ...place, credentials })
-    const id = await record(sinks)
+    const id = await recordIn(sinks, reader, signer)
     const { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey } = objects.credentials
     const keeper = { ...place, credentials: { accessKeyId, secretAccessKey } }
     await using store = await openStore(keeper)

@@ -6,7 +6,7 @@ import type { EntryType, TimedEntry } from '../entries.ts'
 import { nameOfSigner } from '../header.ts'
 import { newSecret } from '../keys.ts'
 import { RecordingReader } from '../reader.ts'
-import type { RecordingSink, RecordingSource } from '../store.ts'
+import type { RecordingSink, RecordingSinks, RecordingSource } from '../store.ts'
 import { RecordingWriter } from '../writer.ts'
 
 /** Somebody who can read recordings. */
@@ -116,4 +116,13 @@ export async function appendCommands(writer: RecordingWriter, count: number, fir
     json('outcome', { reference: `R${number}`, rows: 1, bytes: 8, milliseconds: 1 })
     await writer.flush()
   }
+}
+
+/** Records three commands in a place. @returns the recording's name. */
+export async function recordIn(sinks: RecordingSinks, reader: ReaderKey, signer: KeyObject): Promise<string> {
+  const recording = '01ABCDEFGH0123456789WRITER'
+  const writer = await startWriter({ sink: await sinks.create(recording), reader, signer, recording })
+  await appendCommands(writer, 3)
+  await writer.end()
+  return recording
 }

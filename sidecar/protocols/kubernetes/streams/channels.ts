@@ -1,4 +1,5 @@
 /** Streams of exec and attach as channels of one WebSocket: the first byte of a message says of which one it is. */
+import type { TerminalSize } from '../../terminals.ts'
 
 /** The same but for {@link channels.close}, which only the later one has. */
 export const channelProtocols = ['v5.channel.k8s.io', 'v4.channel.k8s.io'] as const
@@ -22,11 +23,6 @@ export function writeChannel({ channel, bytes }: ChannelData): Buffer {
   return Buffer.concat([Buffer.of(channel), bytes])
 }
 
-export interface TerminalSize {
-  readonly width: number
-  readonly height: number
-}
-
 const largest = 65_535
 
 /** @returns undefined for what is no size of a terminal. */
@@ -38,14 +34,14 @@ export function readSize(bytes: Buffer): TerminalSize | undefined {
     return undefined
   }
   if (typeof size !== 'object' || size === null) return undefined
-  const { Width: width, Height: height } = size as Readonly<Record<string, unknown>>
-  return isLength(width) && isLength(height) ? { width, height } : undefined
+  const { Width: columns, Height: rows } = size as Readonly<Record<string, unknown>>
+  return isLength(columns) && isLength(rows) ? { columns, rows } : undefined
 }
 
 function isLength(value: unknown): value is number {
   return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= largest
 }
 
-export function writeSize({ width, height }: TerminalSize): Buffer {
-  return Buffer.from(JSON.stringify({ Width: width, Height: height }))
+export function writeSize({ columns, rows }: TerminalSize): Buffer {
+  return Buffer.from(JSON.stringify({ Width: columns, Height: rows }))
 }

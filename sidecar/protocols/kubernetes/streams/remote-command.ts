@@ -4,6 +4,7 @@ import { shownHead } from '../../http/exchange/client.ts'
 import { withheld } from '../../http/exchange/ended.ts'
 import type { Problem } from '../../http/exchange/problems.ts'
 import type { OpenedTunnel, StreamEnd } from '../../http/exchange/tunnel.ts'
+import { terminalHead, writeResize } from '../../terminals.ts'
 import type { Analysed } from '../analysis/analyse.ts'
 import { decidesLines, shellLine, takesLinesAsSent } from '../analysis/lines.ts'
 import { type ChannelData, channels, readChannel, readSize, writeChannel, writeSize } from './channels.ts'
@@ -12,9 +13,6 @@ import { decideLine } from './line-decision.ts'
 import { type OutputMask, openOutputMask } from './output.ts'
 import type { Relay, StreamHandler } from './relay.ts'
 import { failureIn } from './result.ts'
-
-/** As recordings have it, for whoever shows a terminal. */
-const terminalType = 'application/vnd.firebreak.terminal'
 
 export class RemoteProgram implements StreamHandler {
   readonly #opened: OpenedTunnel
@@ -49,11 +47,7 @@ export class RemoteProgram implements StreamHandler {
   /** @returns when both sides are gone, with how the program failed. */
   async run(): Promise<StreamEnd> {
     const { run, status } = this.#opened
-    const head = [
-      ['content-type', terminalType],
-      ['terminal-tty', String(this.#tty)],
-    ] as const
-    run.shows(shownHead(status, head))
+    run.shows(shownHead(status, terminalHead({ tty: this.#tty })))
     const isWhole = await this.#relay.run(this)
     run.maskedFields = this.#labels.list()
     return { isWhole, error: failureIn(this.#result) }
@@ -170,8 +164,7 @@ export class RemoteProgram implements StreamHandler {
   async #resize(bytes: Buffer): Promise<boolean> {
     const size = readSize(bytes)
     if (!size) return false
-    // what xterm takes for it, for whoever looks at the recording
-    this.#opened.run.shows(Buffer.from(`\u001b[8;${size.height};${size.width}t`))
+    this.#opened.run.shows(writeResize(size))
     await this.#toTarget({ channel: channels.resize, bytes: writeSize(size) })
     return true
   }
