@@ -98,7 +98,8 @@ ${rules}`
         program.stdin.write(message.subarray(1))
       } else if (message[0] === 255) program.stdin.end()
     })
-    client.on('close', () => program.kill())
+    // an interactive shell ignores SIGTERM
+    client.on('close', () => program.kill('SIGKILL'))
     program.on('close', (code) => {
       tell(3)(Buffer.from(JSON.stringify(statusOf(code))))
       client.close(1000)
