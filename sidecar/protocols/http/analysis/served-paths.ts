@@ -1,4 +1,5 @@
 /** Paths at which a target speaks more than HTTP. Many servers answer at all that is below such a path as at the path itself. */
+import { looseSegments } from '../head/path.ts'
 import type { CanonicalPath } from '../request.ts'
 
 export class ServedPaths {
@@ -6,7 +7,7 @@ export class ServedPaths {
 
   /** @param paths as manifests have them, `/mcp`, or `/` for all of a server. */
   constructor(paths: readonly string[]) {
-    this.#paths = paths.map((path) => folded(path.split('/')))
+    this.#paths = paths.map((path) => looseSegments(path.split('/')))
   }
 
   /** Whether some server would take a path for one of them, or for one below. */
@@ -16,14 +17,7 @@ export class ServedPaths {
 
   /** Whether segments are those of one of them, or of one below, in whatever letters. */
   covers(segments: readonly string[]): boolean {
-    const asked = folded(segments)
+    const asked = looseSegments(segments)
     return this.#paths.some((path) => path.every((segment, index) => segment === asked[index]))
   }
-}
-
-/** Slashes in a row, and one at the end, make no difference. */
-function folded(segments: readonly string[]): readonly string[] {
-  return segments
-    .filter((segment) => segment !== '')
-    .map((segment) => segment.normalize('NFKC').toLowerCase())
 }

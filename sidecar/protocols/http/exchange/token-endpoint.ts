@@ -1,7 +1,7 @@
 /** Requests of agents to the endpoint that gives out the role's tokens, where it is at the target itself. */
 import { isDeepStrictEqual } from 'node:util'
 import type { Target } from '../../../session.ts'
-import { canonicalPath } from '../head/path.ts'
+import { canonicalPath, looseSegments } from '../head/path.ts'
 import type { RequestHead } from '../request.ts'
 import type { RefusedRequest } from './client.ts'
 
@@ -19,14 +19,10 @@ export function refusalAtTokenEndpoint(
     Number(url.port || (url.protocol === 'https:' ? 443 : 80)) === port
   const endpoint = isThere ? canonicalPath(url.pathname) : undefined
   if (!endpoint?.ok) return undefined
-  const wanted = leniently(endpoint.value.segments)
+  const wanted = looseSegments(endpoint.value.segments)
   return [path.segments, ...path.otherReadings].some((reading) =>
-    isDeepStrictEqual(leniently(reading), wanted),
+    isDeepStrictEqual(looseSegments(reading), wanted),
   )
     ? { status: 403, message: 'the token endpoint is for the gateway alone' }
     : undefined
-}
-
-function leniently(segments: readonly string[]): readonly string[] {
-  return segments.filter((segment) => segment !== '').map((segment) => segment.toLowerCase())
 }

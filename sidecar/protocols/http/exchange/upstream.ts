@@ -2,6 +2,7 @@
 import type { ClientHttp2Session } from 'node:http2'
 import type { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
+import { isDeepStrictEqual } from 'node:util'
 import type { Subject } from '@firebreak/policy'
 import { type Dispatcher, Pool } from 'undici'
 import { openTcp, startTls, type Unreachable, unreachable } from '../../../outbound/connect.ts'
@@ -43,7 +44,7 @@ export class NotConnected extends Error {
   }
 }
 
-const upstreams = new Map<string, { readonly key: string; readonly upstream: Upstream }>()
+const upstreams = new Map<string, Upstream>()
 
 /** @returns the role's connections to its target. Where either has changed, the old ones end with their last request. */
 export function upstreamOf(
@@ -52,13 +53,11 @@ export function upstreamOf(
   { clientCertificate }: Credential,
 ): Upstream {
   const name = JSON.stringify([resource, role])
-  const { host, port, tls } = target
-  const key = JSON.stringify([host, port, tls, clientCertificate])
   const known = upstreams.get(name)
-  if (known?.key === key) return known.upstream
-  known?.upstream.close()
+  if (known?.isFor(target, clientCertificate)) return known
+  known?.close()
   const upstream = new Upstream(target, clientCertificate)
-  upstreams.set(name, { key, upstream })
+  upstreams.set(name, upstream)
   return upstream
 }
 
@@ -103,6 +102,16 @@ export class Upstream {
       },
     })
     this.#http2 = new Http2Connections(scheme, () => this.#connectHttp2())
+  }
+
+  /** Whether its connections are those that would be opened now. */
+  isFor(target: Target, clientCertificate: Credential['clientCertificate']): boolean {
+    const own = this.#target
+    return (
+      (target === own ||
+        (target.host === own.host && target.port === own.port && isDeepStrictEqual(target.tls, own.tls))) &&
+      isDeepStrictEqual(clientCertificate, this.#clientCertificate)
+    )
   }
 
   /** @throws NotConnected, before the handler has heard anything. */

@@ -115,6 +115,15 @@ function withoutEmpty(segments: readonly string[]): readonly string[] {
   return kept.length === 0 ? [''] : kept
 }
 
+/** Segments as servers compare them that care for no letters' forms, nor for slashes in a row and at the end. */
+export function looseSegments(segments: readonly string[]): readonly string[] {
+  return segments.filter((segment) => segment !== '').map(looseText)
+}
+
+export function looseText(text: string): string {
+  return text.normalize('NFKC').toLowerCase()
+}
+
 function otherReadings(segments: readonly string[]): Result<readonly (readonly string[])[], string> {
   // most paths are read in one way alone
   if (segments.every((segment) => /^[a-z0-9_~-]+$/.test(segment))) return { ok: true, value: [] }

@@ -1,6 +1,7 @@
 /** The operations of a document, by what asks for them. */
+import { looseSegments } from '../../head/path.ts'
 import type { OpenApiOperation } from './document.ts'
-import { isMoreExact, loosePath, matchesBeginning, matchesLoosely, matchesTemplate } from './template.ts'
+import { isMoreExact, matchesBeginning, matchesLoosely, matchesTemplate } from './template.ts'
 
 type Matches = (operation: OpenApiOperation) => boolean
 
@@ -21,7 +22,7 @@ export class Operations {
 
   /** @returns what is most exact; several where servers may differ. */
   at(method: string, path: readonly string[]): readonly OpenApiOperation[] {
-    const { length } = loosePath(path)
+    const { length } = looseSegments(path)
     return mostExact(this.#of(method, length, ({ template }) => matchesTemplate(template, path)))
   }
 
@@ -67,7 +68,7 @@ export class Operations {
 
 /** @returns paths as lenient servers read them, each once. */
 export function loosePaths(paths: readonly (readonly string[])[]): readonly (readonly string[])[] {
-  return [...new Map(paths.map(loosePath).map((path) => [path.join('\0'), path])).values()]
+  return [...new Map(paths.map(looseSegments).map((path) => [path.join('\0'), path])).values()]
 }
 
 function mostExact(matching: readonly OpenApiOperation[]): OpenApiOperation[] {

@@ -1,5 +1,6 @@
 /** Templates of paths, `/users/{id}`, and which one a path is of. */
 import type { Result } from '../../../../session.ts'
+import { looseText } from '../../head/path.ts'
 
 export interface Template {
   /** As written, with the path of the server before it. */
@@ -37,26 +38,21 @@ function decoded(written: string): string {
 function loosened(segment: TemplateSegment): TemplateSegment[] {
   if (segment.kind === 'parameter') {
     const { before, after } = segment
-    return [{ ...segment, before: before.toLowerCase(), after: after.toLowerCase() }]
+    return [{ ...segment, before: looseText(before), after: looseText(after) }]
   }
-  return segment.text === '' ? [] : [{ ...segment, text: segment.text.toLowerCase() }]
-}
-
-/** A path as {@link Template.loose} has those of templates. */
-export function loosePath(path: readonly string[]): readonly string[] {
-  return path.filter((segment) => segment !== '').map((segment) => segment.toLowerCase())
+  return segment.text === '' ? [] : [{ ...segment, text: looseText(segment.text) }]
 }
 
 export function matchesTemplate({ segments }: Template, path: readonly string[]): boolean {
   return matches(segments, path)
 }
 
-/** @param path a {@link loosePath}. */
+/** @param path by {@link looseSegments}. */
 export function matchesLoosely({ loose }: Template, path: readonly string[]): boolean {
   return matches(loose, path)
 }
 
-/** Whether a server may go on reading where the last parameter of a template begins. @param path a {@link loosePath}. */
+/** Whether a server may go on reading where the last parameter of a template begins. @param path by {@link looseSegments}. */
 export function matchesBeginning({ loose }: Template, path: readonly string[]): boolean {
   const last = loose.length - 1
   if (loose[last]?.kind !== 'parameter' || path.length <= loose.length) return false
