@@ -8,6 +8,8 @@ export interface ProviderSettings {
   /** Private keys; their public parts are published. */
   readonly keys: JSONWebKeySet
   readonly audience: string
+  /** Of all clients that have one. */
+  readonly clientSecret: string
   /** Of whom tokens are taken in exchange. */
   readonly subjectTokenKeys: JSONWebKeySet
 }
@@ -29,8 +31,6 @@ export type FromProvider =
   | { readonly kind: 'done' }
   | { readonly kind: 'requests'; readonly paths: readonly string[] }
 
-export const audience = 'https://firebreak.example'
-export const clientSecret = 'client-secret-that-nobody-may-see'
 /** An API whose tokens say nothing by themselves: it asks the provider what each is good for. */
 export const introspectingApi = 'https://crm.example'
 const exchange = 'urn:ietf:params:oauth:grant-type:token-exchange'
@@ -65,7 +65,11 @@ function start(settings: ProviderSettings): void {
   })
 }
 
-function providerFor({ keys, audience, subjectTokenKeys }: ProviderSettings, issuer: string): Provider {
+/** The provider itself: whoever calls this gives it a server. */
+export function providerFor(
+  { keys, audience, clientSecret, subjectTokenKeys }: Omit<ProviderSettings, 'port'>,
+  issuer: string,
+): Provider {
   const client = (id: string, more: Partial<ClientMetadata>): ClientMetadata => ({
     client_id: id,
     grant_types: ['client_credentials', exchange],

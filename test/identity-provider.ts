@@ -1,17 +1,16 @@
 /** Starts a real OpenID provider (`oidc-provider`) for tests, and makes tokens that no honest one would. */
 import { fork } from 'node:child_process'
 import { type CryptoKey, exportJWK, generateKeyPair, type JSONWebKeySet, type JWK, SignJWT } from 'jose'
-import {
-  audience,
-  clientSecret,
-  type FromProvider,
-  type ProviderSettings,
-  type TokenSettings,
-  type ToProvider,
+import type {
+  FromProvider,
+  ProviderSettings,
+  TokenSettings,
+  ToProvider,
 } from './identity-provider-process.ts'
 import { Program } from './program.ts'
 
-export { audience, clientSecret }
+export const audience = 'https://firebreak.example'
+export const clientSecret = 'client-secret-that-nobody-may-see'
 
 export interface SigningKey {
   readonly id: string
@@ -60,6 +59,7 @@ export class IdentityProvider implements AsyncDisposable {
       port: this.#port,
       keys: { keys: this.keys.map(({ jwk }) => jwk) } as JSONWebKeySet,
       audience,
+      clientSecret,
       subjectTokenKeys: { keys: [await publicPart(this.clusterKey)] } as JSONWebKeySet,
     }
     const answer = await this.#ask({ kind: 'start', settings })

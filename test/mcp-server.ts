@@ -25,6 +25,7 @@ const customer = { id: 42, name: 'Ada', email: 'ada@shop.example' }
 export class McpServer implements AsyncDisposable {
   /** Names of the tools that ran. */
   readonly called: string[] = []
+  readonly #json: boolean
   readonly #http: HttpServer
   readonly #sessions = new Map<string, { transport: StreamableHTTPServerTransport; server: Server }>()
 
@@ -35,8 +36,10 @@ export class McpServer implements AsyncDisposable {
     return server
   }
 
-  private constructor(json: boolean) {
-    this.#http = createServer((request, response) => void this.#handle(request, response, json))
+  /** Hears of nothing until it is started, or somebody else's server hands it requests. */
+  constructor(json = false) {
+    this.#json = json
+    this.#http = createServer((request, response) => void this.handle(request, response))
   }
 
   get address(): string {
@@ -54,22 +57,22 @@ export class McpServer implements AsyncDisposable {
     await new Promise((resolve) => this.#http.close(resolve))
   }
 
-  async #handle(request: IncomingMessage, response: ServerResponse, json: boolean): Promise<void> {
+  async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const id = request.headers['mcp-session-id']
     const known = typeof id === 'string' ? this.#sessions.get(id) : undefined
     if (id !== undefined && !known) {
       response.writeHead(404).end()
       return
     }
-    const { transport } = known ?? (await this.#open(json))
+    const { transport } = known ?? (await this.#open())
     await transport.handleRequest(request, response)
   }
 
-  async #open(json: boolean): Promise<{ transport: StreamableHTTPServerTransport; server: Server }> {
+  async #open(): Promise<{ transport: StreamableHTTPServerTransport; server: Server }> {
     const server = this.#shop()
     const transport = new StreamableHTTPServerTransport({
       sessionIdGenerator: randomUUID,
-      enableJsonResponse: json,
+      enableJsonResponse: this.#json,
       eventStore: new Events(),
       retryInterval: 10,
       onsessioninitialized: (id) => void this.#sessions.set(id, { transport, server }),

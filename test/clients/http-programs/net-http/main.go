@@ -44,6 +44,7 @@ func main() {
 	do("GET", "/redirect", "")
 	do("GET", "/compressed", "")
 	do("GET", "/missing", "")
+	do("DELETE", "/users/1", "")
 	out, _ := json.Marshal(answers)
 	fmt.Println(string(out))
 }
