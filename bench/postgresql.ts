@@ -73,6 +73,8 @@ async function compare(
   seconds: number,
 ): Promise<void> {
   const results = new Map<string, Measured[]>()
+  // until the programs that are compiled as they run have settled
+  for (const contender of contenders) measure(contender, mode, count, seconds)
   for (let turn = 0; turn < 2; turn++) {
     for (const contender of contenders)
       results.set(contender.name, [
