@@ -79,7 +79,7 @@ async function compare(
     for (const contender of contenders)
       results.set(contender.name, [
         ...(results.get(contender.name) ?? []),
-        measure(contender, mode, count, Math.max(1, Math.round(seconds / 2))),
+        measure(contender, mode, count, seconds / 2),
       ])
   }
   const best = (name: string): Measured =>
@@ -121,7 +121,7 @@ function measure(contender: Contender, mode: string, count: number, seconds: num
         '-j',
         '1',
         '-T',
-        String(seconds),
+        String(Math.max(1, Math.round(seconds))),
         '-l',
         '--sampling-rate=1',
       ],
