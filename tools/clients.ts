@@ -13,6 +13,8 @@ import {
 import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { lockFile } from '../e2e/cluster/lock.ts'
+import { toStandardError } from '../e2e/cluster/progress.ts'
 import { cacheDirectory, madeOnce } from './cache.ts'
 
 const run = promisify(execFile)
@@ -140,6 +142,10 @@ export async function nodePackages(directory: URL): Promise<string> {
 export async function python(packages: readonly string[]): Promise<string> {
   const directory = join(cacheDirectory, `python-${packages.join('-').replaceAll(/\W+/g, '-')}`)
   const program = join(directory, 'bin', 'python')
+  if (existsSync(join(directory, 'ready'))) return program
+  // it can't be made elsewhere and moved: its programs have its path in them
+  mkdirSync(cacheDirectory, { recursive: true })
+  await using _lock = await lockFile(`${directory}.lock`, toStandardError)
   if (existsSync(join(directory, 'ready'))) return program
   try {
     await run('python3', ['-m', 'venv', directory])
