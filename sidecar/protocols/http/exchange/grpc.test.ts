@@ -25,36 +25,12 @@ import {
 import { fetch } from 'undici'
 import { selfSigned } from '../../../../test/certificates.ts'
 import { eventuallyWith } from '../../../../test/eventually.ts'
+import { bytes, method, orders } from '../../../../test/grpc-orders.ts'
 import { type HttpPolicy, HttpShop, httpManifests } from '../../../../test/http-shop.ts'
 import { Guard } from '../../../../test/shop.ts'
 import { decideRequest, listRequests } from '../../../approvals/desk.ts'
 
 const eventually = eventuallyWith(() => '')
-const bytes = (value: Buffer): Buffer => value
-
-const method = (
-  name: string,
-  requestStream: boolean,
-  responseStream: boolean,
-): MethodDefinition<Buffer, Buffer> => ({
-  path: `/shop.v1.Orders/${name}`,
-  requestStream,
-  responseStream,
-  requestSerialize: bytes,
-  requestDeserialize: bytes,
-  responseSerialize: bytes,
-  responseDeserialize: bytes,
-})
-
-const orders = {
-  get: method('Get', false, false),
-  delete: method('Delete', false, false),
-  list: method('List', false, true),
-  upload: method('Upload', true, false),
-  chat: method('Chat', true, true),
-  wait: method('Wait', false, false),
-}
-
 const allowed = `    - {name: calls, match: {actions: ["http:write", "grpc:*"]}, effect: allow}
 `
 const denied = '    - {name: no-delete, match: {actions: ["grpc:shop.v1.Orders/Delete"]}, effect: deny}\n'
