@@ -105,4 +105,10 @@ export interface Command {
    * for anything else. For asking what may be let pass at all, never for what is about to run.
    */
   readonly incomplete?: true
+  /**
+   * What of it is still to be found out, as conditions ask for it: `actions`, `k8s.images`. A condition that asks for one of
+   * them holds for what denies, holds or alerts, and not for what allows. For asking whether it has to be found out, never
+   * for what is about to run.
+   */
+  readonly unsettled?: readonly string[]
 }

@@ -11,8 +11,8 @@ export interface ConditionInput {
 }
 
 /**
- * @returns the expression's truth, or `onError` when it can't be evaluated (a fact the command doesn't carry, for one); the
- * opposite for an incomplete command.
+ * @returns the expression's truth, or `onError` when it can't be evaluated (a fact the command doesn't carry, for one) or
+ * asks for what is unsettled; the opposite for an incomplete command.
  */
 export type Condition = (input: ConditionInput, onError: boolean) => boolean
 
@@ -38,7 +38,9 @@ export function compileCondition(expression: string): Condition {
   if (!checked.valid) throw new Error(checked.error?.message ?? 'the condition is not valid')
   if (checked.type !== undefined && checked.type !== 'bool' && checked.type !== 'dyn')
     throw new Error(`expected a condition that is true or false, found one of type ${checked.type}`)
+  const asked = lookupsIn(evaluate.ast).filter(([first]) => first === 'command')
   return ({ command, principal, subject }, onError) => {
+    if (command.unsettled?.some((name) => asksFor(asked, name))) return onError
     const [namespace, name] = principal.identity.split('/')
     const unknown = command.incomplete ? !onError : onError
     try {
@@ -65,9 +67,19 @@ export function compileCondition(expression: string): Condition {
  * @throws Error when the expression is not valid.
  */
 export function lookupsOf(expression: string): readonly (readonly string[])[] {
+  return lookupsIn(environment.parse(expression).ast)
+}
+
+function lookupsIn(ast: ASTNode): readonly (readonly string[])[] {
   const lookups: (readonly string[])[] = []
-  collectLookups(environment.parse(expression).ast, lookups)
+  collectLookups(ast, lookups)
   return lookups
+}
+
+/** @param asked lookups of a command; one that ends early may be of anything below. */
+function asksFor(asked: readonly (readonly string[])[], name: string): boolean {
+  const names = name.split('.')
+  return asked.some(([, ...path]) => path.every((part, index) => index >= names.length || part === names[index]))
 }
 
 function collectLookups(value: unknown, lookups: (readonly string[])[]): void {

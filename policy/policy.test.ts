@@ -194,6 +194,68 @@ describe('policy', () => {
     )
   })
 
+  it('decides what is still to be found out as strictly as whatever it turns out to be', () => {
+    const conditions = fc.constantFrom(
+      '"sql:drop" in command.actions',
+      '!("sql:drop" in command.actions)',
+      '!command.objects.exists(object, object.contains("orders"))',
+      'command["obj" + "ects"].size() < 2',
+      'command.sql.tables.all(table, table == "orders")',
+      '!has(command.sql.tables)',
+      'command.sql.restricted',
+    )
+    const conditional = fc
+      .tuple(anyRule, fc.option(conditions, { nil: undefined }))
+      .map(([rule, condition]) =>
+        condition === undefined ? rule : { ...rule, match: { ...rule.match, condition } },
+      )
+    const rulesLists = fc.array(conditional, { minLength: 1, maxLength: 6 })
+    fc.assert(
+      fc.property(
+        rulesLists,
+        commands,
+        fc.array(fc.tuple(touches, fc.boolean()), { minLength: 1, maxLength: 4 }),
+        fc.subarray(['orders', 'carts']),
+        (rules, parts, possible, found) => {
+          const snapshot = compile([{ rules }])
+          const base = build(parts)
+          const unsettled = ['actions', 'objects', 'sql.tables']
+          const worst = snapshot.decide(subject, {
+            ...base,
+            touches: [...base.touches, ...possible.map(([touch]) => touch)],
+            unsettled,
+          })
+          const real = snapshot.decide(subject, {
+            ...base,
+            touches: [...base.touches, ...possible.filter(([, isSo]) => isSo).map(([touch]) => touch)],
+            facts: { sql: { restricted: parts.restricted, ...(found.length > 0 && { tables: found }) } },
+          })
+          assert.ok(severity[worst.effect] >= severity[real.effect])
+        },
+      ),
+      { numRuns: 500 },
+    )
+  })
+
+  it('goes by conditions that ask for nothing that is still to be found out', () => {
+    const snapshot = compile([
+      {
+        rules: [
+          { name: 'a', effect: 'allow', match: { condition: 'command.sql.restricted' } },
+          { name: 'b', effect: 'deny', match: { condition: '"sql:drop" in command.actions' } },
+        ],
+      },
+    ])
+    const asked = command({
+      touches: [{ action: 'sql:select', object: { kind: 'table', path: ['t'] }, origin: 'direct' }],
+    })
+    const effectOf = (unsettled: readonly string[]): string =>
+      snapshot.decide(subject, { ...asked, unsettled }).effect
+    assert.equal(effectOf(['sql.tables']), 'allow')
+    assert.equal(effectOf(['actions']), 'deny')
+    assert.equal(effectOf(['sql.restricted']), 'deny')
+  })
+
   it('never gives a chain more than any of its links', () => {
     fc.assert(
       fc.property(ruleLists, ruleLists, commands, (a, b, parts) => {
