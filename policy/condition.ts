@@ -79,7 +79,9 @@ function lookupsIn(ast: ASTNode): readonly (readonly string[])[] {
 /** @param asked lookups of a command; one that ends early may be of anything below. */
 function asksFor(asked: readonly (readonly string[])[], name: string): boolean {
   const names = name.split('.')
-  return asked.some(([, ...path]) => path.every((part, index) => index >= names.length || part === names[index]))
+  return asked.some(([, ...path]) =>
+    path.every((part, index) => index >= names.length || part === names[index]),
+  )
 }
 
 function collectLookups(value: unknown, lookups: (readonly string[])[]): void {
