@@ -1,5 +1,4 @@
 /** The audit trail: one JSON line per command, per session and per refusal. The fields are described in docs/audit.md. */
-import { hash } from 'node:crypto'
 import { hostname } from 'node:os'
 import type { Command, Decision, SessionTerms, Subject } from '@firebreak/policy'
 import { type Logger, pino } from 'pino'
@@ -7,14 +6,10 @@ import manifest from '../package.json' with { type: 'json' }
 import type { ShownCommand } from '../recording/session-recording.ts'
 import type { CommandAudit, RecordedCommand } from '../session.ts'
 import { Chain, schemaVersion } from './chain.ts'
-import {
-  type CommandLanguage,
-  type DecidedCommand,
-  type Described,
-  decided,
-  describeCommand,
-} from './described.ts'
-import { cutList, cutText, lineLengths, withinLine } from './lengths.ts'
+import { CommandTexts, type TextPolicy } from './command-texts.ts'
+import { type CommandLanguage, type DecidedCommand, decided } from './described.ts'
+import { FanOut } from './fan-out.ts'
+import { cutList, lineLengths, withinLine } from './lengths.ts'
 import {
   type CommandLine,
   errorFor,
@@ -23,15 +18,7 @@ import {
   type SessionLine,
   type SessionStart,
 } from './lines.ts'
-import {
-  type AuditEvents,
-  type Output,
-  type OutputEvents,
-  openOutput,
-  openRemote,
-  type RemoteOutput,
-  sharedEnd,
-} from './outputs.ts'
+import type { AuditEvents, OutputEvents } from './outputs.ts'
 import type { AuditTarget, RemoteTarget } from './target.ts'
 import type { Dropped } from './writer.ts'
 
@@ -41,8 +28,6 @@ export interface SessionIdentity {
   readonly remoteAddress: string
 }
 
-type TextPolicy = SessionTerms['audit']['text']
-type CommandText = Pick<CommandLine, 'text' | 'textLeftOut' | 'digest'>
 interface Beginning {
   readonly command: Command
   readonly ownText: boolean
@@ -61,16 +46,10 @@ export interface AuditObserver {
 
 export class Audit {
   readonly observers: AuditObserver[] = []
-  readonly #outputs: Output[]
-  readonly #events: OutputEvents
-  /** Sinks elsewhere that somebody names later, by their spools. */
-  readonly #followed = new Map<string, RemoteOutput>()
-  /** The first lines, for sinks that are yet to be named. */
-  #first: string[] | undefined
+  readonly #outputs: FanOut
   readonly #chain: Chain
   readonly #log: Logger
-  readonly #language: CommandLanguage
-  readonly #described = new WeakMap<Command, Described>()
+  readonly #texts: CommandTexts
   readonly #beginnings = new WeakMap<Decision, Beginning>()
   readonly #decided = new WeakMap<Decision, { readonly command: Command; readonly decided: DecidedCommand }>()
   /** Whether the line that is made now may be dropped where nothing can take it. */
@@ -88,7 +67,6 @@ export class Audit {
     events: AuditEvents,
     { othersFollow = false }: { othersFollow?: boolean } = {},
   ): Promise<Audit> {
-    const outputs: Output[] = []
     let audit: Audit | undefined
     const dropped = (sink: string, what: Dropped): void => {
       // nothing comes after the end of a chain
@@ -100,28 +78,15 @@ export class Audit {
       const own = known.filter(({ source }) => source === audit?.source)
       dropped(sink, { count, lines: own.map(({ seq }) => [seq, seq]) })
     }
-    const outputEvents = { ...events, dropped, rejected }
-    try {
-      for (const target of targets) outputs.push(await openOutput(target, outputEvents))
-    } catch (error) {
-      for (const output of outputs) await output.close()
-      throw error
-    }
-    audit = new Audit(outputs, language, outputEvents, othersFollow ? [] : undefined)
+    const outputs = await FanOut.open(targets, { ...events, dropped, rejected }, othersFollow)
+    audit = new Audit(outputs, language)
     return audit
   }
 
-  private constructor(
-    outputs: Output[],
-    language: CommandLanguage,
-    events: OutputEvents,
-    first: string[] | undefined,
-  ) {
-    const before = sharedEnd(outputs)
+  private constructor(outputs: FanOut, language: CommandLanguage) {
+    const before = outputs.end
     this.#outputs = outputs
-    this.#events = events
-    this.#first = first
-    this.#language = language
+    this.#texts = new CommandTexts(language)
     this.#chain = new Chain(before)
     const { source } = this.#chain
     this.#log = pino(
@@ -138,17 +103,16 @@ export class Audit {
 
   command(who: SessionIdentity, entry: CommandAudit, policy: SessionTerms['audit']): void {
     const { command, outcome, reference } = entry
-    const described = this.#describe(command)
-    const full = policy.text === 'full' && !described.mayHoldSecret
+    const full = this.#texts.showsConstants(command, policy.text)
     const { chain, resource, role } = who.subject
     const ownText =
-      entry.text === undefined ? undefined : this.#text(command, described, policy.text, entry.text)
+      entry.text === undefined ? undefined : this.#texts.inLine(command, policy.text, entry.text)
     const parameters = cutList((full && entry.parameters) || [], lineLengths.parameters)
     const masked = cutList(outcome.maskedFields, lineLengths.masked)
     for (const observer of this.observers) observer.command(who, entry, policy)
     this.#droppable = policy.onFailure === 'drop'
     // undefined fields are not written; one literal is far cheaper than joining parts
-    this.#beginning(entry, described, policy.text).info({
+    this.#beginning(entry, policy.text).info({
       text: ownText?.text,
       textLeftOut: ownText?.textLeftOut,
       digest: ownText?.digest,
@@ -176,16 +140,15 @@ export class Audit {
     { command, decision, text, parameters }: Omit<RecordedCommand, 'reference'>,
     { text: policy }: SessionTerms['audit'],
   ): ShownCommand {
-    const described = this.#describe(command)
-    const withConstants = policy === 'full' && !described.mayHoldSecret
+    const withConstants = this.#texts.showsConstants(command, policy)
     let about = this.#decided.get(decision)
     if (about?.command !== command) {
-      about = { command, decided: decided(decision, described) }
+      about = { command, decided: decided(decision, this.#texts.describe(command)) }
       this.#decided.set(decision, about)
     }
     return {
       decided: about.decided,
-      text: this.#shownText(command, described, policy, text ?? command.text),
+      text: this.#texts.shown(command, policy, text ?? command.text),
       parameters: withConstants && parameters && parameters.length > 0 ? parameters : undefined,
       withConstants,
     }
@@ -193,7 +156,7 @@ export class Audit {
 
   /** A command's text without its constants, where its line shows a text at all. */
   textWithoutConstants({ command }: CommandAudit, { text }: SessionTerms['audit']): string | undefined {
-    return text === 'digest' ? undefined : this.#normalized(command, this.#describe(command))
+    return text === 'digest' ? undefined : this.#texts.withoutConstants(command)
   }
 
   /** Of the run that writes this trail. */
@@ -205,37 +168,18 @@ export class Audit {
    * What all lines of a command under one decision begin with is made once. Its text is a part of that, except
    * where the command stands for several texts.
    */
-  #beginning(
-    { command, decision, text }: CommandAudit,
-    described: Described,
-    textPolicy: TextPolicy,
-  ): Logger {
+  #beginning({ command, decision, text }: CommandAudit, textPolicy: TextPolicy): Logger {
     const known = this.#beginnings.get(decision)
     const ownText = text !== undefined
     if (known?.command === command && known.ownText === ownText && known.textPolicy === textPolicy)
       return known.log
     const log = this.#log.child({
       event: 'command',
-      ...(ownText ? undefined : this.#text(command, described, textPolicy, command.text)),
-      ...decided(decision, described),
+      ...(ownText ? undefined : this.#texts.inLine(command, textPolicy, command.text)),
+      ...decided(decision, this.#texts.describe(command)),
     })
     this.#beginnings.set(decision, { command, ownText, textPolicy, log })
     return log
-  }
-
-  #text(command: Command, described: Described, policy: TextPolicy, text: string): CommandText {
-    const shown = this.#shownText(command, described, policy, text)
-    const cut = shown === undefined ? undefined : cutText(shown, lineLengths.text)
-    return {
-      text: cut?.text,
-      textLeftOut: cut?.leftOut,
-      digest: hash('sha256', described.mayHoldSecret ? this.#normalized(command, described) : text),
-    }
-  }
-
-  #shownText(command: Command, described: Described, policy: TextPolicy, text: string): string | undefined {
-    if (policy === 'full' && !described.mayHoldSecret) return text
-    return policy === 'digest' ? undefined : this.#normalized(command, described)
   }
 
   session(event: 'session.start', who: SessionIdentity, start: SessionStart): void
@@ -269,85 +213,41 @@ export class Audit {
 
   /** @returns undefined while more lines can be taken. */
   ready({ onFailure }: SessionTerms['audit']): Promise<void> | undefined {
-    return this.blocks(onFailure) ? this.#untilReady(onFailure) : undefined
+    return this.#outputs.ready(onFailure)
   }
 
   /** Whether no more lines can be taken now. */
   blocks(onFailure: SessionTerms['audit']['onFailure']): boolean {
-    return this.#outputs.some((output) => output.blocks(onFailure))
+    return this.#outputs.blocks(onFailure)
   }
 
   /** By sink: bytes that it has not got yet. */
-  *waiting(): Iterable<readonly [string, number]> {
-    for (const { name, waiting } of this.#outputs) yield [name, waiting]
+  waiting(): Iterable<readonly [string, number]> {
+    return this.#outputs.waiting()
   }
 
   /**
-   * Makes the sinks elsewhere be these, besides those that it was opened with. One that is there already goes on, and is
-   * asked with what the target says now; one that is gone gets what it can within some seconds.
+   * Makes the sinks elsewhere be these, besides those that it was opened with: see {@link FanOut.follow}.
    *
    * @throws the system's error when a spool can't be opened.
    */
   async follow(targets: readonly RemoteTarget[]): Promise<void> {
-    const wanted = new Set(targets.map(({ spool }) => spool.directory))
-    for (const target of targets) {
-      const { directory } = target.spool
-      const known = this.#followed.get(directory)
-      if (known) {
-        await known.renew(target)
-        continue
-      }
-      const output = await openRemote(target, this.#events)
-      for (const line of this.#first ?? []) output.write(line, undefined)
-      this.#followed.set(directory, output)
-      this.#outputs.push(output)
-    }
-    this.#first = undefined
-    for (const [directory, output] of this.#followed) {
-      if (wanted.has(directory)) continue
-      this.#followed.delete(directory)
-      this.#outputs.splice(this.#outputs.indexOf(output), 1)
-      await output.close()
-    }
+    await this.#outputs.follow(targets)
   }
 
   /** @returns how many lines could not be written, not even to the spool. */
   async close(): Promise<number> {
-    for (const output of this.#outputs) output.tellDropped()
+    this.#outputs.tellDropped()
     this.notice('audit.end', {})
     this.#ended = true
-    const lost = await Promise.all(this.#outputs.map((output) => output.close()))
-    return lost.reduce((sum, count) => sum + count, 0)
-  }
-
-  async #untilReady(onFailure: SessionTerms['audit']['onFailure']): Promise<void> {
-    while (this.blocks(onFailure)) await Promise.all(this.#outputs.map((output) => output.ready(onFailure)))
+    return await this.#outputs.close()
   }
 
   #take(line: string): void {
     const linked = this.#chain.link(withinLine(line))
-    const droppableAs = this.#droppable ? this.#chain.seq : undefined
-    for (const output of this.#outputs) output.write(linked, droppableAs)
-    if (this.#first && this.#first.push(linked) > mostFirstLines) this.#first = undefined
-  }
-
-  #describe(command: Command): Described {
-    let described = this.#described.get(command)
-    if (!described) {
-      described = describeCommand(command, this.#language)
-      this.#described.set(command, described)
-    }
-    return described
-  }
-
-  #normalized(command: Command, described: Described): string {
-    described.normalized ??= this.#language.normalize(command.text, command)
-    return described.normalized
+    this.#outputs.write(linked, this.#droppable ? this.#chain.seq : undefined)
   }
 }
-
-/** While nobody may have a session yet there are few. */
-const mostFirstLines = 1_000
 
 let lastTime = 0
 let lastTimeField = ''

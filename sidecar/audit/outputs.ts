@@ -60,20 +60,6 @@ export async function openOutput(target: AuditTarget, events: OutputEvents): Pro
   }
 }
 
-/**
- * Where several outputs end in the same chain, one may have got a little less of it than another when the process
- * was killed: what all have is what can be gone on from.
- */
-export function sharedEnd(outputs: readonly Output[]): ChainEnd | undefined {
-  const ends = outputs.flatMap(({ end }) => end ?? [])
-  // references sort by time
-  const newest = ends
-    .map(({ source }) => source)
-    .sort()
-    .at(-1)
-  return ends.filter(({ source }) => source === newest).sort((a, b) => a.seq - b.seq)[0]
-}
-
 /** @throws the system's error when the spool can't be opened. */
 export async function openRemote(target: RemoteTarget, events: OutputEvents): Promise<RemoteOutput> {
   const outbox = await Outbox.open(target.spool.directory, target.spool.limit)
