@@ -182,10 +182,11 @@ function indirectUses(
   info: ResourceRequest,
   path: ObjectPath,
   body: Body,
-  { compared }: Change,
+  change: Change,
 ): readonly IndirectUse[] {
+  const removes = body.kind === 'patch' && body.patch === 'strategic'
   const replaced = info.verb === 'update' && body.kind === 'object' ? body.value : undefined
-  return indirectUsesOf(info.parameters, path, compared, replaced)
+  return indirectUsesOf(info.parameters, path, change, removes, replaced)
 }
 
 function factsOf(info: ResourceRequest, body: Body, { set }: Change, dryRun: boolean): Record<string, Fact> {

@@ -2,17 +2,21 @@
 import { everyName, type IndirectUse } from '@firebreak/policy'
 import { type Document, leavesOf } from '../documents/document.ts'
 import { keysOfSelector, type Parameters } from './parameters.ts'
+import type { Change } from './patch.ts'
 import type { ObjectPath } from './touches.ts'
+import { writtenBack } from './written-back.ts'
 
 /**
- * @param compared fields that a patch compares with values.
+ * @param change what is sent, beside fields that a patch compares with values.
+ * @param removes whether null in an element of a list takes a field away from it.
  * @param replaced the object that takes the place of the one there is: what its fields were masked as would be written
  *   into it.
  */
 export function indirectUsesOf(
   parameters: Parameters,
   path: ObjectPath,
-  compared: readonly (readonly string[])[],
+  { set, compared }: Change,
+  removes: boolean,
   replaced: Document | undefined,
 ): readonly IndirectUse[] {
   const uses = [
@@ -24,7 +28,10 @@ export function indirectUsesOf(
       spellings(names).map((spelling) => use(path, spelling, 'a test of the patch')),
     ),
   ]
-  if (replaced === undefined) return uses
+  if (replaced === undefined) {
+    const again = set.flatMap((document) => [...writtenBack(document, path[1], removes)]).flatMap(spellings)
+    return [...uses, ...again.map((names) => use(path, names, 'a change with what was read masked'))]
+  }
   const replacedFields = [...leavesOf(replaced)].filter(
     ([first]) => first !== 'apiVersion' && first !== 'kind',
   )

@@ -12,6 +12,7 @@ import {
 import type { MaskedLabels } from '../../http/bodies/text-mask.ts'
 import type { BodyTerms } from '../../http/request.ts'
 import type { ObjectPath } from '../analysis/touches.ts'
+import { holdsBytes } from '../documents/bytes.ts'
 import { type JsonNode, parseJson } from '../documents/json.ts'
 import { Edits } from './edits.ts'
 import { FieldMasks } from './field-masks.ts'
@@ -105,7 +106,7 @@ export class ObjectMask {
       return
     }
     const mask = this.fields.maskOf(path, field)
-    if (this.#isEncoded(field)) {
+    if (holdsBytes(this.#kind, field)) {
       const shown = this.#encoded(node.value, mask)
       if (shown !== undefined) this.#replace(node, shown, label, edits)
     } else if (mask) this.#replace(node, maskString(mask, node.value, this.#terms.maskKey), label, edits)
@@ -123,15 +124,6 @@ export class ObjectMask {
     const shown = mask && maskScalar(mask, node.text, this.#terms.maskKey)
     if (shown) this.#replace(node, shown, label, edits)
     else if (!mask) this.detected(node, label, edits)
-  }
-
-  /** Whether a field holds bytes, in base64. */
-  #isEncoded([first, ...rest]: readonly string[]): boolean {
-    return (
-      rest.length === 1 &&
-      ((this.#kind === 'secrets' && first === 'data') ||
-        (this.#kind === 'configmaps' && first === 'binaryData'))
-    )
   }
 
   /** @returns what stands for encoded bytes, encoded as they are; undefined where they stay. */
