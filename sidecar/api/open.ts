@@ -1,7 +1,7 @@
 /** The local API of one sidecar: its routes, and who may ask. */
 import { newReference } from '../audit/reference.ts'
 import type { Configuration } from '../configuration/configuration.ts'
-import { nameOf } from '../decide/live-session.ts'
+import { nameOf } from '../configuration/name.ts'
 import { chainOf, type Proof, type Rejection, rejected } from '../identity/proof.ts'
 import { misuseSignal } from '../identity/signal.ts'
 import { byLoopback, prove } from '../listen/authenticate.ts'

@@ -1,9 +1,9 @@
 /** Classified names that the protected system doesn't have: a slip there leaves what is meant unmasked, and nobody would notice. */
 import { closest, type ProtectedResource } from '@firebreak/crds'
 import { exactName, type QualifiedName } from '@firebreak/policy'
-import { nameOf } from '../decide/live-session.ts'
 import type { Inventory } from '../session.ts'
 import type { Configuration } from './configuration.ts'
+import { nameOf } from './name.ts'
 
 export interface ClassificationDoubt {
   readonly resource: QualifiedName

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { isOwnCluster } from '@firebreak/crds'
 import type { QualifiedName } from '@firebreak/policy'
 import type { Configuration } from '../configuration/configuration.ts'
-import { nameOf } from '../decide/live-session.ts'
+import { nameOf } from '../configuration/name.ts'
 
 /** A Kubernetes API behind a listener of this pod. */
 export interface GuardedCluster {

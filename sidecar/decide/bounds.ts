@@ -1,11 +1,11 @@
 /** What bounds a session besides decisions: how long it may live, and how much it may use. */
 import { type QualifiedName, type Subject, seconds } from '@firebreak/policy'
 import type { Configuration } from '../configuration/configuration.ts'
+import { nameOf } from '../configuration/name.ts'
 import { path } from '../delegation/delegation.ts'
 import type { Proof } from '../identity/proof.ts'
 import { Budget, type Share } from '../limits/budget.ts'
 import type { Runtime } from '../runtime.ts'
-import { nameOf } from './live-session.ts'
 
 export interface Lifetimes {
   readonly maxDuration: string

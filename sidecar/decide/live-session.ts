@@ -33,9 +33,9 @@ import type {
   Result,
   Target,
 } from '../session.ts'
-
 import { inWords } from '../signals/restrictions.ts'
 import { budgetOf, type Lifetimes, lifetimesOf } from './bounds.ts'
+import { OwnRecording, type SessionToRecord } from './own-recording.ts'
 import { RestrictedDecisions } from './restricted.ts'
 
 /** How often what proved the identity is held against the configuration again. In milliseconds. */
@@ -76,9 +76,7 @@ export class LiveSession implements GuardedSession {
   #terms: SessionTerms
   /** While a signal holds something back from somebody of the chain. */
   #restricted: RestrictedDecisions | undefined
-  #recording: SessionRecording | undefined
-  /** Settled when it is known whether the session can be recorded. */
-  #recordingBegins: Promise<Refusal | undefined> | undefined
+  readonly #recording: OwnRecording
 
   constructor(
     runtime: Runtime,
@@ -101,6 +99,7 @@ export class LiveSession implements GuardedSession {
     this.#lifetime = new Deadline(runtime.clock, seconds(maxDuration) * 1_000)
     this.#idle = new Deadline(runtime.clock, seconds(idleTimeout) * 1_000)
     this.#proveAgain = new Deadline(runtime.clock, proveAgainEvery)
+    this.#recording = new OwnRecording(this.#toRecord(), runtime)
     this.#expiry = expiryOf(proof, runtime.clock)
     runtime.sessions.add(this)
     this.restrictionsChanged()
@@ -221,22 +220,19 @@ export class LiveSession implements GuardedSession {
 
   ready(): Promise<void> | undefined {
     return (
-      this.#recordingBegins?.then(() => {}) ??
+      this.#recording.beginning?.then(() => {}) ??
       this.recorder?.ready() ??
       this.#runtime.audit.ready(this.#terms.audit)
     )
   }
 
   get recorder(): SessionRecording | undefined {
-    return this.#recording?.stopped === false ? this.#recording : undefined
+    return this.#recording.recorder
   }
 
   /** Begins to record the session, if its terms ask for that. @returns why it may not go on. */
   record(): Promise<Refusal | undefined> {
-    this.#recordingBegins ??= this.#beginRecording().finally(() => {
-      this.#recordingBegins = undefined
-    })
-    return this.#recordingBegins
+    return this.#recording.begin()
   }
 
   /** What was granted has begun or ended: it counts from the next command on. */
@@ -314,7 +310,7 @@ export class LiveSession implements GuardedSession {
 
   [Symbol.dispose](): void {
     if (!this.#runtime.sessions.delete(this)) return
-    this.#endRecording()
+    this.#recording.end()
     this.#runtime.audit.session('session.end', this.#who, this.#ended())
   }
 
@@ -357,42 +353,20 @@ export class LiveSession implements GuardedSession {
     if (!this.signal.aborted) for (const { changed } of [...this.#watching]) changed()
   }
 
-  async #beginRecording(): Promise<Refusal | undefined> {
-    const { mode, onFailure } = this.#terms.recording
-    if (mode === 'off' || this.#recording) return undefined
-    const begun = await this.#runtime.record({
-      id: this.id,
-      subject: this.#subject,
-      remote: this.#who.remoteAddress,
-      proof: describeProof(this.#proof),
-      terms: this.#terms,
-      onStop: (reason) => this.#end('expired', reason),
-    })
-    if (begun.ok) {
-      this.#recording = begun.value
-      // it may have ended meanwhile
-      if (!this.#runtime.sessions.has(this)) this.#endRecording()
-      return undefined
+  #toRecord(): SessionToRecord {
+    return {
+      head: () => ({
+        id: this.id,
+        subject: this.#subject,
+        remote: this.#who.remoteAddress,
+        proof: describeProof(this.#proof),
+        terms: this.#terms,
+        onStop: (reason) => this.#end('expired', reason),
+      }),
+      ended: () => this.#ended(),
+      isOver: () => !this.#runtime.sessions.has(this),
+      reference: () => this.reference(),
     }
-    const message = `the session can't be recorded, which policy asks for: ${begun.error}`
-    if (onFailure === 'refuse') return { code: 'unavailable', message, reference: this.reference() }
-    this.#runtime.audit.notice('recording.lost', {
-      session: this.id,
-      reason: begun.error,
-      consequence: 'continues',
-    })
-    return undefined
-  }
-
-  /** The policy may ask for a recording now, or for another one. */
-  #adjustRecording(): void {
-    if (this.#recording) this.#recording.change(this.#terms)
-    else if (this.#terms.recording.mode !== 'off')
-      void this.record().then((refusal) => refusal && this.#end('expired', refusal.message))
-  }
-
-  #endRecording(): void {
-    if (this.#recording) this.#runtime.recordings?.opened?.end(this.#recording, this.#ended())
   }
 
   /** What is said of the session when it is over. */
@@ -406,7 +380,7 @@ export class LiveSession implements GuardedSession {
 
   #refresh(): void {
     this.#terms = this.#elevate()
-    this.#adjustRecording()
+    this.#recording.adjust()
     this.#budget = budgetOf(this.#subject, this.#proof, this.#runtime)
   }
 
@@ -429,8 +403,4 @@ function expiryOf({ expiresAt }: Proof, clock: Clock): Deadline | undefined {
 
 function tokenOf(proof: Proof): VerifiedClaims | undefined {
   return 'claims' in proof ? proof.claims : undefined
-}
-
-export function nameOf({ metadata }: { metadata: { namespace: string; name: string } }): QualifiedName {
-  return `${metadata.namespace}/${metadata.name}`
 }

@@ -2,7 +2,7 @@
 import type { AgentIdentity } from '@firebreak/crds'
 import { type QualifiedName, seconds } from '@firebreak/policy'
 import type { Configuration as WholeConfiguration } from '../configuration/configuration.ts'
-import { nameOf } from '../decide/live-session.ts'
+import { nameOf } from '../configuration/name.ts'
 import type { Holder } from './narrow.ts'
 
 type Configuration = Pick<WholeConfiguration, 'manifests'>

@@ -2,8 +2,8 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { AgentIdentity } from '@firebreak/crds'
 import type { Configuration } from '../configuration/configuration.ts'
+import { nameOf } from '../configuration/name.ts'
 import { readValue } from '../configuration/values.ts'
-import { nameOf } from '../decide/live-session.ts'
 import type { RootProof } from '../delegation/delegation.ts'
 
 /** Every token is compared, in constant time, so that neither which nor how much of one fits can be measured. */

@@ -2,7 +2,7 @@
 import type { AgentIdentity, ProtectedResource } from '@firebreak/crds'
 import type { PolicySnapshot, Subject } from '@firebreak/policy'
 import type { Configuration } from '../configuration/configuration.ts'
-import { nameOf } from '../decide/live-session.ts'
+import { nameOf } from '../configuration/name.ts'
 import type { Chain } from '../delegation/delegation.ts'
 import { isDelegationToken } from '../delegation/token.ts'
 import { type Identities, loopbackProof } from '../identity/identities.ts'

@@ -1,5 +1,5 @@
 import type { ProtectedResource } from '@firebreak/crds'
-import { nameOf } from '../decide/live-session.ts'
+import { nameOf } from '../configuration/name.ts'
 import type { Runtime } from '../runtime.ts'
 import type { Protocol } from '../session.ts'
 import { targetOf } from './target.ts'

@@ -9,8 +9,8 @@ import { Notifier } from '../approvals/notifier.ts'
 import { asksPeople, openApprovals } from '../approvals/open.ts'
 import { holdsRequests, openOwnFolder } from '../approvals/own-folder.ts'
 import { loadConfiguration } from '../configuration/configuration.ts'
+import { nameOf } from '../configuration/name.ts'
 import { watchDirectory } from '../configuration/watch.ts'
-import { nameOf } from '../decide/live-session.ts'
 import {
   auditEvents,
   endSessions,
