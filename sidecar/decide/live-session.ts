@@ -1,22 +1,15 @@
 /** A session as the protocols see it: every question about it is answered by what is in force now. */
 import { isDeepStrictEqual } from 'node:util'
-import {
-  type Command,
-  type Decision,
-  type QualifiedName,
-  type SessionTerms,
-  type Subject,
-  seconds,
-} from '@firebreak/policy'
+import { type Command, type Decision, type SessionTerms, type Subject, seconds } from '@firebreak/policy'
 import { elevate } from '../approvals/elevate.ts'
 import { type GrantedElevation, remainingInWords } from '../approvals/elevations.ts'
 import type { SessionIdentity } from '../audit/audit.ts'
 import type { SessionEnd } from '../audit/lines.ts'
 import { newReference } from '../audit/reference.ts'
-import { type Clock, Deadline } from '../clock.ts'
+import { Deadline } from '../clock.ts'
 import { sameCredential } from '../credentials/credentials.ts'
 import type { Chain } from '../delegation/delegation.ts'
-import { chainOf, describeProof, type Proof, type VerifiedClaims } from '../identity/proof.ts'
+import { describeProof, type Proof } from '../identity/proof.ts'
 import type { Budget } from '../limits/budget.ts'
 import type { SessionRecording } from '../recording/session-recording.ts'
 import type { Runtime } from '../runtime.ts'
@@ -35,11 +28,9 @@ import type {
 } from '../session.ts'
 import { inWords } from '../signals/restrictions.ts'
 import { budgetOf, type Lifetimes, lifetimesOf } from './bounds.ts'
+import { HeldProof } from './held-proof.ts'
 import { OwnRecording, type SessionToRecord } from './own-recording.ts'
 import { RestrictedDecisions } from './restricted.ts'
-
-/** How often what proved the identity is held against the configuration again. In milliseconds. */
-const proveAgainEvery = 10_000
 
 export class LiveSession implements GuardedSession {
   readonly id = newReference()
@@ -58,9 +49,6 @@ export class LiveSession implements GuardedSession {
   readonly #startedAt = performance.now()
   readonly #lifetime: Deadline
   readonly #idle: Deadline
-  readonly #proveAgain: Deadline
-  /** When the token is good no longer; undefined where it does not expire. */
-  #expiry: Deadline | undefined
   /** As proven. */
   #proven: Subject
   /** With what was granted to it for now. */
@@ -69,7 +57,7 @@ export class LiveSession implements GuardedSession {
   #held = 0
   readonly #watching = new Set<{ readonly changed: () => void }>()
   #onNotice: GuardedSession['onNotice']
-  #proof: Proof
+  readonly #proof: HeldProof
   /** That the target was last logged in to with. */
   #credential: Credential | undefined
   #commands = 0
@@ -90,7 +78,7 @@ export class LiveSession implements GuardedSession {
     this.#clientUser = clientUser
     this.#proven = subject
     this.#subject = subject
-    this.#proof = proof
+    this.#proof = new HeldProof(proof, runtime.clock, (held) => runtime.renewed(held))
     this.signal = this.#abort.signal
     this.#who = { session: this.id, subject, remoteAddress }
     this.#terms = this.#elevate()
@@ -98,9 +86,7 @@ export class LiveSession implements GuardedSession {
     const { maxDuration, idleTimeout } = this.#bounds
     this.#lifetime = new Deadline(runtime.clock, seconds(maxDuration) * 1_000)
     this.#idle = new Deadline(runtime.clock, seconds(idleTimeout) * 1_000)
-    this.#proveAgain = new Deadline(runtime.clock, proveAgainEvery)
     this.#recording = new OwnRecording(this.#toRecord(), runtime)
-    this.#expiry = expiryOf(proof, runtime.clock)
     runtime.sessions.add(this)
     this.restrictionsChanged()
     runtime.audit.session('session.start', this.#who, { proof: describeProof(proof) })
@@ -284,7 +270,7 @@ export class LiveSession implements GuardedSession {
 
   /** Delegations are over, which may be this session's own or one before it. */
   delegationEnded(): void {
-    if (this.#proof.kind === 'delegation') this.#holdProof()
+    if (this.#proof.now.kind === 'delegation') this.#holdProof()
   }
 
   /** Ends what may not go on, whichever clock says so. Called every second. */
@@ -294,7 +280,7 @@ export class LiveSession implements GuardedSession {
     if (this.#lifetime.passed)
       this.#end('expired', `the session has reached its maximum duration of ${maxDuration}`)
     else if (this.#idle.passed) this.#end('expired', `the session was idle for ${idleTimeout}`)
-    else if (this.#expiry?.passed || this.#proveAgain.passed) this.#holdProof()
+    else if (this.#proof.isDue) this.#holdProof()
   }
 
   /** The role's credential is another one now, and the role says that its sessions end then. */
@@ -314,29 +300,14 @@ export class LiveSession implements GuardedSession {
     this.#runtime.audit.session('session.end', this.#who, this.#ended())
   }
 
-  get #identity(): QualifiedName {
-    return (this.subject.chain.at(-1) ?? this.subject.chain[0]).identity
-  }
-
   get #bounds(): Lifetimes {
     return lifetimesOf(this.#subject, this.#runtime.configuration)
   }
 
-  /** Holds the proof against what is in force: a token may have been revoked, or renewed by the sidecar. */
   #holdProof(): void {
-    this.#proveAgain.restart()
-    const renewed = this.#runtime.renewed(this.#proof)
-    if (!renewed.ok) {
-      this.#end('expired', renewed.error)
-      return
-    }
-    const before = this.#proof
-    this.#proof = renewed.value
-    // the same token again must not start its time anew
-    if (tokenOf(before) !== tokenOf(renewed.value))
-      this.#expiry = expiryOf(renewed.value, this.#runtime.clock)
-    if (this.#expiry?.passed) this.#end('expired', `the token of ${this.#identity} has expired`)
-    else this.#adopt(chainOf(renewed.value))
+    const proven = this.#proof.prove()
+    if (proven.ok) this.#adopt(proven.value)
+    else this.#end('expired', proven.error)
   }
 
   /** Everybody's groups may be others now. */
@@ -359,7 +330,7 @@ export class LiveSession implements GuardedSession {
         id: this.id,
         subject: this.#subject,
         remote: this.#who.remoteAddress,
-        proof: describeProof(this.#proof),
+        proof: describeProof(this.#proof.now),
         terms: this.#terms,
         onStop: (reason) => this.#end('expired', reason),
       }),
@@ -381,7 +352,7 @@ export class LiveSession implements GuardedSession {
   #refresh(): void {
     this.#terms = this.#elevate()
     this.#recording.adjust()
-    this.#budget = budgetOf(this.#subject, this.#proof, this.#runtime)
+    this.#budget = budgetOf(this.#subject, this.#proof.now, this.#runtime)
   }
 
   /** @returns the terms of the session with what is granted to it now. */
@@ -395,12 +366,4 @@ export class LiveSession implements GuardedSession {
     if (!this.signal.aborted)
       this.#abort.abort({ code, message, reference: this.reference() } satisfies Refusal)
   }
-}
-
-function expiryOf({ expiresAt }: Proof, clock: Clock): Deadline | undefined {
-  return expiresAt === undefined ? undefined : new Deadline(clock, expiresAt - clock.wall())
-}
-
-function tokenOf(proof: Proof): VerifiedClaims | undefined {
-  return 'claims' in proof ? proof.claims : undefined
 }
