@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
-import type { PolicySnapshot, Subject } from '@firebreak/policy'
-import { analyse } from '@firebreak/sidecar/protocols/kubernetes/analysis/analyse.ts'
+import type { Command, Decision, PolicySnapshot, Subject } from '@firebreak/policy'
+import { isOpen } from '@firebreak/sidecar/protocols/http/exchange/question.ts'
+import type { HttpRequest } from '@firebreak/sidecar/protocols/http/request.ts'
+import { dryRunOf } from '@firebreak/sidecar/protocols/kubernetes/dry-run.ts'
+import { analysisOf } from '@firebreak/sidecar/protocols/kubernetes/meaning.ts'
 import { compileManifests, requestOf } from '@firebreak/sidecar/protocols/kubernetes/testing.ts'
 import { parse, stringify } from 'yaml'
 import { attacksDirectory } from '../test/shop.ts'
@@ -16,6 +19,11 @@ interface Case {
   readonly yaml?: unknown
   readonly text?: string
   readonly hex?: string
+  readonly as?: string
+  /** The object that a patch makes. */
+  readonly makes?: unknown
+  /** Whether what the patch makes has to be known. */
+  readonly asks?: 'no'
 }
 
 interface Attack extends Case {
@@ -27,11 +35,11 @@ const { attacks, benign } = parse(readFileSync(new URL('kubernetes.yaml', attack
   readonly benign: readonly Case[]
 }
 
-const subject: Subject = {
-  chain: [{ identity: 'default/intruder', groups: [] }],
+const subjectOf = ({ as = 'intruder' }: Case): Subject => ({
+  chain: [{ identity: `default/${as}`, groups: [] }],
   resource: 'default/cluster',
   role: 'deployer',
-}
+})
 
 /** @returns why it is refused, by itself or by the policy; undefined where it would be sent. */
 function refusalOf(attack: Case, policy: PolicySnapshot): string | undefined {
@@ -40,10 +48,32 @@ function refusalOf(attack: Case, policy: PolicySnapshot): string | undefined {
   const headers = { ...(type !== '' && { 'content-type': type }), ...attack.headers }
   const request = requestOf(attack.request, headers, body)
   if (typeof request === 'string') return request
-  const analysed = analyse(request)
+  const analysed = analysisOf(request)
   if (!analysed.ok) return analysed.error.message
-  const decision = policy.decide(subject, analysed.value.command)
+  const decision = decideWithResult(attack, request, policy, analysed.value.command)
   return decision.effect === 'allow' ? undefined : decision.reason
+}
+
+/** As the gateway does, with the API server's answer from the case. */
+function decideWithResult(
+  attack: Case,
+  request: HttpRequest,
+  policy: PolicySnapshot,
+  command: Command,
+): Decision {
+  const subject = subjectOf(attack)
+  const decide = (asked: Command): Decision => policy.decide(subject, asked)
+  const decision = decide(command)
+  const question = dryRunOf(request)
+  const open = question && isOpen(question, decision, decide)
+  assert.ok(!open || attack.asks !== 'no', 'the API server would be asked')
+  if (!open) return decision
+  assert.ok(attack.makes !== undefined, 'what the patch makes has to be known')
+  const headers = [['content-type', 'application/json']] as const
+  const body = Buffer.from(JSON.stringify(attack.makes))
+  const understood = question.understand({ status: 200, headers, body })
+  assert.ok(understood.kind === 'command', JSON.stringify(understood))
+  return decide(understood.command)
 }
 
 function bodyOf({ json, yaml, text, hex }: Case): string | Buffer | undefined {

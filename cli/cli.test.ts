@@ -180,6 +180,20 @@ spec:
       ]
       const reaching = api(...patch, 'intruder', 'cluster', '--', 'PATCH /api/v1/namespaces/prod/pods/x')
       assert.match(reaching.out, /k8s:hostAccess/)
+      const patched = (body: string) =>
+        api(
+          ...patch.slice(0, 2),
+          '-d',
+          body,
+          'intruder',
+          'cluster',
+          '--',
+          'PATCH /api/v1/namespaces/prod/pods/x',
+        )
+      const image = patched('{"spec":{"containers":[{"name":"c","image":"i"}]}}')
+      assert.match(image.out, /^allow .*\n {7}what the patch makes of the object is not known here/)
+      const label = patched('{"metadata":{"labels":{"a":"b"}}}')
+      assert.ok(label.status === 0 && !label.out.includes('not known here'), label.out)
       const doubtful = api('intruder', 'cluster', '--', 'GET /api/v1//pods')
       assert.equal(doubtful.status, 1)
       mkdirSync(join(cluster, 'tests'))

@@ -107,12 +107,13 @@ function listed(names: readonly string[], where: string): string {
 const colours = { allow: 'green', deny: 'red', hold: 'yellow' } as const
 
 /** A decision for people. */
-export function showExplanation({ command, decision }: Explanation): string {
+export function showExplanation({ command, decision, open }: Explanation): string {
   const by = decision.rule ? describeRule(decision.rule) : 'no rule'
   const lines = [`${style(colours[decision.effect], decision.effect.padEnd(6))} ${by}`]
   if (decision.effect !== 'allow') lines.push(`       ${decision.reason}`)
   if (decision.hint) lines.push(`       "${decision.hint}"`)
   if (decision.effect === 'hold') lines.push(`       approvers: ${inWords(decision.approval.requirements)}`)
+  if (open !== undefined) lines.push(`       ${open}`)
   for (const reason of command.opaque) lines.push(`       opaque: ${reason}`)
   for (const touch of command.touches) {
     const more = [...(touch.origin === 'direct' ? [] : [touch.origin]), ...(touch.also ?? [])].join(', ')

@@ -8,6 +8,8 @@ import { Credentials } from './credentials/credentials.ts'
 import { httpTargetOf, targetOf } from './listen/target.ts'
 import { meaningOf } from './protocols/http/analysis/of-target.ts'
 import { commandOfText, requestOfText } from './protocols/http/analysis/text.ts'
+import { isOpen } from './protocols/http/exchange/question.ts'
+import { dryRunOf } from './protocols/kubernetes/dry-run.ts'
 import { analysisOf } from './protocols/kubernetes/meaning.ts'
 import { isAskedByRequests } from './protocols/languages.ts'
 import { analyseText } from './protocols/postgresql/analysis/analyse.ts'
@@ -24,6 +26,8 @@ export interface Explanation {
   readonly decision: Decision
   /** What the server would answer, where that is certain: a name that is not there, or a mistake in the text. */
   readonly serverError?: string
+  /** What the decision also depends on and isn't known here, in words. */
+  readonly open?: string
 }
 
 const timeout = 15_000
@@ -73,21 +77,35 @@ export function explainRequest(
   text: string,
   resource: ProtectedResource,
 ): Result<readonly Explanation[], string> {
-  const command = resource.spec.type === 'kubernetes' ? kubernetesCommand(text) : httpCommand(text, resource)
+  const decide = (command: Command): Decision => snapshot.decide(subject, command)
+  if (resource.spec.type === 'kubernetes') return explainKubernetes(text, decide)
+  const command = httpCommand(text, resource)
   if (!command.ok) return command
-  return { ok: true, value: [{ command: command.value, decision: snapshot.decide(subject, command.value) }] }
+  return { ok: true, value: [{ command: command.value, decision: decide(command.value) }] }
 }
 
 function httpCommand(text: string, resource: ProtectedResource): Result<Command, string> {
   return commandOfText(text, meaningOf(httpTargetOf(resource)))
 }
 
-function kubernetesCommand(text: string): Result<Command, string> {
+function explainKubernetes(
+  text: string,
+  decide: (command: Command) => Decision,
+): Result<readonly Explanation[], string> {
   const written = requestOfText(text)
   if (!written.ok) return written
-  const known = analysisOf(written.value.request)
-  return known.ok ? { ok: true, value: known.value.command } : { ok: false, error: known.error.message }
+  const { request } = written.value
+  const known = analysisOf(request)
+  if (!known.ok) return { ok: false, error: known.error.message }
+  const { command } = known.value
+  const decision = decide(command)
+  const question = dryRunOf(request)
+  const isUnknown = question && isOpen(question, decision, decide)
+  return { ok: true, value: [{ command, decision, ...(isUnknown && { open: unknownResult }) }] }
 }
+
+const unknownResult =
+  'what the patch makes of the object is not known here: its pods may have what is decided otherwise, and the API server is asked for that'
 
 /** What {@link explainCommand} says of SQL, by a catalogue that is known already. @param searchPath in force in the session. */
 export function explainSqlIn(

@@ -3,6 +3,7 @@ import { httpProtocol } from '../http/exchange/serve.ts'
 import type { OpenBodyMask } from '../http/request.ts'
 import { withInspectableAnswer } from './accept.ts'
 import { withLines } from './analysis/lines.ts'
+import { dryRunOf } from './dry-run.ts'
 import { openTextMask } from './masking/open.ts'
 import { analysisOf, kubernetesMeaning } from './meaning.ts'
 import { sayStatus } from './status.ts'
@@ -34,6 +35,7 @@ export const kubernetes = httpProtocol({
       const known = analysisOf(request)
       return known.ok ? withLines(known.value) : undefined
     },
+    question: dryRunOf,
     streams: kubernetesStreams,
   },
 })

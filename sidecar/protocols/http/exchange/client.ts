@@ -7,6 +7,7 @@ import type { Meaning } from '../analysis/meaning.ts'
 import type { ParsedHead } from '../head/head.ts'
 import type { HeaderFields, HttpRequest, OpenBodyMask } from '../request.ts'
 import type { Problem, Say } from './problems.ts'
+import type { Question } from './question.ts'
 import type { ConnectionSessions } from './sessions.ts'
 import type { Streams } from './streams.ts'
 
@@ -87,6 +88,8 @@ export interface ApiKind {
    * less passes then.
    */
   readonly lesser?: (request: HttpRequest) => Command | undefined
+  /** @returns what has to be asked of the target before the request can be decided; undefined where nothing has to. */
+  readonly question?: (request: HttpRequest) => Question | undefined
   /** Looks into what clients leave HTTP for; where it is absent nobody does. */
   readonly streams?: Streams
 }

@@ -1,18 +1,11 @@
 /** A request from its head to its end: who, what, whether, and then on its way. */
-import type { Command, Decision } from '@firebreak/policy'
 import { newReference } from '../../../audit/reference.ts'
-import type {
-  Credential,
-  GuardedSession,
-  HttpAuthentication,
-  Refusal,
-  Result,
-  Target,
-} from '../../../session.ts'
+import type { Credential, GuardedSession, Refusal, Result, Target } from '../../../session.ts'
 import type { Meaning } from '../analysis/meaning.ts'
 import { servesGrpc } from '../analysis/of-target.ts'
 import { type MalformedRequest, readHead } from '../head/head.ts'
 import type { HeaderFields, HttpRequest, RequestHead } from '../request.ts'
+import { wayOf } from './answering.ts'
 import { hasWholeBodySigned, maximumSignedBody, refusalToSign } from './aws-signature.ts'
 import {
   type ApiKind,
@@ -29,6 +22,8 @@ import { inGrpc, isGrpc, unmaskableCall } from './grpc.ts'
 import { askPeople, maximumHeldBody } from './held.ts'
 import { cancel, namesOf } from './held-calls.ts'
 import { identify } from './identification.ts'
+import { authenticationOf } from './injection.ts'
+import { Judge, type Judged } from './judge.ts'
 import { pass } from './passage.ts'
 import {
   limitReached,
@@ -38,6 +33,7 @@ import {
   refusedCommand,
   refusedSession,
 } from './problems.ts'
+import type { Answer } from './question.ts'
 import { malformed, refuseMalformed, tell, tooLarge } from './refusing.ts'
 import { CommandRun } from './run.ts'
 import { streamProblem } from './streams.ts'
@@ -60,7 +56,7 @@ export interface Incoming {
 export async function exchange(incoming: Incoming, plain: Connection): Promise<void> {
   const receivedAt = performance.now()
   const { request, response } = incoming
-  const head = readHead(request)
+  const head = asDecided(readHead(request), incoming, plain)
   const headers = head.ok ? head.value.headers : head.error.headers
   const connection = request.httpVersion === '2.0' && isGrpc(headers ?? []) ? inGrpc(plain) : plain
   const session = headers && (await sessionFor(headers, response, connection))
@@ -77,6 +73,17 @@ export async function exchange(incoming: Incoming, plain: Connection): Promise<v
   } finally {
     connection.sessions.ended(session)
   }
+}
+
+/** A client of SPDY is one of WebSocket from here on. */
+function asDecided(
+  head: Result<RequestHead, MalformedRequest>,
+  { tunnel }: Incoming,
+  { kind: { streams } }: Connection,
+): Result<RequestHead, MalformedRequest> {
+  if (!head.ok || tunnel?.protocol !== 'SPDY/3.1' || !streams) return head
+  const known = streams.asWebSocket(head.value)
+  return known.ok ? known : { ok: false, error: { ...known.error, headers: head.value.headers } }
 }
 
 const notRead: MalformedRequest = { status: 400, message: 'the head can not be read' }
@@ -114,6 +121,9 @@ class Exchange {
   /** Of the body, where it was read to decide. */
   #sent: Buffer | undefined
   #conversation: Conversation | undefined
+  readonly #judge: Judge
+  /** That the target has given already, instead of doing it. */
+  #answer: Answer | undefined
   /** Another one, once the client is kept waiting. */
   #response: ClientResponse
 
@@ -129,6 +139,8 @@ class Exchange {
     this.#session = session
     this.#target = connection.gateway.target
     this.#meaning = connection.meaningOf(this.#target)
+    const about = { kind: connection.kind, meaning: this.#meaning }
+    this.#judge = new Judge(about, session, this.#target, incoming.tunnel !== undefined)
     this.#request = head
     this.#response = incoming.response
     this.#receivedAt = receivedAt
@@ -153,12 +165,14 @@ class Exchange {
       refuseMalformed(this.#incoming, this.#session, unknown, this.#receivedAt, kind, this.#sent)
       return
     }
-    const run = this.#decide()
     if (unread) {
+      const run = this.#begin(this.#judge.byItself(this.#request))
       tell(run, this.#response, tooLarge(run.reference, needed))
       return
     }
-    const problem = await this.#refusal(run)
+    const judged = await this.#judge.judge(this.#request, this.#response)
+    const run = this.#begin(judged)
+    const problem = await this.#refusal(run, judged)
     if (problem) tell(run, this.#response, problem)
     else await this.#pass(run)
   }
@@ -182,42 +196,36 @@ class Exchange {
       : kind
   }
 
-  #decide(): CommandRun {
-    const session = this.#session
-    const [command, decision] = this.#judge()
-    const run = new CommandRun(session, command, decision, this.#receivedAt, this.#kind)
+  #begin(judged: Judged): CommandRun {
+    const { command, decision } = judged
+    const run = new CommandRun(this.#session, command, decision, this.#receivedAt, this.#kind)
+    run.isDerived = judged.isDerived === true
     run.traceParent = claimedTrace(this.#request)
     if (this.#sent) run.takes(this.#sent)
     return run
   }
 
-  /** Where a command may not run as it is, but what is less of it may, that is what runs. */
-  #judge(): readonly [Command, Decision] {
-    const command = this.#understand()
-    const decision = this.#session.decide(command)
-    const lesser = decision.effect === 'allow' ? undefined : this.#connection.kind.lesser?.(this.#request)
-    if (!lesser) return [command, decision]
-    const decided = this.#session.decide(lesser)
-    return decided.effect === 'deny' && decision.effect === 'hold' ? [command, decision] : [lesser, decided]
-  }
-
-  #understand(): Command {
-    return this.#meaning.commandOf(this.#request, this.#incoming.tunnel !== undefined)
-  }
-
   /** @returns why it may not run; undefined where it may, now. */
-  async #refusal(run: CommandRun): Promise<Problem | undefined> {
-    if (run.decision.effect === 'deny') return refusedCommand(run.decision, run.reference)
+  async #refusal(run: CommandRun, judged: Judged): Promise<Problem | undefined> {
+    const refused = this.#refused(run, judged)
+    if (refused || judged.answer) return refused
     const { headers } = this.#request
     const problem =
       streamProblem(run, this.#request, this.#incoming.tunnel !== undefined) ?? unmaskableCall(run, headers)
     if (problem) return problem
     if (run.decision.effect === 'hold') {
-      const refused = await this.#hold(run)
-      if (refused) return refused
+      const notAgreed = await this.#hold(run)
+      if (notAgreed) return notAgreed
     }
-    const limit = this.#session.admit()
+    const limit = this.#judge.admit()
     return limit && limitReached(limit, run.reference)
+  }
+
+  /** @returns why it is refused without anybody being asked about it. */
+  #refused(run: CommandRun, { unasked, answer }: Judged): Problem | undefined {
+    this.#answer = answer
+    if (unasked) return unasked(run.reference)
+    return run.decision.effect === 'deny' ? refusedCommand(run.told(run.decision), run.reference) : undefined
   }
 
   /** Asks people, and then decides from the beginning. */
@@ -226,18 +234,19 @@ class Exchange {
     const { outcome, response } = await askPeople(run, this.#request, this.#response, this.#conversation)
     this.#response = response
     run.approval = outcome.kind === 'approved' ? outcome.request : (outcome.request ?? run.approval)
-    if (outcome.kind === 'refused') return notApproved(run.decision, outcome, run.reference)
-    const [command, decision] = this.#judge()
+    if (outcome.kind === 'refused') return notApproved(run.told(run.decision), outcome, run.reference)
+    const judged = await this.#judge.judge(this.#request, response)
+    const { command } = judged
     run.command = command
-    run.decision = decision
+    run.decision = judged.decision
+    run.isDerived ||= judged.isDerived === true
     run.permits = outcome.permits
-    if (run.decision.effect === 'deny') return refusedCommand(run.decision, run.reference)
-    if (outcome.permits([command])) return undefined
-    return notApproved(
-      run.decision,
-      { kind: 'refused', message: 'the policy has changed meanwhile' },
-      run.reference,
-    )
+    const refused = this.#refused(run, judged)
+    if (refused || judged.answer || outcome.permits([command])) return refused
+    const message = run.isDerived
+      ? 'the policy has changed meanwhile, or what comes of it is no more what people were shown'
+      : 'the policy has changed meanwhile'
+    return notApproved(run.told(run.decision), { kind: 'refused', message }, run.reference)
   }
 
   async #pass(run: CommandRun): Promise<void> {
@@ -254,17 +263,18 @@ class Exchange {
       tell(run, response, noCredential(credential.error, run.reference))
       return
     }
-    run.sent = true
+    run.sent = this.#answer === undefined
     if (this.#conversation) cancel(namesOf(this.#conversation.cancels, this.#session))
     const streams = this.#sendsBody && this.#request.body === undefined
     if (streams && expectsContinue) response.writeContinue()
+    const upstream = upstreamOf(this.#session.subject, target, credential.value)
     await pass({
       run,
       request: this.#forwarded(),
       body: streams ? request : undefined,
       response,
       tunnel,
-      upstream: upstreamOf(this.#session.subject, target, credential.value),
+      upstream: this.#answer ? wayOf(this.#answer, upstream) : upstream,
       authentication: authenticationOf(target, credential.value),
       credential: credential.value,
       renewed,
@@ -311,10 +321,4 @@ function claimedTrace({ headers }: HttpRequest): string | undefined {
 
 function isTraceParent([name]: readonly [string, string]): boolean {
   return name === 'traceparent'
-}
-
-/** Who shows a certificate, and has no secret beside it, says nothing else. */
-function authenticationOf({ http }: Target, { password, clientCertificate }: Credential): HttpAuthentication {
-  const isCertificateAlone = clientCertificate !== undefined && password === undefined
-  return isCertificateAlone ? { as: 'none' } : (http?.authentication ?? { as: 'none' })
 }

@@ -1,5 +1,5 @@
 /** The role's credential in a request, where the API takes it. */
-import type { Credential, HttpAuthentication } from '../../../session.ts'
+import type { Credential, HttpAuthentication, Target } from '../../../session.ts'
 import { withoutParameter } from '../head/query.ts'
 import type { HeaderFields, HttpRequest } from '../request.ts'
 import { signed } from './aws-signature.ts'
@@ -50,4 +50,13 @@ export async function withCredential(
     case 'aws':
       return await signed({ path, query, headers, ...about }, authentication, credential)
   }
+}
+
+/** Who shows a certificate, and has no secret beside it, says nothing else. */
+export function authenticationOf(
+  { http }: Target,
+  { password, clientCertificate }: Credential,
+): HttpAuthentication {
+  const isCertificateAlone = clientCertificate !== undefined && password === undefined
+  return isCertificateAlone ? { as: 'none' } : (http?.authentication ?? { as: 'none' })
 }

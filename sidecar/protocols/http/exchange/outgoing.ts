@@ -7,7 +7,7 @@ import { withCredential } from './injection.ts'
 import { partial } from './inspection.ts'
 import type { CommandRun } from './run.ts'
 import type { Tunnel } from './tunnel.ts'
-import type { Outgoing, Upstream } from './upstream.ts'
+import type { Outgoing, Way } from './upstream.ts'
 
 export interface Passing {
   readonly run: CommandRun
@@ -18,7 +18,7 @@ export interface Passing {
   readonly response: ClientResponse
   /** Set where the client wants to leave HTTP. */
   readonly tunnel: Tunnel | undefined
-  readonly upstream: Upstream
+  readonly upstream: Way
   readonly authentication: HttpAuthentication
   readonly credential: Credential
   /** Another one, where the target doesn't take that. */
@@ -30,8 +30,12 @@ export interface Passing {
   readonly inspected: boolean
 }
 
+/** What makes the request itself; of one that is the gateway's own there is no more. */
+export type Outbound = Pick<Passing, 'request' | 'upstream' | 'authentication' | 'inspected'> &
+  Partial<Pick<Passing, 'run' | 'body' | 'tunnel' | 'isCall'>>
+
 /** @param credential that of the role as it is now. */
-export async function outgoing(passing: Passing, credential: Credential): Promise<Outgoing> {
+export async function outgoing(passing: Outbound, credential: Credential): Promise<Outgoing> {
   const { request, upstream, authentication, tunnel, isCall } = passing
   const { path, query, headers } = await withCredential(
     {
@@ -54,11 +58,11 @@ export async function outgoing(passing: Passing, credential: Credential): Promis
     closes: body !== undefined && bodiless.has(request.method),
     ...(isCall && { version: 'h2' }),
     // connections are only given up to another protocol in HTTP/1.1
-    ...(tunnel && { upgrade: tunnel.protocol, version: 'http/1.1' }),
+    ...(tunnel && { upgrade: 'websocket', version: 'http/1.1' }),
   }
 }
 
-function headersOf({ request, body, inspected, isCall }: Passing): HeaderFields {
+function headersOf({ request, body, inspected, isCall }: Outbound): HeaderFields {
   const length = request.headers.find(([name]) => name === 'content-length')
   return [
     ...forwardedHeaders(request).filter(([name]) => !(inspected && partial.has(name))),
@@ -69,9 +73,9 @@ function headersOf({ request, body, inspected, isCall }: Passing): HeaderFields 
   ]
 }
 
-function bodyOf({ body, run }: Passing): AsyncIterable<Buffer> | undefined {
+function bodyOf({ body, run }: Outbound): AsyncIterable<Buffer> | undefined {
   const chunks = body && chunksOf(body)
-  return chunks && run.session.recorder ? recordedInput(chunks, run) : chunks
+  return chunks && run?.session.recorder ? recordedInput(chunks, run) : chunks
 }
 
 /** Bodies of these are not expected by every server. */

@@ -3,6 +3,9 @@ import type { Command, Decision } from '@firebreak/policy'
 import type { GuardedSession, Outcome, SessionRecorder } from '../../../session.ts'
 import type { ApiKind } from './client.ts'
 
+const whatIsMasked =
+  'it depends on what there is already, in which something is masked: the audit line says more'
+
 export class CommandRun {
   readonly session: GuardedSession
   readonly reference: string
@@ -13,6 +16,8 @@ export class CommandRun {
   approval: string | undefined
   /** Whether a command is still what they have agreed to. */
   permits: ((commands: readonly Command[]) => boolean) | undefined
+  /** What the target was asked about has become part of the command. */
+  isDerived = false
   /** It goes to the API. */
   sent = false
   /** That the API has answered with. */
@@ -45,6 +50,11 @@ export class CommandRun {
       text: undefined,
       parameters: undefined,
     })
+  }
+
+  /** A decision as the client may hear of it. What the target has said of an object in which something is masked, it may not. */
+  told(decision: Decision): Decision {
+    return this.isDerived && decision.touchesMasked ? { ...decision, reason: whatIsMasked } : decision
   }
 
   /** Bytes that go to the client, as they go. @param unmasked what a mask made them of, where that is recorded. */

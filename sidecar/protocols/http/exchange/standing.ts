@@ -13,10 +13,10 @@ import type { CommandRun } from './run.ts'
 export function overtaken(run: CommandRun, before: SessionTerms): Ended | undefined {
   const { session, command, reference } = run
   const decision = session.decide(command)
-  if (decision.effect === 'deny') return new Ended(refusedCommand(decision, reference))
+  if (decision.effect === 'deny') return new Ended(refusedCommand(run.told(decision), reference))
   if (decision.effect === 'hold' && !run.permits?.([command])) {
     const refused = { kind: 'refused', message: 'the policy has changed meanwhile' } as const
-    return new Ended(notApproved(decision, refused, reference))
+    return new Ended(notApproved(run.told(decision), refused, reference))
   }
   if (!showsOtherwise(run, before)) return undefined
   const detail = 'the rest was withheld: what has to be masked in it has changed meanwhile'

@@ -61,6 +61,9 @@ export function upstreamOf(
   return upstream
 }
 
+/** Where requests go out, and answers come from. */
+export type Way = Pick<Upstream, 'origin' | 'authority' | 'dispatch'>
+
 export class Upstream {
   /** `https://api.example.com:8443`, as a Location that leads back begins. */
   readonly origin: string

@@ -24,6 +24,7 @@ import { malformed, type Refused } from './refusal.ts'
 import { copyOf, type RemoteCommand, remoteCommandOf, shellFactsOf, streamsOf } from './remote-command.ts'
 import { type OtherRequest, type ResourceRequest, readRequestInfo, type Verb } from './request-info.ts'
 import { type Kind, kindOf } from './resources.ts'
+import { changesPods } from './result.ts'
 import { subresourceTouches } from './subresources.ts'
 import { noNamespace, type ObjectPath, pathOf, touch } from './touches.ts'
 
@@ -31,6 +32,8 @@ export interface Analysed {
   readonly command: Command
   /** Where the objects of the response are, to be masked; absent where there is nothing of anybody's in it. */
   readonly objects?: ResponseObjects
+  /** It changes what pods are: what comes of it depends on the object as well. */
+  readonly changesPods: boolean
   /** Of an exec or attach. */
   readonly remote?: RemoteCommand
   /** Set for what clients leave HTTP for. */
@@ -110,7 +113,16 @@ function analyseResource(request: HttpRequest, info: ResourceRequest, body: Body
   }
   const remote = remoteCommandOf(info)
   const streams = streamsOf(info)
-  return { ok: true, value: { command, objects, ...(remote && { remote }), ...(streams && { streams }) } }
+  return {
+    ok: true,
+    value: {
+      command,
+      objects,
+      changesPods: !dryRun.value && changesPods(info, kind, change.value),
+      ...(remote && { remote }),
+      ...(streams && { streams }),
+    },
+  }
 }
 
 const noBody: Result<Body, Refused> = { ok: true, value: { kind: 'none' } }
@@ -255,5 +267,5 @@ function ofOther(request: HttpRequest, { segments, method }: OtherRequest): Anal
     facts: { k8s: { verb: method.toLowerCase(), dryRun: false, resource: '', name: '' } },
   }
   const objects = { path, isBuiltin: true, watches: false, ofSeveral: false, isText: true }
-  return { command, ...(!isDiscovery && { objects }) }
+  return { command, changesPods: false, ...(!isDiscovery && { objects }) }
 }

@@ -78,19 +78,24 @@ interface GroupKinds {
 
 const byGroup: ReadonlyMap<string, GroupKinds> = new Map(Object.entries<GroupKinds>(builtin))
 
-/** Kinds whose objects hold pods to be, or files of nodes. Of other builtin kinds the fields of pods aren't looked for. */
-const holdingPods = new Set([
-  'pods',
-  'podtemplates',
-  'replicationcontrollers',
-  'replicasets',
-  'deployments',
-  'statefulsets',
-  'daemonsets',
-  'controllerrevisions',
-  'jobs',
-  'cronjobs',
-  'persistentvolumes',
+const inTemplate: readonly string[] = ['spec', 'template', 'spec']
+
+/**
+ * Kinds whose objects hold pods to be, or files of nodes, by where those are described. Of other builtin kinds the fields of pods
+ * aren't looked for.
+ */
+const holdingPods = new Map<string, readonly string[]>([
+  ['pods', ['spec']],
+  ['podtemplates', ['template', 'spec']],
+  ['replicationcontrollers', inTemplate],
+  ['replicasets', inTemplate],
+  ['deployments', inTemplate],
+  ['statefulsets', inTemplate],
+  ['daemonsets', inTemplate],
+  ['controllerrevisions', ['data']],
+  ['jobs', inTemplate],
+  ['cronjobs', ['spec', 'jobTemplate', ...inTemplate]],
+  ['persistentvolumes', ['spec']],
 ])
 
 /** Of these an update makes the object where there is none (`AllowCreateOnUpdate` of the API server's strategies). */
@@ -115,6 +120,8 @@ export interface Kind {
   readonly namespaced: boolean | undefined
   readonly isBuiltin: boolean
   readonly mayHoldPods: boolean
+  /** The names that lead to what describes a pod in an object of it; undefined where none is known. */
+  readonly podsAt: readonly string[] | undefined
   readonly madeByUpdate: boolean
 }
 
@@ -127,6 +134,7 @@ export function kindOf(group: string, resource: string): Kind {
     namespaced: isBuiltin ? namespaced : undefined,
     isBuiltin,
     mayHoldPods: !isBuiltin || holdingPods.has(resource),
+    podsAt: isBuiltin ? holdingPods.get(resource) : undefined,
     madeByUpdate: isBuiltin && madeByUpdate.has(resource),
   }
 }

@@ -1,0 +1,89 @@
+/** What a request does and whether it may: asked of policy, and where only the target knows what comes of it, of that as well. */
+import type { Command, Decision } from '@firebreak/policy'
+import type { GuardedSession, LimitReached, Target } from '../../../session.ts'
+import type { Meaning } from '../analysis/meaning.ts'
+import type { HttpRequest } from '../request.ts'
+import { askTarget } from './asking.ts'
+import type { ApiKind, ClientResponse } from './client.ts'
+import { limitReached, type Problem } from './problems.ts'
+import { type Answer, isOpen, type Question } from './question.ts'
+
+export interface Judged {
+  readonly command: Command
+  readonly decision: Decision
+  /** The command has become more by what the target has said. */
+  readonly isDerived?: true
+  /** The target wouldn't do it, and has said so. */
+  readonly answer?: Answer
+  /** Why the target could not be asked, with the command's reference. */
+  readonly unasked?: (reference: string) => Problem
+}
+
+export class Judge {
+  readonly #kind: ApiKind
+  readonly #meaning: Meaning
+  readonly #session: GuardedSession
+  readonly #target: Target
+  readonly #upgrades: boolean
+  #isAdmitted = false
+
+  constructor(
+    { kind, meaning }: { readonly kind: ApiKind; readonly meaning: Meaning },
+    session: GuardedSession,
+    target: Target,
+    upgrades: boolean,
+  ) {
+    this.#kind = kind
+    this.#meaning = meaning
+    this.#session = session
+    this.#target = target
+    this.#upgrades = upgrades
+  }
+
+  /** @param response of the client, which may go away while the target is asked. */
+  async judge(request: HttpRequest, response: ClientResponse): Promise<Judged> {
+    const judged = this.byItself(request)
+    const question = this.#kind.question?.(request)
+    if (!question || !isOpen(question, judged.decision, (command) => this.#session.decide(command)))
+      return judged
+    return await this.#ask(question, judged, response)
+  }
+
+  /** Where a command may not run as it is, but what is less of it may, that is what runs. */
+  byItself(request: HttpRequest): Judged {
+    const command = this.#meaning.commandOf(request, this.#upgrades)
+    const decision = this.#session.decide(command)
+    const lesser = decision.effect === 'allow' ? undefined : this.#kind.lesser?.(request)
+    if (!lesser) return { command, decision }
+    const decided = this.#session.decide(lesser)
+    return decided.effect === 'deny' && decision.effect === 'hold'
+      ? { command, decision }
+      : { command: lesser, decision: decided }
+  }
+
+  /** Counts the request, once, before anything of it goes to the target. */
+  admit(): LimitReached | undefined {
+    if (this.#isAdmitted) return undefined
+    const limit = this.#session.admit()
+    this.#isAdmitted = limit === undefined
+    return limit
+  }
+
+  async #ask(question: Question, judged: Judged, response: ClientResponse): Promise<Judged> {
+    const limit = this.admit()
+    if (limit) return { ...judged, unasked: (reference) => limitReached(limit, reference) }
+    const [session, target] = [this.#session, this.#target]
+    const answer = await askTarget({ question, session, target, response })
+    if (!answer.ok) return { ...judged, unasked: answer.error }
+    const understood = question.understand(answer.value)
+    if (understood.kind === 'refused') return { ...judged, answer: answer.value }
+    if (understood.kind === 'unknown') return { ...judged, decision: this.#denied(understood.why) }
+    const { command } = understood
+    return { command, decision: session.decide(command), isDerived: true }
+  }
+
+  #denied(reason: string): Decision {
+    const { revision } = this.#session.terms
+    return { effect: 'deny', reason, matched: [], alerts: [], touchesMasked: false, revision }
+  }
+}

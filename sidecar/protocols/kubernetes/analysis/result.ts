@@ -1,0 +1,94 @@
+/**
+ * What a patch makes of an object that holds pods. What it sets is in the patch; what the pod was given before, in which its
+ * image or its command runs then, is in the object alone.
+ */
+import { type Command, everyName, type Touch } from '@firebreak/policy'
+import type { Document } from '../documents/document.ts'
+import { touchesOfPods } from './consequences.ts'
+import type { Change } from './patch.ts'
+import { type PodNeeds, podNeedsOf } from './pods.ts'
+import type { ResourceRequest } from './request-info.ts'
+import type { Kind } from './resources.ts'
+import type { ObjectPath } from './touches.ts'
+
+/** Of these the pods' own description is none, or can't be changed but for their resources. */
+const apart = new Set(['status', 'scale', 'resize'])
+
+/** Whether what pods are is changed by a patch that is understood. */
+export function changesPods(
+  { verb, subresource }: ResourceRequest,
+  { mayHoldPods, podsAt }: Kind,
+  { set, opaque }: Change,
+): boolean {
+  if (verb !== 'patch' || !mayHoldPods || opaque.length > 0 || apart.has(subresource)) return false
+  return set.some((document) => (podsAt ? sets(document, podsAt) : setsAnything(document)))
+}
+
+/** Whether something is set at a place, below it, or around it. */
+function sets(document: Document | undefined, [first, ...others]: readonly string[]): boolean {
+  if (document === undefined) return false
+  if (first === undefined || !(document instanceof Map)) return true
+  return hasDirective(document) || sets(document.get(first), others)
+}
+
+/** `$patch: replace` and others of a strategic patch say something of what is around them. */
+function hasDirective(document: ReadonlyMap<string, Document>): boolean {
+  return [...document.keys()].some((name) => name.startsWith('$'))
+}
+
+const ofNoPod = new Set(['apiVersion', 'kind', 'metadata', 'status'])
+
+/** Of kinds that only their makers know any part may be one of a pod: a script, the name of a template. */
+function setsAnything(document: Document): boolean {
+  if (!(document instanceof Map)) return true
+  return [...document].some(([name, value]) =>
+    name === 'spec' && value instanceof Map
+      ? [...value.keys()].some((inner) => inner !== 'replicas')
+      : !ofNoPod.has(name),
+  )
+}
+
+const anything: PodNeeds = {
+  privileged: true,
+  hostAccess: true,
+  nodes: new Set([everyName]),
+  serviceAccounts: new Set([everyName]),
+  secrets: new Set([everyName]),
+  configMaps: new Set([everyName]),
+  images: new Set(),
+}
+
+/** What a patch can turn out to do at most. */
+export function worstOf(command: Command, path: ObjectPath): Command {
+  return {
+    ...command,
+    touches: [...command.touches, ...touchesOfPods(anything, path)],
+    unsettled: ['actions', 'objects', 'k8s.images'],
+  }
+}
+
+/** @param object that the patch makes. @returns what the patch does, with what comes of pods that are so. */
+export function withResult(
+  command: Command,
+  path: ObjectPath,
+  object: ReadonlyMap<string, Document>,
+): Command {
+  // what controllers say of an object gives nothing to pods
+  const described = new Map([...object].filter(([name]) => name !== 'status'))
+  const needs = podNeedsOf([described])
+  // a pod is where the scheduler has put it
+  const [, kind] = path
+  const found = touchesOfPods(kind === 'pods' ? { ...needs, nodes: new Set() } : needs, path)
+  const known = new Set(command.touches.map(keyOf))
+  const { k8s = {} } = command.facts
+  const images = new Set([...(Array.isArray(k8s.images) ? k8s.images : []), ...needs.images])
+  return {
+    ...command,
+    touches: [...command.touches, ...found.filter((touch) => !known.has(keyOf(touch)))],
+    facts: { ...command.facts, k8s: { ...k8s, images: [...images] } },
+  }
+}
+
+function keyOf({ action, object: { path }, origin }: Touch): string {
+  return JSON.stringify([action, path, origin])
+}

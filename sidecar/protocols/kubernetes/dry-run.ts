@@ -1,0 +1,62 @@
+/** What the API server is asked before a patch of pods is decided: the same patch, as one that is only tried. */
+import type { Command } from '@firebreak/policy'
+import type { Answer, Question, Understood } from '../http/exchange/question.ts'
+import type { HttpRequest } from '../http/request.ts'
+import { withResult, worstOf } from './analysis/result.ts'
+import type { ObjectPath } from './analysis/touches.ts'
+import { type Document, textAt } from './documents/document.ts'
+import { parseJson, plainValue } from './documents/json.ts'
+import { analysisOf } from './meaning.ts'
+
+/** More than etcd keeps of an object, in whatever form. */
+const maximumAnswer = 8 * 1024 * 1024
+
+/** @returns undefined for what is no patch of pods, or known without its object. */
+export function dryRunOf(request: HttpRequest): Question | undefined {
+  const known = analysisOf(request)
+  if (!known.ok || !known.value.changesPods) return undefined
+  const { command, objects } = known.value
+  if (!objects) return undefined
+  const { path } = objects
+  return {
+    worst: worstOf(command, path),
+    request: tried(request),
+    maximumAnswer,
+    understand: (answer) => understand(answer, command, path),
+  }
+}
+
+/** Everything else of it stays: who manages its fields, how they are checked. */
+function tried(request: HttpRequest): HttpRequest {
+  const { query, parameters, headers } = request
+  return {
+    ...request,
+    query: query === '' ? 'dryRun=All' : `${query}&dryRun=All`,
+    parameters: [...parameters, { name: 'dryRun', value: 'All' }],
+    headers: [...headers.filter(([name]) => name !== 'accept'), ['accept', 'application/json']],
+  }
+}
+
+function understand({ status, headers, body }: Answer, command: Command, path: ObjectPath): Understood {
+  const type = headers.find(([name]) => name === 'content-type')?.[1].split(';', 1)[0]
+  const parsed = type?.trim().toLowerCase() === 'application/json' ? parseJson(body) : undefined
+  const object = parsed?.ok ? plainValue(parsed.value) : undefined
+  if (status >= 400 && status < 500)
+    return isUntried(object)
+      ? unknown('something that the API server asks about it can not be asked about a dry run')
+      : { kind: 'refused' }
+  if (status !== 200 && status !== 201) return unknown(`the API server answered ${status} to a dry run`)
+  if (!(object instanceof Map)) return unknown('the API server answered a dry run with no JSON')
+  if (textAt(object, 'metadata', 'name') !== path[2])
+    return unknown('the API server answered a dry run with something else than the object')
+  return { kind: 'command', command: withResult(command, path, object) }
+}
+
+function unknown(why: string): Understood {
+  return { kind: 'unknown', why: `what the patch makes of the object is not known: ${why}` }
+}
+
+/** It says nothing of the patch itself. https://github.com/kubernetes/apiserver/blob/v0.34.4/pkg/admission/plugin/webhook/errors/statuserror.go */
+function isUntried(status: Document | undefined): boolean {
+  return textAt(status, 'message')?.endsWith('does not support dry run') === true
+}
