@@ -18,6 +18,7 @@ export class PodPrograms implements AsyncDisposable {
   protocol: string | undefined
   /** Written as they are, instead of running anything. */
   messages: readonly Buffer[] | undefined
+  readonly #clients = new Set<WebSocket>()
   readonly #server: Server = createServer((_request, response) => response.writeHead(400).end())
 
   static async start(): Promise<PodPrograms> {
@@ -39,6 +40,11 @@ export class PodPrograms implements AsyncDisposable {
         void sayWhatIsHeard(request, socket).catch(() => {})
       else sockets.handleUpgrade(request, socket, head, (client) => this.#serve(client, request.url ?? ''))
     })
+  }
+
+  /** In bytes, of what was written and nobody has taken yet. */
+  get unsent(): number {
+    return [...this.#clients].reduce((sum, { bufferedAmount }) => sum + bufferedAmount, 0)
   }
 
   async guard(rules = everythingOfPods, policy = '', resource = ''): Promise<Guard> {
@@ -74,7 +80,8 @@ ${rules}`
   }
 
   #serve(client: WebSocket, url: string): void {
-    client.on('error', () => {})
+    this.#clients.add(client)
+    client.on('error', () => {}).on('close', () => this.#clients.delete(client))
     if (this.messages) {
       for (const message of this.messages) client.send(message)
       client.close(1000)

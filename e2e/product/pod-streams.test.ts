@@ -10,9 +10,9 @@ import type { Readable, Writable } from 'node:stream'
 import { parse, stringify } from 'yaml'
 import { eventuallyWith } from '../../test/eventually.ts'
 import { Guard } from '../../test/shop.ts'
-import { attemptCommand } from '../cluster/command.ts'
+import { attemptCommand, type Output } from '../cluster/command.ts'
 import { toolsImage } from '../cluster/images/standard.ts'
-import { Kubectl } from '../cluster/kubectl.ts'
+import { Kubectl, type RunOptions } from '../cluster/kubectl.ts'
 import { describeOnCluster } from '../suite.ts'
 
 const namespace = 'streams'
@@ -64,6 +64,16 @@ for port in (8080, 8081):
 
 const connecting = "import socket; socket.create_connection(('127.0.0.1', 8081))"
 const readinessProbe = { exec: { command: ['python3', '-c', connecting] }, periodSeconds: 1 }
+
+/** How kubectl is told, and what it asks with. Beside these it only speaks SPDY where the other is refused. */
+const protocols = [
+  { name: 'WebSocket', environment: {}, method: 'GET' },
+  {
+    name: 'SPDY',
+    environment: { KUBECTL_REMOTE_COMMAND_WEBSOCKETS: 'false', KUBECTL_PORT_FORWARD_WEBSOCKETS: 'false' },
+    method: 'POST',
+  },
+] as const
 
 const pod = (name: string, command: readonly string[], more: object = {}): object => ({
   apiVersion: 'v1',
@@ -141,132 +151,143 @@ describeOnCluster('kubectl with programs in pods, through the gateway', (cluster
     rmSync(directory, { recursive: true, force: true })
   })
 
-  const starting = (
-    program: string,
-    args: readonly string[],
-  ): { child: ChildProcessByStdio<Writable, Readable, Readable>; seen: () => string } => {
-    const child = spawn(program, args, { stdio: 'pipe', env: { PATH: process.env.PATH, HOME: directory } })
-    let seen = ''
-    for (const stream of [child.stdout, child.stderr])
-      stream.on('data', (chunk: Buffer) => {
-        seen += chunk.toString()
-      })
-    return { child, seen: () => seen }
-  }
   const kubectlArgs = (...args: readonly string[]): string[] => [
     `--kubeconfig=${kubectl.kubeconfig}`,
     ...args,
   ]
 
-  it('runs a program, and gets its output and its result', async () => {
-    const run = await kubectl.attempt(['exec', 'box', '--', 'sh', '-c', 'echo ann@shop.example; ls /nowhere'])
-    assert.equal(run.status, 2)
-    assert.equal(run.stdout, 'ann@shop.example\n')
-    assert.match(run.stderr, /\/nowhere.*No such file/)
-  })
+  for (const { name, environment, method } of protocols)
+    describe(`over ${name}`, () => {
+      const spoken = { PATH: process.env.PATH, HOME: directory, ...environment }
+      const attempt = (args: readonly string[], options: RunOptions = {}): Promise<Output> =>
+        attemptCommand(kubectl.program, kubectlArgs(...args), spoken, options)
+      const run = async (...args: readonly string[]): Promise<string> => {
+        const { status, stdout, stderr } = await attempt(args)
+        assert.equal(status, 0, stderr)
+        return stdout
+      }
+      const starting = (
+        program: string,
+        args: readonly string[],
+      ): { child: ChildProcessByStdio<Writable, Readable, Readable>; seen: () => string } => {
+        const child = spawn(program, args, { stdio: 'pipe', env: spoken })
+        let seen = ''
+        for (const stream of [child.stdout, child.stderr])
+          stream.on('data', (chunk: Buffer) => {
+            seen += chunk.toString()
+          })
+        return { child, seen: () => seen }
+      }
 
-  it('gets output masked, and none that can not be', async () => {
-    const server = `--server=http://127.0.0.1:${detecting.address.port}`
-    const shown = await kubectl.run([server, 'exec', 'box', '--', 'echo', 'ann@shop.example is hers'])
-    assert.doesNotMatch(shown, /ann/)
-    assert.match(shown, / is hers\n$/)
-    const { status, stderr } = await kubectl.attempt([server, 'exec', 'box', '--', 'cat', '/bin/true'])
-    assert.equal(status, 1)
-    assert.match(stderr, /no text in UTF-8/)
-  })
+      it('runs a program, and gets its output and its result', async () => {
+        const program = ['sh', '-c', 'echo ann@shop.example; ls /nowhere']
+        const { status, stdout, stderr } = await attempt(['-v=6', 'exec', 'box', '--', ...program])
+        assert.equal(status, 2)
+        assert.equal(stdout, 'ann@shop.example\n')
+        assert.match(stderr, /\/nowhere.*No such file/)
+        assert.match(stderr, new RegExp(`verb="${method}" url="[^"]*/exec[^"]*" status="101`))
+      })
 
-  it('hears why another is refused', async () => {
-    const { status, stderr } = await kubectl.attempt(['exec', 'box', '--', 'rm', '/etc/hostname'])
-    assert.equal(status, 1)
-    assert.match(stderr, /denied: no rule allows k8s:exec on object streams\.pods\.box/)
-  })
+      it('gets output masked, and none that can not be', async () => {
+        const server = `--server=http://127.0.0.1:${detecting.address.port}`
+        const shown = await run(server, 'exec', 'box', '--', 'echo', 'ann@shop.example is hers')
+        assert.doesNotMatch(shown, /ann/)
+        assert.match(shown, / is hers\n$/)
+        const { status, stderr } = await attempt([server, 'exec', 'box', '--', 'cat', '/bin/true'])
+        assert.equal(status, 1)
+        assert.match(stderr, /no text in UTF-8/)
+      })
 
-  it('gives a shell lines, of which each is decided', async () => {
-    const { status, stdout, stderr } = await kubectl.attempt(['exec', '-i', 'box', '--', 'sh'], {
-      input: 'echo one\nrm /etc/hostname\necho two\n',
+      it('hears why another is refused', async () => {
+        const { status, stderr } = await attempt(['exec', 'box', '--', 'rm', '/etc/hostname'])
+        assert.equal(status, 1)
+        assert.match(stderr, /denied: no rule allows k8s:exec on object streams\.pods\.box/)
+      })
+
+      it('gives a shell lines, of which each is decided', async () => {
+        const { status, stdout, stderr } = await attempt(['exec', '-i', 'box', '--', 'sh'], {
+          input: 'echo one\nrm /etc/hostname\necho two\n',
+        })
+        assert.equal(status, 0, stderr)
+        assert.equal(stdout, 'one\ntwo\n')
+        assert.match(stderr, /firebreak: denied: no rule allows k8s:shell/)
+        assert.equal((await run('exec', 'box', '--', 'ls', '/etc/hostname')).trim(), '/etc/hostname')
+      })
+
+      it('types into a terminal lines of which nothing is known', async () => {
+        const command = [kubectl.program, ...kubectlArgs('exec', '-it', 'box', '--', 'bash', '--norc')]
+        const { child, seen } = starting('script', ['-qec', command.join(' '), '/dev/null'])
+        const eventually = eventuallyWith(seen)
+        // the terminal itself echoes what is typed before kubectl has taken it over
+        child.stdin.write('rm /etc/hostname\recho shown-$((1+1))\r')
+        await eventually(seen, /denied: no rule allows k8s:shell[\s\S]*denied: no rule allows k8s:shell/)
+        assert.doesNotMatch(seen(), /shown-2/)
+        // a key that ends the input is lost on a shell that doesn't read its terminal yet
+        await eventually(seen, /bash-[\d.]+[#$] /)
+        child.stdin.write('\u0004')
+        await once(child, 'close')
+      })
+
+      it('copies files out and in, and none elsewhere', async () => {
+        const bytes = Buffer.from(randomBytes(100_000).toString('base64'))
+        writeFileSync(join(directory, 'sent'), bytes)
+        await run('cp', join(directory, 'sent'), 'box:/tmp/kept')
+        await run('cp', 'box:/tmp/kept', join(directory, 'back'))
+        assert.ok(readFileSync(join(directory, 'back')).equals(bytes))
+        const { status, stderr } = await attempt(['cp', join(directory, 'sent'), 'box:/etc/kept'])
+        assert.equal(status, 1)
+        assert.match(stderr, /denied/)
+      })
+
+      it('takes part in a program that runs', async () => {
+        const { child, seen } = starting(kubectl.program, kubectlArgs('attach', '-i', 'listener'))
+        const eventually = eventuallyWith(seen)
+        await eventually(() => String(child.stdin.write('hello\n')) + seen(), /got hello/)
+        child.kill()
+        await once(child, 'close')
+      })
+
+      it('connects to the ports that are allowed, and to no others', async () => {
+        const forward = (...ports: readonly string[]): ReturnType<typeof starting> =>
+          starting(kubectl.program, kubectlArgs('port-forward', 'box', ...ports))
+        const localPort = async (seen: () => string, port: number): Promise<string> => {
+          const forwarding = new RegExp(`Forwarding from 127.0.0.1:(\\d+) -> ${port}`)
+          await eventuallyWith(seen)(seen, forwarding)
+          return `http://127.0.0.1:${forwarding.exec(seen())?.[1]}`
+        }
+        const before = (await guard.audited()).length
+        const { child, seen } = forward(':8080', ':8081')
+        const allowed = await localPort(seen, 8080)
+        for (let each = 0; each < 3; each++) {
+          const response = await fetch(allowed)
+          assert.equal(await response.text(), 'from 8080')
+        }
+        await assert.rejects(fetch(await localPort(seen, 8081)))
+        await eventuallyWith(seen)(seen, /lost connection/)
+        child.kill()
+        const lines = (await guard.audited())
+          .slice(before)
+          .filter(({ actions }) => (actions as string[]).includes('k8s:portForward'))
+        assert.ok(
+          lines.some(({ decision, text }) => decision === 'deny' && /^port 8081 of /.test(String(text))),
+        )
+        assert.ok(
+          lines.some(({ decision, text }) => decision === 'allow' && /^port 8080 of /.test(String(text))),
+        )
+      })
     })
-    assert.equal(status, 0, stderr)
-    assert.equal(stdout, 'one\ntwo\n')
-    assert.match(stderr, /firebreak: denied: no rule allows k8s:shell/)
-    assert.equal((await kubectl.run(['exec', 'box', '--', 'ls', '/etc/hostname'])).trim(), '/etc/hostname')
-  })
-
-  it('types into a terminal lines of which nothing is known', async () => {
-    const command = [kubectl.program, ...kubectlArgs('exec', '-it', 'box', '--', 'bash', '--norc')]
-    const { child, seen } = starting('script', ['-qec', command.join(' '), '/dev/null'])
-    const eventually = eventuallyWith(seen)
-    // the terminal itself echoes what is typed before kubectl has taken it over
-    child.stdin.write('rm /etc/hostname\recho shown-$((1+1))\r')
-    await eventually(seen, /denied: no rule allows k8s:shell[\s\S]*denied: no rule allows k8s:shell/)
-    assert.doesNotMatch(seen(), /shown-2/)
-    // a key that ends the input is lost on a shell that doesn't read its terminal yet
-    await eventually(seen, /bash-[\d.]+[#$] /)
-    child.stdin.write('\u0004')
-    await once(child, 'close')
-  })
-
-  it('copies files out and in, and none elsewhere', async () => {
-    const bytes = Buffer.from(randomBytes(100_000).toString('base64'))
-    writeFileSync(join(directory, 'sent'), bytes)
-    await kubectl.run(['cp', join(directory, 'sent'), 'box:/tmp/kept'])
-    await kubectl.run(['cp', 'box:/tmp/kept', join(directory, 'back')])
-    assert.ok(readFileSync(join(directory, 'back')).equals(bytes))
-    const { status, stderr } = await kubectl.attempt(['cp', join(directory, 'sent'), 'box:/etc/kept'])
-    assert.equal(status, 1)
-    assert.match(stderr, /denied/)
-  })
-
-  it('takes part in a program that runs', async () => {
-    const { child, seen } = starting(kubectl.program, kubectlArgs('attach', '-i', 'listener'))
-    const eventually = eventuallyWith(seen)
-    await eventually(() => String(child.stdin.write('hello\n')) + seen(), /got hello/)
-    child.kill()
-    await once(child, 'close')
-  })
-
-  it('connects to the ports that are allowed, and to no others', async () => {
-    const forward = (...ports: readonly string[]): ReturnType<typeof starting> =>
-      starting(kubectl.program, kubectlArgs('port-forward', 'box', ...ports))
-    const localPort = async (seen: () => string, port: number): Promise<string> => {
-      const forwarding = new RegExp(`Forwarding from 127.0.0.1:(\\d+) -> ${port}`)
-      await eventuallyWith(seen)(seen, forwarding)
-      return `http://127.0.0.1:${forwarding.exec(seen())?.[1]}`
-    }
-    const { child, seen } = forward(':8080', ':8081')
-    const allowed = await localPort(seen, 8080)
-    for (let each = 0; each < 3; each++) {
-      const response = await fetch(allowed)
-      assert.equal(await response.text(), 'from 8080')
-    }
-    await assert.rejects(fetch(await localPort(seen, 8081)))
-    await eventuallyWith(seen)(seen, /lost connection/)
-    child.kill()
-    const lines = (await guard.audited()).filter(({ actions }) =>
-      (actions as string[]).includes('k8s:portForward'),
-    )
-    assert.ok(lines.some(({ decision, text }) => decision === 'deny' && /^port 8081 of /.test(String(text))))
-    assert.ok(lines.some(({ decision, text }) => decision === 'allow' && /^port 8080 of /.test(String(text))))
-  })
 
   it('follows what a container writes', async () => {
-    const { child, seen } = starting(kubectl.program, kubectlArgs('logs', '-f', 'listener'))
-    await eventuallyWith(seen)(seen, /got hello/)
+    const child = spawn(kubectl.program, kubectlArgs('logs', '-f', 'listener'), {
+      stdio: ['ignore', 'pipe', 'inherit'],
+      env: { PATH: process.env.PATH, HOME: directory },
+    })
+    let seen = ''
+    child.stdout.on('data', (chunk: Buffer) => {
+      seen += chunk.toString()
+    })
+    await eventuallyWith(() => seen)(() => seen, /got hello/)
     child.kill()
     await once(child, 'close')
-  })
-
-  it('hears what to do where it speaks SPDY', async () => {
-    const environment = {
-      PATH: process.env.PATH,
-      HOME: directory,
-      KUBECTL_REMOTE_COMMAND_WEBSOCKETS: 'false',
-    }
-    const { status, stderr } = await attemptCommand(
-      kubectl.program,
-      kubectlArgs('exec', 'box', '--', 'ls'),
-      environment,
-    )
-    assert.equal(status, 1)
-    assert.match(stderr, /SPDY is not spoken here/)
   })
 })

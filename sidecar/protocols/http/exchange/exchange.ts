@@ -56,7 +56,7 @@ export interface Incoming {
 export async function exchange(incoming: Incoming, plain: Connection): Promise<void> {
   const receivedAt = performance.now()
   const { request, response } = incoming
-  const head = asDecided(readHead(request), incoming, plain)
+  const head = asUnderstood(readHead(request), incoming, plain)
   const headers = head.ok ? head.value.headers : head.error.headers
   const connection = request.httpVersion === '2.0' && isGrpc(headers ?? []) ? inGrpc(plain) : plain
   const session = headers && (await sessionFor(headers, response, connection))
@@ -75,15 +75,17 @@ export async function exchange(incoming: Incoming, plain: Connection): Promise<v
   }
 }
 
-/** A client of SPDY is one of WebSocket from here on. */
-function asDecided(
+/** What leaves HTTP is asked for in one way, and that is what is decided on. */
+function asUnderstood(
   head: Result<RequestHead, MalformedRequest>,
   { tunnel }: Incoming,
   { kind: { streams } }: Connection,
 ): Result<RequestHead, MalformedRequest> {
-  if (!head.ok || tunnel?.protocol !== 'SPDY/3.1' || !streams) return head
-  const known = streams.asWebSocket(head.value)
-  return known.ok ? known : { ok: false, error: { ...known.error, headers: head.value.headers } }
+  if (!head.ok || !tunnel || !streams) return head
+  const understood = streams.understood(head.value, tunnel.protocol)
+  return understood.ok
+    ? understood
+    : { ok: false, error: { ...understood.error, headers: head.value.headers } }
 }
 
 const notRead: MalformedRequest = { status: 400, message: 'the head can not be read' }
@@ -287,7 +289,7 @@ class Exchange {
   /** The request in a form whose answer can be looked into, where it may have to be. */
   #forwarded(): HttpRequest {
     const { inspectable, streams } = this.#connection.kind
-    if (this.#incoming.tunnel && streams) return streams.offered(this.#request)
+    if (this.#incoming.tunnel && streams) return this.#request
     if (!inspectable || !this.#isInspected()) return this.#request
     return { ...this.#request, headers: inspectable(this.#request) }
   }

@@ -17,6 +17,7 @@ import type { ApiKind, Connection } from './client.ts'
 import { exchange, type Incoming } from './exchange.ts'
 import { endIdle } from './http2-idle.ts'
 import { ConnectionSessions } from './sessions.ts'
+import type { Tunnel } from './tunnel.ts'
 
 /** How a kind of API is understood, apart from the exchange. */
 export interface Understood {
@@ -172,7 +173,7 @@ function openHttp1(): Server {
     // said in our own words
     requireHostHeader: false,
     // others are answered as if they had not asked, which the standard allows
-    shouldUpgradeCallback: asksForWebSocket,
+    shouldUpgradeCallback: (request) => protocolAskedFor(request) !== undefined,
   })
   server.maxHeadersCount = maximumHeaders
   const handle = (expectsContinue: boolean) => (request: Parsed, response: ServerResponse) => {
@@ -184,12 +185,13 @@ function openHttp1(): Server {
   server.on('upgrade', (request: Parsed, client: Duplex, first: Buffer) => {
     client.on('error', () => {})
     const response = lastResponseTo(request)
-    if (!response) {
+    const protocol = protocolAskedFor(request)
+    if (!response || !protocol) {
       client.destroy()
       return
     }
     response.on('finish', () => client.end())
-    const tunnel = { protocol: 'websocket', client, first } as const
+    const tunnel = { protocol, client, first }
     void answerBy(connections.get(request.socket), {
       request,
       response,
@@ -245,7 +247,19 @@ function openHttp2(): Http2Server {
   return server
 }
 
-/** https://www.rfc-editor.org/rfc/rfc6455#section-4.1 */
-function asksForWebSocket({ method, headers }: IncomingMessage): boolean {
-  return method === 'GET' && headers.upgrade?.toLowerCase() === 'websocket'
+/** @returns undefined where that is none that is spoken, or what follows would be a body to others. */
+function protocolAskedFor({ method, headers, socket }: IncomingMessage): Tunnel['protocol'] | undefined {
+  if (headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0)
+    return undefined
+  switch (headers.upgrade?.toLowerCase()) {
+    // https://www.rfc-editor.org/rfc/rfc6455#section-4.1
+    case 'websocket':
+      return method === 'GET' ? 'websocket' : undefined
+    case 'spdy/3.1':
+      return connections.get(socket)?.kind.streams && (method === 'POST' || method === 'GET')
+        ? 'SPDY/3.1'
+        : undefined
+    default:
+      return undefined
+  }
 }

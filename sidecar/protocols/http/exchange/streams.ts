@@ -1,22 +1,27 @@
 /** Streams that clients leave HTTP for, where a kind of API has some that are looked into. */
 import type { Decision, SessionTerms } from '@firebreak/policy'
-import type { HttpRequest } from '../request.ts'
+import type { Result } from '../../../session.ts'
+import type { MalformedRequest } from '../head/head.ts'
+import type { HttpRequest, RequestHead } from '../request.ts'
 import type { RefusedRequest } from './client.ts'
 import type { Problem } from './problems.ts'
 import type { CommandRun } from './run.ts'
-import type { OpenedTunnel, StreamEnd } from './tunnel.ts'
+import type { OpenedTunnel, StreamEnd, Tunnel } from './tunnel.ts'
 
 /** What a kind of API knows of the streams that clients leave HTTP for. */
 export interface Streams {
-  /** @returns why a request whose command may run has no stream that can be looked into. @param upgrades to WebSocket. */
+  /**
+   * @returns the request with no more on offer than what is understood: as it is decided on, and as the target hears it, which is
+   * asked for WebSocket whatever its client speaks; or why it has no one meaning.
+   */
+  understood(head: RequestHead, protocol: Tunnel['protocol']): Result<RequestHead, MalformedRequest>
+  /** @returns why a request whose command may run has no stream that can be looked into. @param upgrades to another protocol. */
   refusal(
     request: HttpRequest,
     upgrades: boolean,
     decision: Decision,
     terms: SessionTerms,
   ): RefusedRequest | undefined
-  /** @returns the request with no more on offer than what is understood. */
-  offered(request: HttpRequest): HttpRequest
   /** @returns when both sides are gone. Never rejects. */
   relay(opened: OpenedTunnel): Promise<StreamEnd>
 }

@@ -8,7 +8,7 @@ import type { CommandRun } from './run.ts'
 
 export interface Tunnel {
   /** As the Upgrade header names it. */
-  readonly protocol: 'websocket'
+  readonly protocol: 'websocket' | 'SPDY/3.1'
   readonly client: Duplex
   /** What the client has sent after its request already. */
   readonly first: Buffer

@@ -1,13 +1,14 @@
-/** One side of a stream: messages of a WebSocket on a connection that has left HTTP. */
+/** One side of a stream: messages on a connection that has left HTTP. */
 import { once } from 'node:events'
 import type { Duplex } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
-import { frameOf, type Message, MessageReader, type Side } from './web-socket.ts'
+import type { Framing } from './framing.ts'
+import type { Message } from './web-socket.ts'
 
 /** In milliseconds. */
 const lingering = 1_000
 
-/** It sent what is no WebSocket. */
+/** It sent what can't be read. */
 export class BrokenFrames extends Error {
   override readonly name = 'BrokenFrames'
 }
@@ -15,15 +16,13 @@ export class BrokenFrames extends Error {
 export class Peer implements Disposable {
   readonly #socket: Duplex
   readonly #first: Buffer
-  readonly #side: Side
-  readonly #reader: MessageReader
+  readonly #framing: Framing
 
   /** @param first bytes of it that have come already. */
-  constructor(socket: Duplex, side: Side, first: Buffer = Buffer.alloc(0)) {
+  constructor(socket: Duplex, framing: Framing, first: Buffer = Buffer.alloc(0)) {
     this.#socket = socket
     this.#first = first
-    this.#side = side
-    this.#reader = new MessageReader(side)
+    this.#framing = framing
     socket.on('error', () => {})
   }
 
@@ -40,7 +39,7 @@ export class Peer implements Disposable {
 
   /** Resolves when more can be taken. */
   async send(message: Message): Promise<void> {
-    await this.write(frameOf(message, this.#side === 'client' ? 'server' : 'client'))
+    await this.write(this.#framing.write(message))
   }
 
   async write(bytes: Buffer): Promise<void> {
@@ -61,7 +60,7 @@ export class Peer implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#reader[Symbol.dispose]()
+    this.#framing[Symbol.dispose]()
     this.#socket.destroy()
   }
 
@@ -70,8 +69,10 @@ export class Peer implements Disposable {
   }
 
   async #read(chunk: Buffer): Promise<readonly Message[]> {
-    const read = await this.#reader.push(chunk)
+    const read = await this.#framing.read(chunk)
     if (!read.ok) throw new BrokenFrames(read.error)
-    return read.value
+    const { messages, answer } = read.value
+    if (answer) await this.write(answer)
+    return messages
   }
 }

@@ -76,8 +76,8 @@ export class PortTunnel implements StreamHandler, Disposable {
       this.#relay.break(read.error)
       return
     }
-    for (const { bytes, opens } of read.value) {
-      if (opens && !this.#mayOpen(opens)) return
+    for (const { bytes, frame } of read.value) {
+      if (frame.kind === 'opens' && !this.#mayOpen(frame.headers)) return
       await this.#relay.toTarget(bytes)
     }
   }

@@ -1,7 +1,9 @@
 /** What all streams of pods have in common: two sides whose messages are read, and how it ends. */
+import { setTimeout as delay } from 'node:timers/promises'
 import { Ended, overLimit, tooManyBytes } from '../../http/exchange/ended.ts'
 import type { Problem } from '../../http/exchange/problems.ts'
 import { type OpenedTunnel, switching } from '../../http/exchange/tunnel.ts'
+import { type Framing, WebSocketFraming } from './framing.ts'
 import { BrokenFrames, Peer } from './peer.ts'
 import type { Message } from './web-socket.ts'
 
@@ -25,20 +27,25 @@ const longestReason = 123
 const maximumWaiting = 1024 * 1024
 /** What a message takes beside its bytes. */
 const messageSize = 64
+/** How long a client may take until it takes messages. In milliseconds. */
+const readyWithin = 30_000
 
 export class Relay implements Disposable {
   readonly #opened: OpenedTunnel
   readonly #client: Peer
+  readonly #framing: Framing
   readonly #target: Peer
   readonly #gone = new AbortController()
   /** The API server has said that it is over. */
   #isWhole = false
 
-  constructor(opened: OpenedTunnel) {
+  /** @param framing of the client. */
+  constructor(opened: OpenedTunnel, framing: Framing) {
     const { tunnel, target } = opened
     this.#opened = opened
-    this.#client = new Peer(tunnel.client, 'client', tunnel.first)
-    this.#target = new Peer(target, 'server')
+    this.#client = new Peer(tunnel.client, framing, tunnel.first)
+    this.#framing = framing
+    this.#target = new Peer(target, new WebSocketFraming('server'))
   }
 
   /** The client is about to leave, or has left: nothing may begin any more. */
@@ -114,7 +121,19 @@ export class Relay implements Disposable {
     await this.#client.send({ kind: 'close', code: over, reason })
   }
 
+  /** Until then nothing is read that it would be sent. */
+  async #clientReady(): Promise<void> {
+    const { ready } = this.#framing
+    if (!ready) return
+    const waiting = new AbortController()
+    const signal = AbortSignal.any([waiting.signal, this.#gone.signal])
+    const late = delay(readyWithin, true, { signal, ref: false }).catch(() => false)
+    if (await Promise.race([ready, late])) this.break('the client has not opened its streams in time')
+    waiting.abort()
+  }
+
   async #fromTarget(handler: StreamHandler): Promise<void> {
+    await this.#clientReady()
     for await (const message of this.#target.messages()) {
       if (this.ended) return
       if (message.kind === 'data') await handler.output(message.bytes)
@@ -123,7 +142,9 @@ export class Relay implements Disposable {
         this.#isWhole = !this.ended
         if (this.#isWhole) await this.#client.send(message)
         return
-      } else await this.#client.send(message)
+      } else if (message.kind === 'ping' && !this.#framing.carriesPings)
+        await this.#target.send({ kind: 'pong', bytes: message.bytes })
+      else await this.#client.send(message)
       await this.#opened.run.session.ready()
     }
     await handler.endOutput()

@@ -1,9 +1,7 @@
 /** Programs that real clients of WebSocket start through a real gateway; they run. */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { request } from 'node:http'
 import { join } from 'node:path'
-import { text } from 'node:stream/consumers'
 import { setTimeout as delay } from 'node:timers/promises'
 import {
   everythingOfPods,
@@ -97,15 +95,6 @@ ${everythingOfPods}`)
     const stream = exec(['echo', 'agreed'])
     assert.equal(await stream.closed, 1000)
     assert.equal(stream.seen(1), 'agreed\n')
-  })
-
-  it('is not started where only SPDY is offered', async () => {
-    const { address } = await start()
-    const url = `http://127.0.0.1:${address.port}/api/v1/namespaces/prod/pods/web/exec?${execQuery(['id'])}`
-    const { status, body } = await askedToUpgrade(url)
-    assert.equal(status, 400)
-    assert.match(body, /SPDY is not spoken here/)
-    assert.deepEqual(pods.reached, [])
   })
 
   describe('of a shell whose lines are decided', () => {
@@ -427,14 +416,3 @@ ${everythingOfPods}`)
     })
   })
 })
-
-async function askedToUpgrade(url: string): Promise<{ readonly status: number; readonly body: string }> {
-  return await new Promise((resolve, reject) => {
-    request(url, { method: 'POST', headers: { connection: 'upgrade', upgrade: 'SPDY/3.1' } })
-      .on('response', async (response) =>
-        resolve({ status: response.statusCode ?? 0, body: await text(response) }),
-      )
-      .on('error', reject)
-      .end()
-  })
-}

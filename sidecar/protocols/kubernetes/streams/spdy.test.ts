@@ -1,6 +1,8 @@
 /** Streams that a client of SPDY opens, as a real compressor writes their headers; and what is none. */
 import assert from 'node:assert/strict'
+import { deflateSync } from 'node:zlib'
 import { SpdyReader } from './spdy.ts'
+import { headerDictionary } from './spdy-dictionary.ts'
 import { block, control, data, number, ofPort, type Pairs, SpdyClient } from './testing.ts'
 
 describe('a client of SPDY', () => {
@@ -21,9 +23,10 @@ describe('a client of SPDY', () => {
       for (let at = 0; at < whole.length; at += size) {
         const read = await reader.push(whole.subarray(at, at + size))
         assert.ok(read.ok)
-        for (const { bytes, opens } of read.value) {
+        for (const { bytes, frame } of read.value) {
           passed.push(Buffer.from(bytes))
-          if (opens) opened.push(`${opens.get('streamtype')} ${opens.get('port')}`)
+          if (frame.kind === 'opens')
+            opened.push(`${frame.headers.get('streamtype')} ${frame.headers.get('port')}`)
         }
       }
       assert.deepEqual(opened, ['error 8080', 'data 8080', 'data 22'])
@@ -41,7 +44,8 @@ describe('a client of SPDY', () => {
     }
     const behind = await reader.push(await new SpdyClient().opens(5, ofPort('22', 'data')))
     assert.ok(behind.ok)
-    assert.equal(behind.value[0]?.opens?.get('port'), '22')
+    const [{ frame } = { frame: undefined }] = behind.value
+    assert.equal(frame?.kind === 'opens' && frame.headers.get('port'), '22')
   })
 
   const opening = (pairs: Pairs) => () => new SpdyClient().opens(1, pairs)
@@ -49,6 +53,14 @@ describe('a client of SPDY', () => {
     control(1, Buffer.concat([Buffer.alloc(10), await new SpdyClient().compress(plain)]))
   const stream22 = () => new SpdyClient().opens(5, ofPort('22', 'data'))
   const flagged = (frame: Buffer): Buffer => Buffer.from(frame.map((byte, at) => (at === 4 ? 1 : byte)))
+  const afterTheEnd = async (): Promise<Buffer> => {
+    const ended = (pairs: Pairs): Buffer =>
+      control(
+        1,
+        Buffer.concat([Buffer.alloc(10), deflateSync(block(pairs), { dictionary: headerDictionary })]),
+      )
+    return Buffer.concat([ended(ofPort('8080', 'data')), ended(ofPort('22', 'data')), await stream22()])
+  }
   const problems: (readonly [string, () => Promise<Buffer>])[] = [
     ['a port twice', opening([...ofPort('8080', 'data'), ['port', '22']])],
     ['two ports in one', opening(ofPort('8080\0' + '22', 'data'))],
@@ -80,6 +92,9 @@ describe('a client of SPDY', () => {
       async () => control(4, Buffer.concat([number(0), await stream22()])),
     ],
     ['a ping with a flag', async () => flagged(control(6, number(1)))],
+    ['a stream that nobody may answer', async () => flagged(await stream22())],
+    ['data with a flag that there is none of', async () => Buffer.from([0, 0, 0, 3, 2, 0, 0, 0])],
+    ['headers behind the end of what is compressed', afterTheEnd],
   ]
   // what a server reads of these is of one length: behind that, it would read the next frame
   for (const [name, type, length] of [

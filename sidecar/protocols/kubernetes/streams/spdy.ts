@@ -1,15 +1,34 @@
-/** SPDY/3.1 as far as port-forward needs it: which streams a client opens. https://www.chromium.org/spdy/spdy-protocol/spdy-protocol-draft3-1 */
+/** SPDY/3.1 as clients of Kubernetes send it: bytes → frames. https://www.chromium.org/spdy/spdy-protocol/spdy-protocol-draft3-1 */
 import { createInflate, type Inflate } from 'node:zlib'
 import type { Result } from '../../../session.ts'
 import { headerDictionary } from './spdy-dictionary.ts'
 
 export type SpdyHeaders = ReadonlyMap<string, string>
 
+/** Some of a frame of data, or all of it. */
+export interface SpdyData {
+  readonly kind: 'data'
+  readonly stream: number
+  readonly data: Buffer
+  /** The frame ends with it. */
+  readonly isWhole: boolean
+  /** The stream does. */
+  readonly isLast: boolean
+}
+
+export type SpdyFrame =
+  | { readonly kind: 'opens'; readonly stream: number; readonly headers: SpdyHeaders }
+  | SpdyData
+  | { readonly kind: 'resets'; readonly stream: number }
+  | { readonly kind: 'pings'; readonly id: number }
+  | { readonly kind: 'leaves' }
+  /** Nobody who speaks SPDY in Kubernetes keeps windows. */
+  | { readonly kind: 'widens' }
+
 export interface SpdyPart {
   /** As it came: a control frame, or some of a frame of data. */
   readonly bytes: Buffer
-  /** Of a stream that it opens. */
-  readonly opens?: SpdyHeaders
+  readonly frame: SpdyFrame
 }
 
 const headLength = 8
@@ -19,14 +38,18 @@ const openLength = headLength + 10
 const maximumHeaders = 1024
 
 const version = 3
-const opensStream = 1
+const types = { opens: 1, resets: 3, pings: 6, leaves: 7, widens: 9 } as const
 /** What else a client sends (RST_STREAM, PING, GOAWAY, WINDOW_UPDATE), by length: servers read that much, whatever the frame says. */
 const lengths: ReadonlyMap<number, number> = new Map([
-  [3, 8],
-  [6, 4],
-  [7, 8],
-  [9, 8],
+  [types.resets, 8],
+  [types.pings, 4],
+  [types.leaves, 8],
+  [types.widens, 8],
 ])
+/** The only flag that clients set: a frame of data is the last of its stream. */
+const lastOfStream = 1
+
+const unknownFrame = 'a client sends no such frame'
 
 type Read = Result<SpdyPart | undefined, string>
 const nothingYet: Read = { ok: true, value: undefined }
@@ -37,8 +60,9 @@ export class SpdyReader implements Disposable {
   readonly #inflated: Buffer[] = []
   /** The beginning of a frame: never more than a control frame may have. */
   #held = Buffer.alloc(0)
-  /** How much of a frame of data is still to come. */
+  /** Of a frame of data: how much of it is still to come, with its head. */
   #dataLeft = 0
+  #dataHead = Buffer.alloc(headLength)
   #isBroken = false
 
   constructor() {
@@ -74,25 +98,45 @@ export class SpdyReader implements Disposable {
     const length = headLength + bytes.readUIntBE(5, 3)
     const isControl = (bytes.readUInt8(0) & 0x80) !== 0
     if (!isControl) {
+      if ((bytes.readUInt8(4) & ~lastOfStream) !== 0) return problem(unknownFrame)
       this.#dataLeft = length
-      return this.#data(bytes)
+      this.#dataHead = Buffer.from(bytes.subarray(0, headLength))
+      return this.#data(bytes, headLength)
     }
     const error = controlProblem(bytes, length)
     if (error !== undefined) return problem(error)
     return bytes.length < length ? nothingYet : await this.#control(bytes.subarray(0, length))
   }
 
-  #data(bytes: Buffer): Read {
+  /** @param from where its data begins. */
+  #data(bytes: Buffer, from = 0): Read {
     if (bytes.length === 0) return nothingYet
     const part = bytes.subarray(0, this.#dataLeft)
     this.#dataLeft -= part.length
-    return { ok: true, value: { bytes: part } }
+    const isWhole = this.#dataLeft === 0
+    const isLast = isWhole && this.#dataHead.readUInt8(4) === lastOfStream
+    const stream = this.#dataHead.readUInt32BE(0)
+    const frame: SpdyData = { kind: 'data', stream, data: part.subarray(from), isWhole, isLast }
+    return { ok: true, value: { bytes: part, frame } }
   }
 
   async #control(bytes: Buffer): Promise<Read> {
-    if (bytes.readUInt16BE(2) !== opensStream) return { ok: true, value: { bytes } }
-    const opens = await this.#headers(bytes.subarray(openLength))
-    return opens.ok ? { ok: true, value: { bytes, opens: opens.value } } : opens
+    const first = bytes.readUInt32BE(headLength)
+    switch (bytes.readUInt16BE(2)) {
+      case types.opens: {
+        const headers = await this.#headers(bytes.subarray(openLength))
+        if (!headers.ok) return headers
+        return { ok: true, value: { bytes, frame: { kind: 'opens', stream: first, headers: headers.value } } }
+      }
+      case types.resets:
+        return { ok: true, value: { bytes, frame: { kind: 'resets', stream: first } } }
+      case types.pings:
+        return { ok: true, value: { bytes, frame: { kind: 'pings', id: first } } }
+      case types.leaves:
+        return { ok: true, value: { bytes, frame: { kind: 'leaves' } } }
+      default:
+        return { ok: true, value: { bytes, frame: { kind: 'widens' } } }
+    }
   }
 
   /** All headers of a connection are compressed as one text. */
@@ -111,12 +155,11 @@ export class SpdyReader implements Disposable {
 function controlProblem(bytes: Buffer, length: number): string | undefined {
   if ((bytes.readUInt16BE(0) & 0x7fff) !== version) return 'it is not SPDY/3.1'
   const type = bytes.readUInt16BE(2)
-  if (type === opensStream)
-    return length < openLength || length > openLength + maximumHeaders
-      ? 'the headers are shorter or longer than any'
-      : undefined
-  const hasFlags = bytes.readUInt8(4) !== 0
-  return hasFlags || lengths.get(type) !== length - headLength ? 'a client sends no such frame' : undefined
+  if (bytes.readUInt8(4) !== 0) return unknownFrame
+  if (type !== types.opens) return lengths.get(type) === length - headLength ? undefined : unknownFrame
+  return length < openLength || length > openLength + maximumHeaders
+    ? 'the headers are shorter or longer than any'
+    : undefined
 }
 
 function readHeaders(bytes: Buffer): SpdyHeaders | undefined {
