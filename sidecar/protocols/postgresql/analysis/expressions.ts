@@ -1,10 +1,11 @@
 /** Expressions → where their value comes from, and what evaluating them does. */
 import type { A_Const, BoolExpr, CaseExpr, MinMaxExpr, SubLink, TypeCast, TypeName } from 'libpg-query'
+import { window } from './clauses.ts'
 import { columnReference, indirection } from './columns.ts'
 import type { Findings } from './findings.ts'
 import { callFunction } from './functions.ts'
 import { callOperator, comparisonCanFail, operatorExpression, rowElements } from './operators.ts'
-import { query, window } from './query.ts'
+import { query } from './query.ts'
 import type { Scope } from './scope.ts'
 import { type Body, bodyOf, is, type Node, strings, type Tag, tagOf } from './tree.ts'
 import { asRow, constant, derived, typed, unproven, type Value } from './value.ts'

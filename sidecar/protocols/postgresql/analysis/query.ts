@@ -1,21 +1,16 @@
 /** SELECT and everything that stands where a SELECT can: its output columns with their origin. */
-import type {
-  CommonTableExpr,
-  IntoClause,
-  SelectStmt,
-  Node as TreeNode,
-  WindowDef,
-  WithClause,
-} from 'libpg-query'
-import { columnReference, starColumns } from './columns.ts'
+import type { IntoClause, SelectStmt } from 'libpg-query'
+import { distinct, groupBy, lockRows, sortAndLimit, window } from './clauses.ts'
+import { starColumns } from './columns.ts'
+import { commonTables } from './common-tables.ts'
 import { expression } from './expressions.ts'
 import type { Findings } from './findings.ts'
 import { addFrom } from './from.ts'
 import { runImplicitConversions } from './installed-code.ts'
 import { modify } from './modify.ts'
-import { type CommonTable, Scope, type ScopeColumn } from './scope.ts'
+import { Scope, type ScopeColumn } from './scope.ts'
 import { bodyOf, is, type Node, strings, tagOf } from './tree.ts'
-import { constant, derived, eitherOf, unproven, type Value } from './value.ts'
+import { eitherOf, unproven, type Value } from './value.ts'
 
 /** Analyses a query or a data-modifying statement. @returns its output columns. */
 export function query(findings: Findings, node: Node, outer: Scope): ScopeColumn[] {
@@ -40,7 +35,7 @@ export function select(findings: Findings, statement: SelectStmt, outer: Scope):
   const scope = new Scope(outer)
   if (statement.withClause) commonTables(findings, statement.withClause, scope)
   const columns = selectBody(findings, statement, scope)
-  if (statement.intoClause) storeInto(findings, statement.intoClause, columns)
+  if (statement.intoClause) createdTable(findings, statement.intoClause, columns)
   return columns
 }
 
@@ -159,184 +154,7 @@ function outputName(node: Node): string {
   }
 }
 
-/** ORDER BY and LIMIT stand on the whole query, set operations included. */
-function sortAndLimit(
-  findings: Findings,
-  statement: SelectStmt,
-  columns: readonly ScopeColumn[],
-  scope: Scope,
-): void {
-  for (const node of statement.sortClause ?? []) {
-    const sort = is(node, 'SortBy') ? node.SortBy : undefined
-    if (!sort?.node) continue
-    findings.indirect(outputOrExpression(findings, sort.node, columns, scope), 'ORDER BY')
-    if (sort.useOp && sort.useOp.length > 1) findings.opaque('ORDER BY USING names an operator of a schema')
-  }
-  for (const [node, clause] of [
-    [statement.limitCount, 'LIMIT'],
-    [statement.limitOffset, 'OFFSET'],
-  ] as const) {
-    if (!node) continue
-    findings.indirect(expression(findings, node, scope), clause)
-    if (clause === 'LIMIT' && is(node, 'A_Const') && node.A_Const.ival) {
-      findings.consultedConstants = true
-      findings.limit =
-        findings.limit === undefined
-          ? (node.A_Const.ival.ival ?? 0)
-          : Math.max(findings.limit, node.A_Const.ival.ival ?? 0)
-    }
-  }
-}
-
-/** ORDER BY takes an output column's number or name first, then anything. */
-function outputOrExpression(
-  findings: Findings,
-  node: Node,
-  columns: readonly ScopeColumn[],
-  scope: Scope,
-): Value {
-  const value = outputByNumberOrName(findings, node, columns)
-  return value ?? expression(findings, node, scope)
-}
-
-function outputByNumberOrName(
-  findings: Findings,
-  node: Node,
-  columns: readonly ScopeColumn[],
-): Value | undefined {
-  if (is(node, 'A_Const') && node.A_Const.ival) {
-    findings.consultedConstants = true
-    return columns[(node.A_Const.ival.ival ?? 0) - 1]?.value ?? unproven
-  }
-  const fields = is(node, 'ColumnRef') ? strings(node.ColumnRef.fields) : []
-  if (fields.length !== 1) return undefined
-  const named = columns.filter((column) => column.name === fields[0])
-  return named.length === 0 ? undefined : derived(...named.map((column) => column.value))
-}
-
-/** GROUP BY takes an input column's name before an output column's: both count. */
-function groupBy(findings: Findings, node: Node, columns: readonly ScopeColumn[], scope: Scope): void {
-  if (is(node, 'GroupingSet')) {
-    for (const item of node.GroupingSet.content ?? []) groupBy(findings, item, columns, scope)
-    return
-  }
-  const byOutput = outputByNumberOrName(findings, node, columns)
-  if (is(node, 'A_Const') && byOutput) return findings.indirect(byOutput, 'GROUP BY')
-  const fields = is(node, 'ColumnRef') ? strings(node.ColumnRef.fields) : []
-  const byInput =
-    fields.length === 1
-      ? columnReference(findings, fields, scope, byOutput !== undefined)
-      : expression(findings, node, scope)
-  findings.indirect(derived(byOutput ?? constant, byInput ?? constant), 'GROUP BY')
-}
-
-function distinct(
-  findings: Findings,
-  clause: readonly TreeNode[] | undefined,
-  columns: readonly ScopeColumn[],
-  scope: Scope,
-): void {
-  if (!clause || clause.length === 0) return
-  const expressions = clause.filter((node) => tagOf(node) !== undefined)
-  if (expressions.length === 0) for (const column of columns) findings.indirect(column.value, 'DISTINCT')
-  for (const node of expressions)
-    findings.indirect(outputOrExpression(findings, node, columns, scope), 'DISTINCT ON')
-}
-
-/** PARTITION BY, ORDER BY and the frame of a window. */
-export function window(findings: Findings, definition: WindowDef, scope: Scope): void {
-  const { partitionClause = [], orderClause = [], startOffset, endOffset } = definition
-  for (const node of [
-    ...partitionClause,
-    ...orderClause,
-    ...(startOffset ? [startOffset] : []),
-    ...(endOffset ? [endOffset] : []),
-  ]) {
-    const inner = is(node, 'SortBy') ? node.SortBy.node : node
-    if (inner) findings.indirect(expression(findings, inner, scope), 'a window')
-  }
-}
-
-function lockRows(findings: Findings, node: Node, scope: Scope): void {
-  const relations = is(node, 'LockingClause') ? (node.LockingClause.lockedRels ?? []) : []
-  const names = relations.map((relation) =>
-    is(relation, 'RangeVar') ? relation.RangeVar.relname : undefined,
-  )
-  for (const item of scope.items) {
-    if (item.schema === undefined || (names.length > 0 && !names.includes(item.name))) continue
-    findings.touch('sql:lock', 'table', [item.schema, item.name ?? ''], [])
-  }
-}
-
-/** WITH: each common table with its columns, a recursive one until nothing new flows into it. */
-export function commonTables(findings: Findings, clause: WithClause, scope: Scope): void {
-  // under RECURSIVE a table may use one that comes after it, whatever real table has the same name
-  if (clause.recursive) {
-    for (const node of clause.ctes ?? []) {
-      if (is(node, 'CommonTableExpr'))
-        scope.commonTables.set(node.CommonTableExpr.ctename ?? '', { columns: [], open: unproven })
-    }
-  }
-  for (const node of clause.ctes ?? []) {
-    if (!is(node, 'CommonTableExpr')) continue
-    const table = node.CommonTableExpr
-    scope.commonTables.set(
-      table.ctename ?? '',
-      clause.recursive ? recursiveTable(findings, table, scope) : commonTable(findings, table, scope),
-    )
-  }
-}
-
-function commonTable(findings: Findings, table: CommonTableExpr, scope: Scope): CommonTable {
-  const outputs = table.ctequery ? query(findings, table.ctequery, scope) : []
-  const names = strings(table.aliascolnames)
-  const columns: ScopeColumn[] = outputs.map((column, index) => ({
-    name: names[index] ?? column.name,
-    value: column.value,
-  }))
-  const { search_clause: search, cycle_clause: cycle } = table
-  const everything = derived(...columns.map((column) => column.value))
-  if (search) columns.push({ name: search.search_seq_column ?? '', value: everything })
-  if (cycle)
-    columns.push(
-      { name: cycle.cycle_mark_column ?? '', value: everything },
-      { name: cycle.cycle_path_column ?? '', value: everything },
-    )
-  if (cycle) findings.indirect(everything, 'CYCLE')
-  return { columns }
-}
-
-/** Values only gain sources from turn to turn, so it ends; the bound is for safety. */
-function recursiveTable(findings: Findings, table: CommonTableExpr, scope: Scope): CommonTable {
-  const body = is(table.ctequery, 'SelectStmt') ? table.ctequery.SelectStmt : undefined
-  if (!body?.larg) return commonTable(findings, table, scope)
-  const name = table.ctename ?? ''
-  const start = new Scope(scope)
-  if (body.withClause) commonTables(findings, body.withClause, start)
-  let current = commonTable(findings, { ...table, ctequery: { SelectStmt: body.larg } }, start)
-  for (let turn = 0; turn < 20; turn++) {
-    scope.commonTables.set(name, current)
-    const next = commonTable(findings, table, scope)
-    const settled =
-      next.columns.length === current.columns.length &&
-      next.columns.every((column, index) => sameOrigin(column.value, current.columns[index]?.value))
-    current = next
-    if (settled) return current
-  }
-  findings.opaque(`the recursive query ${name} can't be followed`)
-  return { columns: current.columns.map((column) => ({ ...column, value: unproven })) }
-}
-
-function sameOrigin(a: Value, b: Value | undefined): boolean {
-  return b !== undefined && a.derivation === b.derivation && a.sources.length === b.sources.length
-}
-
-/** SELECT INTO makes a table of what it reads. */
-function storeInto(findings: Findings, into: IntoClause, columns: readonly ScopeColumn[]): void {
-  createdTable(findings, into, columns)
-}
-
-/** A table that is made and filled by a query. */
+/** A table that is made and filled by a query, as by SELECT INTO. */
 export function createdTable(findings: Findings, into: IntoClause, columns: readonly ScopeColumn[]): void {
   const relation = into.rel
   const temporary = relation?.relpersistence === 't'
