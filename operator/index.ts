@@ -1,2 +1,3 @@
-export { type Operator, type OperatorLog, type OperatorOptions, startOperator } from './operator.ts'
+export { type Operator, startOperator } from './operator.ts'
+export type { OperatorLog, OperatorOptions } from './options.ts'
 export { probeResource } from './reconcile/probe.ts'

@@ -1,33 +1,28 @@
 /** One replica of the operator: it answers the API server and the sidecars, and as the leader it reconciles. */
 import { Notifier } from '@firebreak/sidecar/approvals/notifier.ts'
-import { stampDecision, validateApproval } from './approvals/decisions.ts'
 import { ApprovalRequests } from './approvals/requests.ts'
 import { tellApproval } from './approvals/tell.ts'
 import { authorityKey } from './certificates/authority.ts'
 import { HostCertificates } from './certificates/host-certificates.ts'
-import { keepServingCertificate, type ServingPlace } from './certificates/serving.ts'
+import { keepServingCertificate } from './certificates/serving.ts'
 import { NamespaceCompiler } from './compile/namespace.ts'
-import type { OperatorPlace } from './containment/names.ts'
-import { type InjectionContext, templateVersion } from './injection/inject.ts'
-import { type ApiServerAccess, KubernetesClient } from './kubernetes/client.ts'
+import { templateVersion } from './injection/inject.ts'
+import { KubernetesClient } from './kubernetes/client.ts'
 import { keptSecret } from './kubernetes/kept-secret.ts'
-import { mutatingWebhooks, subjectAccessReviews, validatingWebhooks } from './kubernetes/objects.ts'
+import { mutatingWebhooks, validatingWebhooks } from './kubernetes/objects.ts'
 import { Metrics } from './metrics.ts'
+import type { OperatorLog, OperatorOptions, RecordsOptions } from './options.ts'
 import { EventRecorder } from './reconcile/event-recorder.ts'
 import { leadWhenElected } from './reconcile/leadership.ts'
-import type { Probe } from './reconcile/protected-resource.ts'
 import { reconcileAll } from './reconcile/run.ts'
 import { recordingAuthority } from './records/authority.ts'
 import { publishRecordings } from './records/publish.ts'
-import { Records, type RecordTargets } from './records/records.ts'
+import { Records } from './records/records.ts'
 import { keepRetention } from './records/retention.ts'
 import { tellSignal } from './signals/tell.ts'
 import { World } from './watch/world.ts'
-import type { Review } from './webhooks/admission.ts'
-import { validateAgent } from './webhooks/agents.ts'
-import { paths, type WebhookTarget, webhookConfigurations } from './webhooks/configurations.ts'
-import { validateGenerated, validateKind, validateNamespace } from './webhooks/kinds.ts'
-import { type Authorizer, injectPod, validateEntry, validatePod, validatePodUpdate } from './webhooks/pods.ts'
+import { type WebhookTarget, webhookConfigurations } from './webhooks/configurations.ts'
+import { authorizer, reviews } from './webhooks/reviews.ts'
 import { WebhookServer } from './webhooks/server.ts'
 import { AcknowledgementLedger } from './xds/acknowledgements.ts'
 import { Replicas } from './xds/replicas.ts'
@@ -35,52 +30,6 @@ import { type ControlEvents, ControlServer } from './xds/server.ts'
 import { AgentSnapshots } from './xds/snapshots.ts'
 
 const renewEvery = 3_600_000
-
-export interface OperatorOptions {
-  readonly kubeConfig: ApiServerAccess
-  /** Of this replica; the pod's name. */
-  readonly replica: string
-  readonly place: OperatorPlace
-  /** The operator's own user, as the API server knows it. */
-  readonly user: string
-  readonly certificate: ServingPlace
-  /** Name of the Secret with the key of what agents' pods trust (`firebreak-client-authority`); it is made where there is none. */
-  readonly clientAuthoritySecret?: string | undefined
-  /** Address of the API server's Service in this cluster, by which clients in pods find it. */
-  readonly apiServer?: string | undefined
-  readonly webhooks: { readonly host?: string; readonly port: number } & (
-    | { readonly service: NonNullable<WebhookTarget['service']> }
-    /** Where the operator runs outside of the cluster. */
-    | { readonly outside: true }
-  )
-  readonly images: InjectionContext['images']
-  /** The only namespaces whose Secrets are read; all, when absent. */
-  readonly secretNamespaces?: readonly string[] | undefined
-  /** Where the configuration stream is served. */
-  readonly stream: { readonly host?: string; readonly port: number }
-  /** `host:port` at which sidecars reach it. */
-  readonly control: string
-  readonly probe: Probe
-  /** A webhook that is told of approval requests and signals, and the secret that it is signed with. */
-  readonly notify?: { readonly url: string; readonly secret: string } | undefined
-  /** Where agents' records go. Absent: audit lines to their enforcers' standard output, recordings nowhere. */
-  readonly records?: RecordsOptions | undefined
-  readonly log: OperatorLog
-}
-
-export interface RecordsOptions {
-  /** Name of the Secret with the key that vouches for recordings; it is made where there is none. */
-  readonly authoritySecret: string
-  /** Is called again and again: what is in the files behind it changes. */
-  readonly read: () => RecordTargets
-  /** Where audit lines of the operator's own wait for the sinks elsewhere. */
-  readonly spoolDirectory: string
-}
-
-export interface OperatorLog {
-  error(fields: Readonly<Record<string, unknown>>, message: string): void
-  info(fields: Readonly<Record<string, unknown>>, message: string): void
-}
 
 export interface Operator extends AsyncDisposable {
   /** Of the configuration stream. */
@@ -315,44 +264,4 @@ function watchAll(
     world.restarts(),
   )
   metrics.watch('streams', 'Sidecars that are connected.', 'server', () => [['control', stream.streams]])
-}
-
-function reviews(
-  world: World,
-  context: InjectionContext,
-  certificates: HostCertificates,
-  operatorUser: string,
-  mayDo: Authorizer,
-): ReadonlyMap<string, Review> {
-  return new Map<string, Review>([
-    [paths.inject, (request) => injectPod(request, world, context, certificates)],
-    [paths.pods, (request) => validatePod(request, world, context)],
-    [paths.podUpdates, (request) => validatePodUpdate(request)],
-    [paths.entry, (request) => validateEntry(request, world, mayDo)],
-    [paths.agents, (request) => validateAgent(request, world)],
-    [paths.kinds, (request) => validateKind(request, world)],
-    [paths.namespaces, (request) => validateNamespace(request, world, operatorUser)],
-    [paths.generated, (request) => validateGenerated(request, operatorUser)],
-    [paths.decisions, (request) => stampDecision(request, { world, operatorUser, mayDo })],
-    [paths.approvals, (request) => validateApproval(request, { world, operatorUser, mayDo })],
-  ])
-}
-
-/** Asks the API server's own authorizers, so that RBAC says who may. */
-function authorizer(client: KubernetesClient): Authorizer {
-  return async ({ username, uid, groups = [], extra }, verb, resource, { namespace, name }) => {
-    const review = await client.create(subjectAccessReviews, {
-      metadata: { name: '' },
-      spec: {
-        user: username,
-        ...(uid !== undefined && { uid }),
-        groups: [...groups],
-        ...(extra && {
-          extra: Object.fromEntries(Object.entries(extra).map(([key, values]) => [key, [...values]])),
-        }),
-        resourceAttributes: { group: 'firebreak.dev', resource, verb, namespace, name },
-      },
-    })
-    return review.status?.allowed === true
-  }
 }

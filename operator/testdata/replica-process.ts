@@ -2,7 +2,7 @@
 import { fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { Program } from '../../test/program.ts'
-import type { OperatorOptions } from '../operator.ts'
+import type { OperatorOptions } from '../options.ts'
 
 /** As cli/main.ts starts Node, with what cli/operator.ts sets. */
 const asShipped = ['--max-semi-space-size=2', '--liftoff-only', '--heap-growing-percent=20']
