@@ -8,10 +8,8 @@ import { type DeltaDiscoveryResponse, places, typeUrls } from '@firebreak/xds'
 import { type OpenApi, openApi } from '../api/open.ts'
 import { ClusterStore } from '../approvals/cluster-store.ts'
 import { openApprovals } from '../approvals/open.ts'
-import type { AuditTarget } from '../audit/target.ts'
-import { Containment, type ContainmentOptions } from '../containment/containment.ts'
+import { Containment } from '../containment/containment.ts'
 import {
-  type AuditEvent,
   auditEvents,
   endSessions,
   followTraces,
@@ -20,12 +18,11 @@ import {
   openAudit,
   openListener,
   protocols,
-  type TraceEvent,
 } from '../guarding.ts'
 import { identitiesFor } from '../listen/authenticate.ts'
-import type { Address, Listener } from '../listen/listener.ts'
+import type { Listener } from '../listen/listener.ts'
 import { type Page, PageServer } from '../listen/pages.ts'
-import { placeOfRecordings, type RecordingPlaceEvent } from '../recording/guarded-place.ts'
+import { placeOfRecordings } from '../recording/guarded-place.ts'
 import type { RecordingPlace } from '../recording/place.ts'
 import { Runtime } from '../runtime.ts'
 import { SignalForwarder } from '../signals/forwarder.ts'
@@ -34,50 +31,10 @@ import { emptyConfiguration, type ReceivedConfiguration, readConfiguration } fro
 import { OperatorCalls } from './calls.ts'
 import { trustBundle } from './certificates.ts'
 import { ClientFiles, guardedClusters, kubeconfigFor } from './client-files.ts'
+import type { ControlledOptions } from './options.ts'
 import { assignmentOf, type SentRecords, withSpool } from './records.ts'
 import { Relay } from './relay.ts'
-import { type ControlAddress, keepStream, type Subscriber } from './stream.ts'
-
-export interface ControlledOptions {
-  readonly control: ControlAddress
-  /** Where this pod's Envoy finds its sockets; nobody else may get at it. */
-  readonly runDirectory: string
-  /** Where the agent's clients find their files; it can't write there. */
-  readonly clientDirectory: string
-  readonly readyPort: number
-  /** Where agents ask the sidecar itself. */
-  readonly api: Address
-  /** By the name of the resource. */
-  readonly listen: ReadonlyMap<string, Address>
-  /** Of this pod. */
-  readonly pod: { readonly namespace: string; readonly name: string; readonly uid: string }
-  /** Absent: the port of the rules in the pod. */
-  readonly dns?: ContainmentOptions['dns']
-  /** Where the audit lines go, to each of them, besides the sinks elsewhere that the operator names. */
-  readonly audit: readonly AuditTarget[]
-  /** Where lines are kept that these have not got yet; nobody else may get at it. */
-  readonly spoolDirectory: string
-  readonly onEvent: (event: ControlledEvent) => void
-}
-
-export type ControlledEvent =
-  | { readonly kind: 'ready'; readonly port: number }
-  | { readonly kind: 'connected' }
-  | { readonly kind: 'lost'; readonly reason: string }
-  | { readonly kind: 'applied'; readonly revision: string }
-  /** What was in force stays. */
-  | { readonly kind: 'refused'; readonly reason: string }
-  /** The agent is none any more: everything is refused. */
-  | { readonly kind: 'removed' }
-  | { readonly kind: 'listening'; readonly resource: string; readonly address: Address }
-  | { readonly kind: 'listenFailed'; readonly resource: string; readonly message: string }
-  | { readonly kind: 'unsupported'; readonly resource: string; readonly type: string }
-  /** Agents may ask the sidecar itself, here. */
-  | { readonly kind: 'api'; readonly address: Address }
-  | { readonly kind: 'apiFailed'; readonly message: string }
-  | AuditEvent
-  | RecordingPlaceEvent
-  | TraceEvent
+import { keepStream, type Subscriber } from './stream.ts'
 
 const notToldYet = 'the operator has not told yet what waits for approval'
 /** So long a configuration waits for that. In milliseconds. */
