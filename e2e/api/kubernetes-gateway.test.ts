@@ -2,16 +2,14 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { setTimeout as delay } from 'node:timers/promises'
 import { decideRequest, listRequests } from '@firebreak/sidecar/approvals/desk.ts'
-import { stringify } from 'yaml'
 import { eventuallyWith } from '../../test/eventually.ts'
-import { Guard } from '../../test/shop.ts'
-import { type ControlPlane, Kubectl, startControlPlane } from '../index.ts'
+import type { Guard } from '../../test/shop.ts'
+import type { ControlPlane, Kubectl } from '../index.ts'
+import { GuardedApi } from './guarded-api.ts'
 
 /** The gateway's own, where a test looks at nothing else. */
 const manifests = (address: string): string => `apiVersion: firebreak.dev/v1alpha1
@@ -64,7 +62,7 @@ const withEnvironment = deployment(0, '          env: [{name: KEY, value: canary
 
 describe('kubectl through the gateway', function () {
   this.timeout('3m')
-  const directory = mkdtempSync(join(tmpdir(), 'firebreak-kubectl-'))
+  let api: GuardedApi
   let plane: ControlPlane
   let guard: Guard
   let kubectl: Kubectl
@@ -72,17 +70,8 @@ describe('kubectl through the gateway', function () {
   before(async function () {
     // the first run on a machine compiles the API server
     this.timeout('45m')
-    plane = await startControlPlane()
-    await plane.kubectl.run(['create', 'namespace', 'prod'])
-    await plane.kubectl.run(['create', 'serviceaccount', 'role', '--namespace=default'])
-    await plane.kubectl.run([
-      'create',
-      'clusterrolebinding',
-      'role',
-      '--clusterrole=cluster-admin',
-      '--serviceaccount=default:role',
-    ])
-    const token = (await plane.kubectl.run(['create', 'token', 'role', '--namespace=default'])).trim()
+    api = await GuardedApi.start()
+    plane = api.plane
     await plane.kubectl.run([
       'create',
       'secret',
@@ -92,29 +81,11 @@ describe('kubectl through the gateway', function () {
       '--from-literal=password=canary-in-secret',
     ])
     await plane.kubectl.apply(withEnvironment)
-    const address = new URL(plane.endpoint).host
-    guard = await Guard.start({ 'firebreak.yaml': manifests(address), 'ca.crt': plane.ca }, token)
-    const kubeconfig = join(directory, 'kubeconfig')
-    const cluster = { server: `http://127.0.0.1:${guard.address.port}` }
-    writeFileSync(
-      kubeconfig,
-      stringify({
-        apiVersion: 'v1',
-        kind: 'Config',
-        clusters: [{ name: 'guarded', cluster }],
-        contexts: [{ name: 'guarded', context: { cluster: 'guarded', user: 'agent' } }],
-        users: [{ name: 'agent', user: {} }],
-        'current-context': 'guarded',
-      }),
-      { mode: 0o600 },
-    )
-    kubectl = new Kubectl(plane.kubectl.program, kubeconfig, directory)
+    const agent = await api.agent(manifests)
+    guard = agent.guard
+    kubectl = agent.kubectl
   })
-  after(async () => {
-    await guard?.[Symbol.asyncDispose]()
-    await plane?.[Symbol.asyncDispose]()
-    rmSync(directory, { recursive: true, force: true })
-  })
+  after(() => api?.[Symbol.asyncDispose]())
 
   const refused = async (args: readonly string[], input?: string): Promise<string> => {
     const { status, stderr, stdout } = await kubectl.attempt(args, input === undefined ? {} : { input })
