@@ -26,6 +26,8 @@ export interface SpdyOptions {
 
 const offered = ['v5.channel.k8s.io', 'v4.channel.k8s.io', 'v3.channel.k8s.io', 'channel.k8s.io']
 const last = 1
+/** The end of an empty block. */
+const flushed = Buffer.from([0, 0, 0xff, 0xff])
 
 /** What the gateway said instead of answering as asked. */
 export interface Answered {
@@ -194,7 +196,8 @@ export class SpdyProgram {
         this.#answers = Buffer.concat([this.#answers, frame.subarray(12)])
         const options = { dictionary: headerDictionary, finishFlush: constants.Z_SYNC_FLUSH }
         const headers = inflateSync(this.#answers, options)
-        // each has none
+        // Go's reader waits for this end, and each has none
+        if (!frame.subarray(-4).equals(flushed)) throw new Error('an answer is not flushed')
         if (!headers.equals(Buffer.alloc(4 * this.#answered.size))) throw new Error('no answer has headers')
         return
       }

@@ -275,19 +275,12 @@ describeOnCluster('kubectl with programs in pods, through the gateway', (cluster
           lines.some(({ decision, text }) => decision === 'allow' && /^port 8080 of /.test(String(text))),
         )
       })
-    })
 
-  it('follows what a container writes', async () => {
-    const child = spawn(kubectl.program, kubectlArgs('logs', '-f', 'listener'), {
-      stdio: ['ignore', 'pipe', 'inherit'],
-      env: { PATH: process.env.PATH, HOME: directory },
+      it('follows what a container writes', async () => {
+        const { child, seen } = starting(kubectl.program, kubectlArgs('logs', '-f', 'listener'))
+        await eventuallyWith(seen)(seen, /got hello/)
+        child.kill()
+        await once(child, 'close')
+      })
     })
-    let seen = ''
-    child.stdout.on('data', (chunk: Buffer) => {
-      seen += chunk.toString()
-    })
-    await eventuallyWith(() => seen)(() => seen, /got hello/)
-    child.kill()
-    await once(child, 'close')
-  })
 })

@@ -25,8 +25,11 @@ export function leaveFrame(lastStream: number): Buffer {
 
 /** That the headers are compressed, upon the dictionary: they begin so once. */
 const compression = deflateSync(Buffer.alloc(0), { dictionary: headerDictionary }).subarray(0, 6)
-/** No headers: their number, as a block of what is left as it is. https://www.rfc-editor.org/rfc/rfc1951#section-3.2.4 */
-const none = Buffer.from([0, 4, 0, 0xfb, 0xff, 0, 0, 0, 0])
+/**
+ * No headers: their number in a block of its own, as it is, and an empty one, at which readers give out what they have.
+ * https://www.rfc-editor.org/rfc/rfc1951#section-3.2.4
+ */
+const none = Buffer.from([0, 4, 0, 0xfb, 0xff, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff])
 
 /** That a stream is there. @param isFirst on its connection, whose headers are all compressed as one text. */
 export function answerFrame(stream: number, isFirst: boolean): Buffer {
