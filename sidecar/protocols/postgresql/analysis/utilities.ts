@@ -1,28 +1,21 @@
 /** Statements that define nothing: transactions, settings, cursors, prepared statements, locks, housekeeping. */
-import type {
-  DefElem,
-  ExecuteStmt,
-  ExplainStmt,
-  FetchStmt,
-  TransactionStmt,
-  VariableSetStmt,
-} from 'libpg-query'
+import type { DefElem, TransactionStmt, VariableSetStmt } from 'libpg-query'
 import type { Relation } from '../catalogue/types.ts'
 import { proceduralCode } from './bodies.ts'
 import { followTruncate } from './consequences.ts'
-import { DraftCatalogue } from './draft.ts'
-import { expression } from './expressions.ts'
+import { explain } from './explain.ts'
 import type { Findings } from './findings.ts'
 import { callFunction } from './functions.ts'
 import { findRelation } from './names.ts'
 import { createdTable } from './query.ts'
-import { relationColumns, type Scope, type ScopeColumn } from './scope.ts'
+import { execute, fetch } from './rerun.ts'
+import { relationColumns, type ScopeColumn } from './scope.ts'
+import { session } from './session-touch.ts'
 import { setRole, setSetting } from './settings.ts'
 import { type StatementTable, statement } from './statement.ts'
 import { subStatement } from './sub-statement.ts'
 import { is, type Node } from './tree.ts'
-import type { StatementAnalysis } from './types.ts'
-import { constant, type Value } from './value.ts'
+import { constant } from './value.ts'
 
 export const utilities: StatementTable = {
   TransactionStmt: transaction,
@@ -150,16 +143,6 @@ function constantColumn(name: string): ScopeColumn {
   return { name, value: constant }
 }
 
-function session(findings: Findings, what: string): void {
-  findings.touch(
-    'sql:session',
-    'session',
-    [what],
-    undefined,
-    findings.origin === 'direct' ? 'baseline' : findings.origin,
-  )
-}
-
 function maintain(findings: Findings, node: Node | undefined): void {
   if (is(node, 'RangeVar')) touchRelation(findings, 'sql:maintain', node)
   else findings.touch('sql:maintain', 'database', ['*'])
@@ -244,103 +227,4 @@ function settingValue(findings: Findings, node: Node): string | undefined {
   if (sval) return sval.sval ?? ''
   if (ival) return String(ival.ival ?? 0)
   return fval ? fval.fval : boolval ? String(boolval.boolval ?? false) : undefined
-}
-
-/** A prepared statement does again what it was prepared for. */
-function execute(
-  findings: Findings,
-  { name = '', params = [] }: ExecuteStmt,
-  scope: Scope,
-): readonly ScopeColumn[] {
-  session(findings, 'execute')
-  for (const node of params) findings.indirect(expression(findings, node, scope), 'a parameter of EXECUTE')
-  findings.contextual = true
-  // the server plans it anew if need be, and names may mean something else by then
-  const { catalogue } = findings
-  if (findings.definitionsPending || (catalogue instanceof DraftCatalogue && catalogue.changed))
-    findings.opaque(`what ${name} does may have changed within the same message or transaction`)
-  return rerun(
-    findings,
-    findings.context.statement(name),
-    '26000',
-    `prepared statement "${name}" does not exist`,
-  )
-}
-
-function fetch(findings: Findings, { portalname = '', ismove }: FetchStmt): readonly ScopeColumn[] {
-  session(findings, 'fetch')
-  findings.contextual = true
-  const columns = rerun(
-    findings,
-    findings.context.cursor(portalname),
-    '34000',
-    `cursor "${portalname}" does not exist`,
-  )
-  return ismove ? [] : columns
-}
-
-function rerun(
-  findings: Findings,
-  known: StatementAnalysis | undefined,
-  code: string,
-  message: string,
-): readonly ScopeColumn[] {
-  if (!known) {
-    findings.fails(code, message)
-    return []
-  }
-  findings.adopt(known)
-  return known.command.fields.map(
-    (field): ScopeColumn => ({
-      name: field.label,
-      value: { sources: field.sources, derivation: field.derivation, typeOid: 0 },
-    }),
-  )
-}
-
-/** EXPLAIN shows estimates made from statistics; with ANALYZE the statement runs. */
-function explain(
-  findings: Findings,
-  { query, options = [] }: ExplainStmt,
-  scope: Scope,
-  text: string,
-): readonly ScopeColumn[] {
-  if (!query) return []
-  const analyzes = options.some(
-    (node) =>
-      is(node, 'DefElem') && node.DefElem.defname?.toLowerCase() === 'analyze' && !isOff(node.DefElem.arg),
-  )
-  const inner = subStatement(findings, query, text, scope)
-  const { copy: _rowsThatAreNotSent, ...plan } = { ...inner, shapeUnknown: false }
-  findings.adopt(
-    analyzes
-      ? plan
-      : { ...plan, effects: [], command: { ...inner.command, touches: inner.command.touches.map(asRead) } },
-  )
-  findings.contextual ||= inner.contextual
-  findings.kind = 'explain'
-  findings.indirect(readBy(inner), 'EXPLAIN')
-  return [{ name: 'QUERY PLAN', value: constant }]
-}
-
-/** Widths, memory, and the choice of a plan follow from the values of all columns that are read. */
-function readBy({ command }: StatementAnalysis): Value {
-  const sources = command.touches.flatMap(({ object: { kind, path, parts = [] } }) =>
-    kind === 'table' ? parts.map((part) => ({ path, part })) : [],
-  )
-  return { sources, derivation: 'derived', typeOid: 0 }
-}
-
-function isOff(node: Node | undefined): boolean {
-  if (is(node, 'String')) return /^(off|false|no|0)$/i.test(node.String.sval ?? '')
-  if (is(node, 'Integer')) return (node.Integer.ival ?? 0) === 0
-  return is(node, 'Boolean') && node.Boolean.boolval !== true
-}
-
-function asRead(
-  touch: StatementAnalysis['command']['touches'][number],
-): StatementAnalysis['command']['touches'][number] {
-  return ['sql:insert', 'sql:update', 'sql:delete'].includes(touch.action)
-    ? { ...touch, action: 'sql:select' }
-    : touch
 }
