@@ -78,6 +78,7 @@ describe('a client of SPDY', () => {
       raw(Buffer.concat([number(1), number(0xffffffff), Buffer.from('port')])),
     ],
     ['headers of far more than they seem', raw(Buffer.alloc(4 * 1024 * 1024))],
+    ['a value of far more than it seems', opening([['streamtype', ' '.repeat(900_000)]])],
     ['another dictionary', () => new SpdyClient(Buffer.from('another')).opens(1, ofPort('8080', 'data'))],
     ['headers that are not compressed', async () => control(1, Buffer.alloc(30, 0x41))],
     ['further headers of a stream', () => new SpdyClient().opens(1, ofPort('8080', 'data'), 8)],

@@ -36,6 +36,7 @@ const headLength = 8
 const openLength = headLength + 10
 /** A client's headers are a few short words; what is compressed could be far more. */
 const maximumHeaders = 1024
+const maximumInflated = 16 * 1024
 
 const version = 3
 const types = { opens: 1, resets: 3, pings: 6, leaves: 7, widens: 9 } as const
@@ -57,7 +58,7 @@ const nothingYet: Read = { ok: true, value: undefined }
 /** Reads what a client sends, cut anywhere. */
 export class SpdyReader implements Disposable {
   readonly #inflate: Inflate = createInflate({ dictionary: headerDictionary })
-  readonly #inflated: Buffer[] = []
+  #inflated = Buffer.alloc(0)
   /** The beginning of a frame: never more than a control frame may have. */
   #held = Buffer.alloc(0)
   /** Of a frame of data: how much of it is still to come, with its head. */
@@ -67,7 +68,10 @@ export class SpdyReader implements Disposable {
 
   constructor() {
     this.#inflate
-      .on('data', (bytes: Buffer) => this.#inflated.push(bytes))
+      .on('data', (bytes: Buffer) => {
+        if (this.#inflated.length + bytes.length > maximumInflated) this.#isBroken = true
+        else this.#inflated = Buffer.concat([this.#inflated, bytes])
+      })
       .on('error', () => {
         this.#isBroken = true
       })
@@ -141,12 +145,12 @@ export class SpdyReader implements Disposable {
 
   /** All headers of a connection are compressed as one text. */
   async #headers(compressed: Buffer): Promise<Result<SpdyHeaders, string>> {
-    this.#inflated.length = 0
+    this.#inflated = Buffer.alloc(0)
     await new Promise<void>((resolve) => {
       this.#inflate.once('error', () => resolve())
       this.#inflate.write(compressed, () => resolve())
     })
-    const headers = this.#isBroken ? undefined : readHeaders(Buffer.concat(this.#inflated))
+    const headers = this.#isBroken ? undefined : readHeaders(this.#inflated)
     return headers ? { ok: true, value: headers } : problem('the headers can not be read')
   }
 }
