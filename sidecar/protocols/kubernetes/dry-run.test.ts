@@ -1,0 +1,264 @@
+/** What an API server is asked before a patch, and what becomes of the patch by whatever it answers. */
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { buffer } from 'node:stream/consumers'
+import { setTimeout as delay } from 'node:timers/promises'
+import { Guard } from '../../../test/shop.ts'
+
+const allow = `    - {name: work, match: {actions: ["k8s:get", "k8s:patch"], objects: [prod.deployments]}, effect: allow}
+`
+const hide = `    - {name: hide, match: {tags: [confidential]}, effect: mask, mask: {strategy: redact}}
+`
+
+interface Reached {
+  readonly url: string
+  readonly headers: IncomingMessage['headers']
+  readonly body: string
+}
+
+type Respond = (response: ServerResponse) => void
+
+const deployment = (container: object, more: object = {}): object => ({
+  apiVersion: 'apps/v1',
+  kind: 'Deployment',
+  metadata: { name: 'web', namespace: 'prod' },
+  spec: { template: { spec: { containers: [{ name: 'c', image: 'i', ...container }], ...more } } },
+})
+const privileged = deployment({ securityContext: { privileged: true } })
+const answers =
+  (status: number, body: object | string, type = 'application/json'): Respond =>
+  (response) =>
+    response
+      .writeHead(status, { 'content-type': type })
+      .end(typeof body === 'string' ? body : JSON.stringify(body))
+const says = (code: number, message: string): Respond =>
+  answers(code, { kind: 'Status', apiVersion: 'v1', status: 'Failure', message, code })
+
+const image = '{"spec":{"template":{"spec":{"containers":[{"name":"c","image":"i"}]}}}}'
+const command = '{"spec":{"template":{"spec":{"containers":[{"name":"c","command":["sh"]}]}}}}'
+const label = '{"metadata":{"labels":{"a":"b"}}}'
+
+describe('a patch that is tried before it is decided', function () {
+  this.timeout(30_000)
+  const reached: Reached[] = []
+  let tried: Respond = answers(200, deployment({}))
+  const server = createServer((request, response) => {
+    void buffer(request).then((body) => {
+      const { url = '', headers } = request
+      reached.push({ url, headers, body: body.toString() })
+      if (url.includes('dryRun=All')) tried(response)
+      else answers(200, deployment({}))(response)
+    })
+  })
+  let guard: Guard | undefined
+
+  before(async () => {
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+  })
+  after(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  beforeEach(() => {
+    reached.length = 0
+  })
+  afterEach(async () => {
+    await guard?.[Symbol.asyncDispose]()
+    guard = undefined
+  })
+
+  async function guarded(rules: string, limits = ''): Promise<Guard> {
+    const { port } = server.address() as AddressInfo
+    const manifests = `apiVersion: firebreak.dev/v1alpha1
+kind: ProtectedResource
+metadata: {name: shop}
+spec:
+  type: kubernetes
+  address: 127.0.0.1:${port}
+  tls: {mode: disable}
+  roles: [{name: agent, credential: {env: {password: SHOP_PASSWORD}}}]
+  classification: [{tags: [confidential], fields: ["*.deployments.*.spec.template.spec.serviceAccountName"]}]
+---
+apiVersion: firebreak.dev/v1alpha1
+kind: AgentIdentity
+metadata: {name: tester}
+spec: {authentication: {loopback: {}}, access: [{resource: shop, roles: [agent]}]}
+---
+apiVersion: firebreak.dev/v1alpha1
+kind: GuardrailPolicy
+metadata: {name: guard}
+spec:
+  rules:
+${rules}${limits}`
+    guard = await Guard.start({ 'firebreak.yaml': manifests }, 'canary-token')
+    return guard
+  }
+
+  async function patch(
+    { address: { port } }: Guard,
+    body: string,
+    signal: AbortSignal | null = null,
+  ): Promise<{ readonly status: number; readonly text: string }> {
+    const url = `http://127.0.0.1:${port}/apis/apps/v1/namespaces/prod/deployments/web?fieldManager=x&fieldValidation=Strict`
+    const headers = {
+      'content-type': 'application/strategic-merge-patch+json',
+      accept: 'application/json;as=Table;g=meta.k8s.io;v=v1, application/vnd.kubernetes.protobuf',
+    }
+    const answer = await fetch(url, { method: 'PATCH', headers, body, signal })
+    return { status: answer.status, text: await answer.text() }
+  }
+  const sent = (): readonly Reached[] => reached.filter(({ url }) => !url.includes('dryRun'))
+
+  it('is asked about as it was sent, as the role, for an object in JSON', async () => {
+    tried = answers(200, deployment({}))
+    assert.equal((await patch(await guarded(allow), image)).status, 200)
+    const [first, second] = reached
+    assert.ok(first && second && reached.length === 2)
+    assert.match(first.url, /\/deployments\/web\?fieldManager=x&fieldValidation=Strict&dryRun=All$/)
+    assert.match(second.url, /\/deployments\/web\?fieldManager=x&fieldValidation=Strict$/)
+    assert.equal(first.headers.accept, 'application/json')
+    for (const { body, headers } of reached) {
+      assert.equal(body, image)
+      assert.equal(headers['content-type'], 'application/strategic-merge-patch+json')
+      assert.equal(headers.authorization, 'Bearer canary-token')
+    }
+  })
+
+  it('is not asked about where nothing could come of it', async () => {
+    tried = answers(500, '')
+    const policy = await guarded(`    - {name: all, match: {actions: ["k8s:*"]}, effect: allow}
+    - {name: no, match: {actions: ["k8s:exec"]}, effect: deny}
+    - {name: late, match: {actions: ["k8s:*"], condition: "command.k8s.dryRun"}, effect: deny}
+`)
+    for (const body of [image, label]) assert.equal((await patch(policy, body)).status, 200)
+    await policy[Symbol.asyncDispose]()
+    const narrow = await guarded(allow)
+    assert.equal((await patch(narrow, label)).status, 200)
+    assert.equal((await patch(narrow, '{"spec":{"template":{"spec":{"hostPID":true}}}}')).status, 403)
+    assert.deepEqual(
+      reached.map(({ body }) => body),
+      [image, label, label],
+    )
+  })
+
+  const refusals: readonly (readonly [name: string, Respond, status: number, says: RegExp])[] = [
+    [
+      'of a privileged pod',
+      answers(200, privileged),
+      403,
+      /no rule allows k8s:privileged on object prod\.deployments\.web/,
+    ],
+    ['made anew', answers(201, privileged), 403, /no rule allows k8s:privileged/],
+    [
+      'unknown, since the API server fails',
+      answers(503, privileged),
+      502,
+      /nothing was done: the target answered 503/,
+    ],
+    ['unknown, since the answer is no JSON', answers(200, 'x'), 403, /answered a dry run with no JSON/],
+    ['unknown, since the answer says to be none', answers(200, deployment({}), 'text/plain'), 403, /no JSON/],
+    [
+      'unknown, since the answer has a name twice',
+      answers(200, '{"metadata":{"name":"web"},"spec":{},"spec":{}}'),
+      403,
+      /no JSON/,
+    ],
+    [
+      'unknown, since it is another one',
+      answers(200, { metadata: { name: 'other' } }),
+      403,
+      /something else than the object/,
+    ],
+    ['unknown, since there is none', answers(204, ''), 403, /answered 204 to a dry run/],
+    [
+      'elsewhere',
+      (response) => response.writeHead(307, { location: '/x' }).end(),
+      403,
+      /answered 307 to a dry run/,
+    ],
+    ['too long', answers(200, `"${'x'.repeat(8 * 1024 * 1024)}"`), 502, /the answer has more than \d+ bytes/],
+    ['broken off', (response) => response.destroy(), 502, /the target broke off/],
+    [
+      'unknown to a webhook',
+      says(400, 'admission webhook "w" does not support dry run'),
+      403,
+      /can not be asked about a dry run/,
+    ],
+    ['not there', says(404, 'deployments.apps "web" not found'), 404, /^\{"kind":"Status".*not found/],
+    ['in conflict', says(409, 'Apply failed with 1 conflict'), 409, /Apply failed/],
+    ['not valid', says(422, 'spec is invalid'), 422, /is invalid/],
+    ['not the role’s', says(403, 'forbidden: User cannot patch'), 403, /User cannot patch/],
+    ['more than the API server takes', says(429, 'too many requests'), 429, /too many/],
+  ]
+  for (const [name, respond, status, message] of refusals)
+    it(`is not sent where the object is ${name}`, async () => {
+      tried = respond
+      const answer = await patch(await guarded(allow), image)
+      assert.deepEqual([answer.status, sent()], [status, []], answer.text)
+      assert.match(answer.text, message)
+      const lines = await guard?.audited()
+      assert.equal(lines?.length, 1)
+      assert.ok(lines[0]?.error !== undefined)
+    })
+
+  it('is not sent where the API server takes longer than policy lets it, or the client goes', async () => {
+    tried = () => {}
+    const slow = await patch(await guarded(allow, '  limits: {commandDuration: 1s}\n'), image)
+    assert.equal(slow.status, 502)
+    assert.match(slow.text, /there is no answer within 1 s/)
+    assert.ok(guard)
+    await assert.rejects(patch(guard, image, AbortSignal.timeout(200)))
+    await delay(1_200)
+    assert.deepEqual(sent(), [])
+    assert.equal((await guard.audited()).length, 2)
+  })
+
+  it('counts once, and its trial is not free', async () => {
+    tried = answers(200, deployment({}))
+    const limited = await guarded(allow, '  limits: {commandsPerMinute: 2}\n')
+    assert.equal((await patch(limited, image)).status, 200)
+    tried = answers(200, privileged)
+    assert.equal((await patch(limited, image)).status, 403)
+    assert.equal((await patch(limited, image)).status, 429)
+    assert.equal(reached.length, 3)
+  })
+
+  it('runs no image that a condition does not allow, though it sets none', async () => {
+    const ours = `    - {name: ours, match: {actions: ["k8s:patch"], condition: "command.k8s.images.all(image, image.startsWith('ours/'))"}, effect: allow}
+`
+    const policy = await guarded(ours)
+    tried = answers(200, deployment({ image: 'theirs/i' }))
+    assert.equal((await patch(policy, command)).status, 403)
+    tried = answers(200, deployment({ image: 'ours/i' }))
+    assert.equal((await patch(policy, command)).status, 200)
+  })
+
+  it('is told of by an alert about what comes of it', async () => {
+    const all = `    - {name: all, match: {actions: ["k8s:*"]}, effect: allow}
+    - {name: loud, match: {actions: ["k8s:privileged"]}, effect: alert}
+`
+    tried = answers(200, privileged)
+    const policy = await guarded(all)
+    assert.equal((await patch(policy, image)).status, 200)
+    const [line] = await policy.audited()
+    assert.deepEqual(line?.alerts, ['default/guard/loud'])
+    assert.match(JSON.stringify(line?.actions), /"k8s:privileged"/)
+  })
+
+  it('shows nothing that is masked, neither in the API server’s words nor in ours', async () => {
+    const policy = await guarded(allow + hide)
+    for (const respond of [
+      says(422, 'Invalid value: "canary-account"'),
+      says(400, 'admission webhook "canary-account" does not support dry run'),
+      answers(200, deployment({}, { serviceAccountName: 'canary-account' })),
+    ]) {
+      tried = respond
+      const { status, text } = await patch(policy, image)
+      assert.ok(status >= 400 && !text.includes('canary'), text)
+    }
+    assert.deepEqual(sent(), [])
+  })
+})
