@@ -485,11 +485,17 @@ describe('an exchange over HTTP', function () {
     - {name: hide, match: {tags: ["pii/*"]}, effect: mask, mask: {strategy: redact}}
 `,
     })
-    shop.answer = (_request, response) =>
-      response.writeHead(200, { 'content-type': 'image/png' }).end('ada@shop.example')
-    const response = await fetch(`${base}/users`)
-    assert.equal(response.status, 502)
-    assert.match((await problemOf(response)).type, /withheld/)
+    for (const [type, coding, body] of [
+      ['image/png', 'identity', 'ada@shop.example'],
+      ['text/plain', 'identity', 'ada@shop.example'],
+      ['text/plain', 'gzip', gzipSync('ada@shop.example')],
+    ] as const) {
+      shop.answer = (_request, response) =>
+        response.writeHead(200, { 'content-type': type, 'content-encoding': coding }).end(body)
+      const response = await fetch(`${base}/users`)
+      assert.equal(response.status, 502, `${type} ${coding}`)
+      assert.match((await problemOf(response)).type, /withheld/)
+    }
     await assert.rejects(openSocket(`${base}/socket`))
   })
 

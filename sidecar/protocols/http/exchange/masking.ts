@@ -20,6 +20,7 @@ export class Masking {
   /** Absent where there is nothing to undo: bytes pass without streams in between. */
   readonly #first: Transform | undefined
   readonly #kept: KeptBody | undefined
+  #waiting: (() => void) | undefined
 
   constructor(mask: BodyMask, to: MaskedBodyReceiver) {
     this.#to = to
@@ -30,7 +31,7 @@ export class Masking {
 
   /** @returns whether more can be taken now; otherwise {@link drained} says when. */
   push(chunk: Buffer): boolean {
-    if (this.#first) return this.#first.write(chunk)
+    if (this.#first) return this.#first.write(chunk, this.#looked)
     const masked = this.#mask.push(chunk)
     if (masked.ok) for (const bytes of masked.value) this.#give(bytes)
     else this.#to.refused(masked.error)
@@ -53,6 +54,18 @@ export class Masking {
 
   drained(tell: () => void): void {
     this.#first?.once('drain', tell)
+  }
+
+  /** Tells once it is known whether what has come may pass: now, or when it is decompressed. */
+  settled(tell: () => void): void {
+    if (this.#first && this.#first.writableLength > 0) this.#waiting = tell
+    else tell()
+  }
+
+  /** What a stream gives on, the next ones have looked at before anything else happens. */
+  readonly #looked = (): void => {
+    if (this.#waiting) setImmediate(this.#waiting)
+    this.#waiting = undefined
   }
 
   #give(bytes: Buffer): void {

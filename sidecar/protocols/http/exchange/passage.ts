@@ -160,11 +160,11 @@ class Passage implements Dispatcher.DispatchHandler {
     this.#head = head
     if (isStatusAlone(head.headers)) return
     // with what comes along, which may be refused; but a client that waits for the head gets it
-    setImmediate(() =>
+    const send = (): void =>
       this.#say(() => {
         if (this.#sendHead()) response.flushHeaders?.()
-      }),
-    )
+      })
+    setImmediate(() => (this.#masking ? this.#masking.settled(send) : send()))
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
