@@ -89,10 +89,9 @@ describe("clients of an agent's pod that come by TLS", () => {
 
   it('trust what the enforcer writes, unless a container says otherwise', () => {
     const own = { env: [{ name: 'CURL_CA_BUNDLE', value: '/own' }] }
-    const { SSL_CERT_FILE, NODE_EXTRA_CA_CERTS, CURL_CA_BUNDLE } = variables(
-      injected(own, [api as ProtectedResource]),
-    )
-    assert.deepEqual([SSL_CERT_FILE, NODE_EXTRA_CA_CERTS], ['/etc/firebreak/ca.crt', '/etc/firebreak/ca.crt'])
+    const { CURL_CA_BUNDLE, ...others } = variables(injected(own, [api as ProtectedResource]))
+    for (const name of ['SSL_CERT_FILE', 'NODE_EXTRA_CA_CERTS', 'GRPC_DEFAULT_SSL_ROOTS_FILE_PATH'])
+      assert.equal(others[name], '/etc/firebreak/ca.crt', name)
     assert.equal(CURL_CA_BUNDLE, '/own')
   })
 

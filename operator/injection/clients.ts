@@ -112,7 +112,7 @@ export function addressVariables({ metadata }: ProtectedResource): {
 const kubeconfigVariable = 'KUBECONFIG'
 const kubeconfigFile = `${layout.clientDirectory}/${layout.kubeconfig}`
 const trustFile = `${layout.clientDirectory}/${layout.trustBundle}`
-/** Of OpenSSL and Go, Node, Python, curl, Git and Amazon's tools. */
+/** Of OpenSSL and Go, Node, Python, curl, Git, Amazon's tools, and gRPC's own library below Python, C++, Ruby and PHP. */
 const trustVariables = [
   'SSL_CERT_FILE',
   'NODE_EXTRA_CA_CERTS',
@@ -120,6 +120,7 @@ const trustVariables = [
   'CURL_CA_BUNDLE',
   'GIT_SSL_CAINFO',
   'AWS_CA_BUNDLE',
+  'GRPC_DEFAULT_SSL_ROOTS_FILE_PATH',
 ]
 const accountMount = {
   name: layout.accountVolume,
