@@ -1,8 +1,10 @@
 /** What an API server is asked before a patch, and what becomes of the patch by whatever it answers. */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
+import { writeFileSync } from 'node:fs'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
 import { setTimeout as delay } from 'node:timers/promises'
 import { Guard } from '../../../test/shop.ts'
@@ -70,7 +72,11 @@ describe('a patch that is tried before it is decided', function () {
     guard = undefined
   })
 
-  async function guarded(rules: string, limits = ''): Promise<Guard> {
+  async function guarded(
+    rules: string,
+    limits = '',
+    credential = '{env: {password: SHOP_PASSWORD}}',
+  ): Promise<Guard> {
     const { port } = server.address() as AddressInfo
     const manifests = `apiVersion: firebreak.dev/v1alpha1
 kind: ProtectedResource
@@ -79,7 +85,7 @@ spec:
   type: kubernetes
   address: 127.0.0.1:${port}
   tls: {mode: disable}
-  roles: [{name: agent, credential: {env: {password: SHOP_PASSWORD}}}]
+  roles: [{name: agent, credential: ${credential}}]
   classification: [{tags: [confidential], fields: ["*.deployments.*.spec.template.spec.serviceAccountName"]}]
 ---
 apiVersion: firebreak.dev/v1alpha1
@@ -93,7 +99,7 @@ metadata: {name: guard}
 spec:
   rules:
 ${rules}${limits}`
-    guard = await Guard.start({ 'firebreak.yaml': manifests }, 'canary-token')
+    guard = await Guard.start({ 'firebreak.yaml': manifests, token: 'canary-token' }, 'canary-token')
     return guard
   }
 
@@ -214,6 +220,23 @@ ${rules}${limits}`
     await delay(1_200)
     assert.deepEqual(sent(), [])
     assert.equal((await guard.audited()).length, 2)
+  })
+
+  it('is tried again where the role has another credential meanwhile', async () => {
+    const rotated = await guarded(allow, '', '{file: {path: token}}')
+    tried = answers(200, deployment({}))
+    assert.equal((await patch(rotated, image)).status, 200)
+    reached.length = 0
+    writeFileSync(join(rotated.directory, 'token'), 'canary-renewed')
+    tried = (response) =>
+      response.req.headers.authorization === 'Bearer canary-renewed'
+        ? answers(200, deployment({}))(response)
+        : says(401, 'Unauthorized')(response)
+    assert.equal((await patch(rotated, image)).status, 200)
+    assert.ok(sent().every(({ headers }) => headers.authorization === 'Bearer canary-renewed'))
+    tried = says(401, 'Unauthorized')
+    const { status, text } = await patch(rotated, image)
+    assert.deepEqual([status, sent().length], [401, 1], text)
   })
 
   it('counts once, and its trial is not free', async () => {

@@ -65,11 +65,9 @@ async function ask(
   const upstream = upstreamOf(session.subject, target, credential)
   const authentication = authenticationOf(target, credential)
   const asked: Outbound = { request: question.request, upstream, authentication, inspected: true }
+  const sent = await outgoing(asked, credential)
   const collector = new Collector(question.maximumAnswer, signal)
-  const [answer] = await Promise.all([
-    collector.answer,
-    upstream.dispatch(await outgoing(asked, credential), collector),
-  ])
+  const [answer] = await Promise.all([collector.answer, upstream.dispatch(sent, collector)])
   return { ok: true, value: { answer, credential } }
 }
 
