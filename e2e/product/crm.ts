@@ -1,14 +1,15 @@
 /** An agent of an HTTP API in the cluster, which is reached by TLS, and another such API that nobody protects. */
 import { fileURLToPath } from 'node:url'
 import { stringify } from 'yaml'
-import { CertificateAuthority } from '../../operator/certificates/authority.ts'
 import { toolsImage } from '../cluster/images/standard.ts'
 import { AgentPod, agentPod, type PodOptions } from './agent-pod.ts'
 import type { Product } from './product.ts'
+import { startTlsServers, type TlsServer } from './tls-servers.ts'
 
 const file = (path: string): string => fileURLToPath(new URL(path, import.meta.url))
 const inData = ['-n', 'data']
 const inAgents = ['-n', 'agents']
+const program = { name: 'program', configMap: { name: 'crm' } }
 
 export class Crm implements AsyncDisposable {
   /** Of the role: no file or variable of the agent's may hold it. */
@@ -64,22 +65,17 @@ export class Crm implements AsyncDisposable {
   }
 
   async #startServers(): Promise<void> {
-    const { kubectl } = this.#product.cluster
-    const authority = await CertificateAuthority.create('the real one')
     await this.#product.kubectl('create', 'configmap', 'crm', ...inData, `--from-file=${file('crm.py')}`)
-    for (const name of ['crm', 'open']) {
-      const { certificate, key } = await authority.server({ name }, [`${name}.data.svc`])
-      const token = name === 'crm' ? this.token : 'another-token'
-      await this.#product.secret('data', name, { 'tls.crt': certificate, 'tls.key': key, token })
-      await kubectl.apply(
-        serverOf(name)
-          .map((each) => stringify(each))
-          .join('---\n'),
-      )
-    }
-    await this.#product.secret('agents', 'crm', { token: this.token, 'ca.crt': authority.certificate })
-    const ready = ['pod/crm', 'pod/open', ...inData, '--for=condition=Ready', '--timeout=90s']
-    await this.#product.kubectl('wait', ...ready)
+    const server = (name: string, secret: string): TlsServer => ({
+      name,
+      secret,
+      secretVariable: 'TOKEN',
+      container: { image: toolsImage, command: ['python3', '/program/crm.py'] },
+      volumes: [program],
+    })
+    const servers = [server('crm', this.token), server('open', 'another-token')]
+    const authority = await startTlsServers(this.#product, servers)
+    await this.#product.secret('agents', 'crm', { token: this.token, 'ca.crt': authority })
   }
 
   async #declare(): Promise<void> {
@@ -89,34 +85,4 @@ export class Crm implements AsyncDisposable {
     await product.kubectl('apply', '-f', file('crm.yaml'))
     await product.inForce('agents', 'agentidentity/crm-bot', 'protectedresource/crm')
   }
-}
-
-/** A pod that runs crm.py, and its Service. */
-function serverOf(name: string): object[] {
-  const metadata = { name, namespace: 'data', labels: { app: name } }
-  const container = {
-    name: 'server',
-    image: toolsImage,
-    command: ['python3', '/program/crm.py'],
-    env: [{ name: 'TOKEN', valueFrom: { secretKeyRef: { name, key: 'token' } } }],
-    readinessProbe: { tcpSocket: { port: 443 }, periodSeconds: 1 },
-    volumeMounts: [
-      { name: 'program', mountPath: '/program' },
-      { name: 'certificate', mountPath: '/certificate' },
-    ],
-  }
-  const volumes = [
-    { name: 'program', configMap: { name: 'crm' } },
-    { name: 'certificate', secret: { secretName: name } },
-  ]
-  const spec = { terminationGracePeriodSeconds: 1, containers: [container], volumes }
-  return [
-    { apiVersion: 'v1', kind: 'Pod', metadata, spec },
-    {
-      apiVersion: 'v1',
-      kind: 'Service',
-      metadata,
-      spec: { selector: { app: name }, ports: [{ port: 443 }] },
-    },
-  ]
 }

@@ -2,6 +2,8 @@
 import { gzipSync } from 'node:zlib'
 import type { Answer } from '../../http-shop.ts'
 
+const email = 'ada@shop.example'
+
 export const answer: Answer = (request, response, body) => {
   const { method, url = '' } = request
   if (url === '/redirect') response.writeHead(302, { location: '/users' }).end()
@@ -9,8 +11,8 @@ export const answer: Answer = (request, response, body) => {
     response.writeHead(404, { 'content-type': 'application/json' }).end('{"error": "there is none"}')
   else if (url === '/compressed')
     response
-      .writeHead(200, { 'content-type': 'text/plain', 'content-encoding': 'gzip' })
-      .end(gzipSync('compressed '.repeat(1_000)))
+      .writeHead(200, { 'content-type': 'application/json', 'content-encoding': 'gzip' })
+      .end(gzipSync(JSON.stringify({ text: 'compressed '.repeat(1_000), email })))
   else
     response.writeHead(200, { 'content-type': 'application/json' }).end(
       JSON.stringify({
@@ -18,7 +20,7 @@ export const answer: Answer = (request, response, body) => {
         url,
         body: body.length,
         type: request.headers['content-type'],
-        email: 'ada@canary.example',
+        email,
       }),
     )
 }

@@ -1,0 +1,146 @@
+/** Clients of HTTP APIs in a pod, as they are: by TLS to the APIs' own names, with what injection has them trust. */
+import assert from 'node:assert/strict'
+import type { CallToolResult } from '@modelcontextprotocol/sdk/types.js'
+import { type Seen, statuses } from '../../test/clients/http-programs/programs.ts'
+import type { AgentPod } from './agent-pod.ts'
+import { HttpApis } from './http-apis.ts'
+import { programs } from './http-clients/image.ts'
+import { describeWithProduct } from './suite.ts'
+
+const masked = '********'
+const crm = 'https://crm.data.svc'
+const clients: Readonly<Record<string, readonly string[]>> = {
+  "Node's fetch": ['node', programs.fetch, crm],
+  axios: ['node', programs.axios, crm],
+  "Python's httpx": ['python3', programs.python, 'httpx', crm],
+  "Python's requests": ['python3', programs.python, 'requests', crm],
+  "Go's net/http": [programs.go, crm],
+}
+/** Of gRPC. */
+const callers: Readonly<Record<string, readonly string[]>> = {
+  'grpc-js': ['node', programs.grpc],
+}
+
+describeWithProduct('clients of HTTP APIs in a pod', (product) => {
+  let apis: HttpApis
+  let agent: AgentPod
+
+  before(async function () {
+    this.timeout('10m')
+    apis = await HttpApis.deploy(product())
+    agent = await apis.startAgent('buyer')
+  })
+  after(async function () {
+    this.timeout('5m')
+    await apis?.[Symbol.asyncDispose]()
+  })
+
+  /** What the program prints, after it has ended well. */
+  const printed = async (command: readonly string[]): Promise<unknown> => {
+    const { status, stdout, stderr } = await agent.run(command)
+    assert.equal(status, 0, stderr)
+    assert.doesNotMatch(stdout, /ada@/)
+    return JSON.parse(stdout)
+  }
+
+  for (const [client, command] of Object.entries(clients))
+    it(`${client} gets answers masked, by whatever method, and hears why it may not`, async () => {
+      const before = (await apis.heard('crm')).length
+      const answers = (await printed(command)) as readonly Seen[]
+      const [got, posted, put, redirected, compressed, missing, deleted] = answers
+      assert.deepEqual(
+        answers.map(({ status }) => status),
+        [...statuses.slice(0, -1), 403],
+      )
+      for (const [answer, method, body] of [
+        [got, 'GET', 0],
+        [posted, 'POST', 14],
+        [put, 'PUT', 200_000],
+        [redirected, 'GET', 0],
+      ] as const) {
+        const { email, ...seen } = JSON.parse(answer?.body ?? '') as Record<string, unknown>
+        assert.deepEqual([email, seen.method, seen.body], [masked, method, body])
+      }
+      assert.deepEqual(JSON.parse(compressed?.body ?? ''), {
+        text: 'compressed '.repeat(1_000),
+        email: masked,
+      })
+      assert.match(missing?.body ?? '', /there is none/)
+      const { detail, hint } = JSON.parse(deleted?.body ?? '') as Record<string, unknown>
+      assert.match(String(detail), /denied by policy agents\/crm, rule nobody-is-deleted/)
+      assert.equal(hint, 'People are archived, not deleted.')
+      const heard = (await apis.heard('crm')).slice(before).trim().split('\n')
+      // one more for the redirect, and none for what was denied
+      assert.equal(heard.length, statuses.length, heard.join('\n'))
+      assert.ok(heard.includes('PUT /users/a%2Fb'), heard.join('\n'))
+    }).timeout('1m')
+
+  for (const [client, command] of Object.entries(callers))
+    it(`${client} calls, hears a stream, and why it may not call`, async () => {
+      const before = (await apis.heard('orders')).length
+      const { got, listed, deleted } = (await printed([...command, 'orders.data.svc:443'])) as {
+        got: unknown
+        listed: unknown
+        deleted: { code: number; details: string }
+      }
+      assert.equal(got, 'order 7')
+      assert.deepEqual(listed, ['order 1', 'order 2', 'order 3'])
+      assert.equal(deleted.code, 7)
+      assert.match(deleted.details, /rule orders-stay.*Orders are cancelled, not deleted\./s)
+      const heard = (await apis.heard('orders')).slice(before)
+      assert.equal(heard, '/shop.v1.Orders/Get\n/shop.v1.Orders/List\n')
+    }).timeout('1m')
+
+  it('the SDK of MCP sees the tools that it may call, calls one, and hears why it may not call another', async () => {
+    const { tools, read, deleted } = (await printed([
+      'node',
+      programs.mcp,
+      'https://tools.data.svc/mcp',
+    ])) as {
+      tools: unknown
+      read: CallToolResult
+      deleted: CallToolResult
+    }
+    assert.deepEqual(tools, ['read_customer', 'read_slowly'])
+    assert.deepEqual(read.structuredContent, { id: 42, name: 'Ada', email: masked })
+    assert.equal(deleted.isError, true)
+    assert.match(
+      JSON.stringify(deleted.content),
+      /rule customers-stay.*Customers are archived, not deleted\./,
+    )
+    const called = (await apis.heard('tools')).match(/^called .*$/gm)
+    assert.deepEqual(called, ['called read_customer'])
+  }).timeout('1m')
+
+  describe('of an API that takes access tokens, and has an OpenAPI document', () => {
+    const url = 'https://invoices.data.svc/invoices'
+
+    it('get what an operation answers, masked as its schema says, by a token that they never see', async () => {
+      const { invoices } = (await printed(['curl', '-sS', url])) as { invoices: unknown }
+      assert.deepEqual(invoices, [{ id: 7, total: 12, email: masked }])
+      await printed(['curl', '-sS', url])
+      assert.equal((await apis.heard('accounts')).match(/^POST \/token$/gm)?.length, 1)
+    }).timeout('1m')
+
+    it('hear why they may not do what another operation does', async () => {
+      const denied = (await printed(['curl', '-sS', '-X', 'DELETE', `${url}/7`])) as Record<string, unknown>
+      assert.match(String(denied.detail), /rule invoices-stay/)
+      assert.equal(denied.hint, 'Invoices are corrected, not cancelled.')
+      assert.doesNotMatch(await apis.heard('invoices'), /DELETE/)
+    }).timeout('1m')
+
+    it('do not get a token themselves', async () => {
+      const { stdout } = await agent.run(['curl', '-sk', '-m', '5', 'https://accounts.data.svc/token'])
+      assert.equal(stdout, '')
+    }).timeout('1m')
+  })
+
+  it('leave lines by whom and what each was, without credentials or what is masked', async () => {
+    const lines = await agent.audit()
+    const text = JSON.stringify(lines)
+    const actions = lines.flatMap((line) => (line.actions ?? []) as readonly string[])
+    for (const action of ['grpc:shop.v1.Orders/Delete', 'mcp:tools/call.delete_customer'])
+      assert.ok(actions.includes(action), action)
+    for (const secret of ['ada@', ...Object.values(apis.secrets)]) assert.ok(!text.includes(secret), secret)
+  }).timeout('1m')
+})
