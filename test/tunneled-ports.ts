@@ -8,7 +8,10 @@ import {
   MessageReader,
 } from '@firebreak/sidecar/protocols/kubernetes/streams/web-socket.ts'
 
-/** Answers the handshake, and says what it hears. */
+/** What has to be asked to be pinged. */
+export const pingMe = 'ping me'
+
+/** Answers the handshake, and says what it hears; whom it pings, once that has answered. */
 export async function sayWhatIsHeard({ headers }: IncomingMessage, socket: Duplex): Promise<void> {
   const accept = createHash('sha1')
     .update(`${headers['sec-websocket-key']}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`)
@@ -24,9 +27,16 @@ export async function sayWhatIsHeard({ headers }: IncomingMessage, socket: Duple
   using reader = new MessageReader('client')
   for await (const chunk of socket as AsyncIterable<Buffer>) {
     const read = await reader.push(chunk)
-    if (read.ok) for (const message of read.value) socket.write(frameOf(message, 'server'))
+    if (read.ok) for (const message of read.value) socket.write(frameOf(answerTo(message), 'server'))
   }
   socket.end()
+}
+
+function answerTo(message: Message): Message {
+  if (message.kind === 'pong') return { kind: 'data', bytes: message.bytes }
+  return message.kind === 'data' && message.bytes.includes(pingMe)
+    ? { kind: 'ping', bytes: message.bytes }
+    : message
 }
 
 /** A client's side. */

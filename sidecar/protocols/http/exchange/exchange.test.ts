@@ -2,9 +2,11 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { once } from 'node:events'
+import { type IncomingMessage, request } from 'node:http'
 import { connect as connectHttp2 } from 'node:http2'
 import { connect } from 'node:net'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
@@ -498,6 +500,24 @@ describe('an exchange over HTTP', function () {
     }
     await assert.rejects(openSocket(`${base}/socket`))
   })
+
+  for (const [name, method, upgrade, body] of [
+    ['asks for SPDY', 'POST', 'SPDY/3.1', ''],
+    ['asks for a WebSocket with a body', 'GET', 'websocket', 'x'],
+    ['asks for a WebSocket by another method', 'POST', 'websocket', ''],
+    ['asks for two protocols', 'GET', 'websocket, SPDY/3.1', ''],
+  ] as const)
+    it(`answers who ${name} as if it had not asked`, async () => {
+      await start()
+      shop.answer = (received, response) => response.end(`upgrade: ${received.headers.upgrade}`)
+      const headers = { connection: 'Upgrade', upgrade, 'content-length': body.length }
+      const answered = await new Promise<IncomingMessage>((resolve, reject) => {
+        const asking = request(`${base}/users`, { method, headers }).on('response', resolve)
+        asking.on('error', reject).on('upgrade', () => reject(new Error('it was upgraded')))
+        asking.end(body)
+      })
+      assert.equal(await text(answered), 'upgrade: undefined')
+    })
 
   it('lets a WebSocket through where a rule allows it, and counts what comes back', async () => {
     await start()

@@ -2,6 +2,11 @@
 import type { Result } from '../../../session.ts'
 import { frameOf, type Message, MessageReader, type Side } from './web-socket.ts'
 
+/** A side sent what can't be read. */
+export class BrokenFrames extends Error {
+  override readonly name = 'BrokenFrames'
+}
+
 export interface Received {
   readonly messages: readonly Message[]
   /** What goes back at once, without being asked for. */
@@ -11,7 +16,7 @@ export interface Received {
 export interface Framing extends Disposable {
   /** Whether the side says and hears that it is there. */
   readonly carriesPings: boolean
-  /** Resolves when the side takes messages; absent where it does from the beginning. */
+  /** Resolves when the side takes messages, and rejects with {@link BrokenFrames}; absent where it does from the beginning. */
   readonly ready?: Promise<void>
   /** Takes the side's bytes, cut anywhere. @returns what is whole now; or why these bytes are none of its kind. */
   read(chunk: Buffer): Promise<Result<Received, string>>

@@ -2,16 +2,11 @@
 import { once } from 'node:events'
 import type { Duplex } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Framing } from './framing.ts'
+import { BrokenFrames, type Framing } from './framing.ts'
 import type { Message } from './web-socket.ts'
 
 /** In milliseconds. */
 const lingering = 1_000
-
-/** It sent what can't be read. */
-export class BrokenFrames extends Error {
-  override readonly name = 'BrokenFrames'
-}
 
 export class Peer implements Disposable {
   readonly #socket: Duplex

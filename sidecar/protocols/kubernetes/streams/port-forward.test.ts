@@ -1,9 +1,12 @@
 /** Connections to ports of pods, as clients of WebSocket have them, with and without SPDY within. */
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import type { Duplex } from 'node:stream'
 import { eventuallyWith } from '../../../../test/eventually.ts'
 import { PodPrograms, PodStream } from '../../../../test/pod-programs.ts'
 import type { Guard } from '../../../../test/shop.ts'
-import { Tunnel } from '../../../../test/tunneled-ports.ts'
+import { upgraded } from '../../../../test/spdy-programs.ts'
+import { pingMe, Tunnel } from '../../../../test/tunneled-ports.ts'
 import { control, data, number, ofPort, type Pairs, SpdyClient } from './testing.ts'
 
 const onePort = `    - name: one-port
@@ -131,6 +134,81 @@ describe('a port of a pod', function () {
         const tunnel = await open()
         tunnel.send(await new SpdyClient().opens(1, headers))
         assert.match(await endOf(tunnel), /none of a port/)
+      })
+  })
+
+  describe('that is told later, over SPDY as it is', () => {
+    const open = async (): Promise<Duplex> => {
+      assert.ok(guard)
+      const protocols = ['portforward.k8s.io']
+      const answer = await upgraded(guard, '', { subresource: 'portforward', protocols })
+      assert.ok('socket' in answer)
+      assert.equal(answer.protocol, 'SPDY/3.1 portforward.k8s.io')
+      return answer.socket
+    }
+    const hears = async (socket: Duplex, expected: Buffer): Promise<void> => {
+      let heard = Buffer.alloc(0)
+      while (heard.length < expected.length) {
+        const [chunk] = (await once(socket, 'data')) as [Buffer]
+        heard = Buffer.concat([heard, chunk])
+      }
+      assert.ok(heard.equals(expected))
+    }
+    const opening = async (port: string, kind: string): Promise<Buffer> =>
+      await new SpdyClient().opens(1, ofPort(port, kind))
+
+    it('is connected to, if it is allowed, and what passes is as it was', async () => {
+      await start()
+      const socket = await open()
+      const client = new SpdyClient()
+      const whole = Buffer.concat([
+        await client.opens(1, ofPort('8080', 'error')),
+        await client.opens(3, ofPort('8080', 'data')),
+        data(3, 'hello'),
+        control(6, number(1)),
+      ])
+      socket.write(whole)
+      await hears(socket, whole)
+      socket.destroy()
+      const found = await lines()
+      assert.equal(found.filter((line) => line.startsWith('allow port 8080 of ')).length, 1)
+      assert.deepEqual(pods.reached[0]?.protocols, ['SPDY/3.1+portforward.k8s.io'])
+    })
+
+    it('is there for an API server that asks whether it is', async () => {
+      await start()
+      const socket = await open()
+      const opened = await opening('8080', 'data')
+      socket.write(opened)
+      await hears(socket, opened)
+      const asking = data(1, pingMe)
+      socket.write(asking)
+      await hears(socket, asking)
+      socket.destroy()
+    })
+
+    const ends: readonly (readonly [string, () => Promise<Buffer>, RegExp])[] = [
+      ['is not allowed', () => opening('22', 'data'), /^deny port 22 of /],
+      ['is not allowed, by its stream for errors', () => opening('22', 'error'), /^deny port 22 of /],
+      ['is none', () => opening('65536', 'data'), /^allow GET .*portforward/],
+      ['has a stream of another kind', () => opening('8080', 'control'), /^allow GET .*portforward/],
+      ['is told in no SPDY', async () => Buffer.alloc(8, 0xff), /^allow GET .*portforward/],
+    ]
+    for (const [name, bytes, line] of ends)
+      it(`ends it all if it ${name}`, async () => {
+        await start()
+        const socket = await open()
+        let heard = 0
+        socket.on('data', (chunk: Buffer) => {
+          heard += chunk.length
+        })
+        socket.on('end', () => socket.end())
+        socket.write(await bytes())
+        await once(socket, 'close')
+        assert.equal(heard, 0)
+        const found = await lines()
+        assert.ok(found.some((each) => line.test(each)))
+        assert.ok(found.every((each) => !each.startsWith('allow port ')))
       })
   })
 

@@ -1,10 +1,10 @@
 /** What all streams of pods have in common: two sides whose messages are read, and how it ends. */
-import { setTimeout as delay } from 'node:timers/promises'
+import { once } from 'node:events'
 import { Ended, overLimit, tooManyBytes } from '../../http/exchange/ended.ts'
 import type { Problem } from '../../http/exchange/problems.ts'
 import { type OpenedTunnel, switching } from '../../http/exchange/tunnel.ts'
-import { type Framing, WebSocketFraming } from './framing.ts'
-import { BrokenFrames, Peer } from './peer.ts'
+import { BrokenFrames, type Framing, WebSocketFraming } from './framing.ts'
+import { Peer } from './peer.ts'
 import type { Message } from './web-socket.ts'
 
 /** What is done with what passes. */
@@ -27,8 +27,6 @@ const longestReason = 123
 const maximumWaiting = 1024 * 1024
 /** What a message takes beside its bytes. */
 const messageSize = 64
-/** How long a client may take until it takes messages. In milliseconds. */
-const readyWithin = 30_000
 
 export class Relay implements Disposable {
   readonly #opened: OpenedTunnel
@@ -124,12 +122,10 @@ export class Relay implements Disposable {
   /** Until then nothing is read that it would be sent. */
   async #clientReady(): Promise<void> {
     const { ready } = this.#framing
-    if (!ready) return
+    if (!ready || this.#gone.signal.aborted) return
     const waiting = new AbortController()
-    const signal = AbortSignal.any([waiting.signal, this.#gone.signal])
-    const late = delay(readyWithin, true, { signal, ref: false }).catch(() => false)
-    if (await Promise.race([ready, late])) this.break('the client has not opened its streams in time')
-    waiting.abort()
+    const gone = once(this.#gone.signal, 'abort', { signal: waiting.signal })
+    await Promise.race([ready, gone]).finally(() => waiting.abort())
   }
 
   async #fromTarget(handler: StreamHandler): Promise<void> {

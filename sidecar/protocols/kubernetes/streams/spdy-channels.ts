@@ -1,7 +1,7 @@
 /** An exec or attach over SPDY: each channel that WebSocket would have is a stream, which its client opens. */
 import type { Result } from '../../../session.ts'
 import { channels, writeChannel } from './channels.ts'
-import type { Framing, Received } from './framing.ts'
+import { BrokenFrames, type Framing, type Received } from './framing.ts'
 import { type SpdyData, type SpdyFrame, type SpdyHeaders, SpdyReader } from './spdy.ts'
 import { answerFrame, dataFrame, endFrame, leaveFrame, pingFrame } from './spdy-frames.ts'
 import type { Message } from './web-socket.ts'
@@ -14,6 +14,8 @@ const normal = 1000
 const largestStream = 0x7fffffff
 /** Of a terminal, as JSON. */
 const maximumSize = 256
+/** As long as kubelets wait. In milliseconds. */
+const openedWithin = 30_000
 const noStream = 'the client sent something for a stream that there is none of, or no more'
 
 interface Stream {
@@ -29,13 +31,18 @@ export class SpdyChannels implements Framing {
   readonly #missing: Set<StreamName>
   readonly #streams = new Map<number, Stream>()
   readonly #opened = Promise.withResolvers<void>()
+  readonly #late: NodeJS.Timeout
   #lastStream = 0
   #size = Buffer.alloc(0)
   #isLeaving = false
 
-  constructor(names: Iterable<StreamName>) {
+  constructor(names: Iterable<StreamName>, within = openedWithin) {
     this.#missing = new Set(names)
     this.ready = this.#opened.promise
+    // it may be over before anybody waits
+    this.ready.catch(() => {})
+    const late = new BrokenFrames('the client has not opened its streams in time')
+    this.#late = setTimeout(() => this.#opened.reject(late), within).unref()
   }
 
   async read(chunk: Buffer): Promise<Result<Received, string>> {
@@ -67,6 +74,7 @@ export class SpdyChannels implements Framing {
   }
 
   [Symbol.dispose](): void {
+    clearTimeout(this.#late)
     this.#reader[Symbol.dispose]()
   }
 
@@ -109,7 +117,9 @@ export class SpdyChannels implements Framing {
     this.#lastStream = stream
     this.#streams.set(stream, { name, isOver: false })
     this.#missing.delete(name)
-    if (this.#missing.size === 0) this.#opened.resolve()
+    if (this.#missing.size > 0) return undefined
+    clearTimeout(this.#late)
+    this.#opened.resolve()
     return undefined
   }
 

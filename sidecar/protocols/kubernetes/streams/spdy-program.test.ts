@@ -8,7 +8,8 @@ import { recordingsOf } from '../../../../test/recordings.ts'
 import type { Guard } from '../../../../test/shop.ts'
 import { type SpdyOptions, SpdyProgram, upgraded } from '../../../../test/spdy-programs.ts'
 import { decideRequest, listRequests } from '../../../approvals/desk.ts'
-import { control, data, type Pairs } from './testing.ts'
+import { SpdyChannels } from './spdy-channels.ts'
+import { control, data, number, type Pairs, SpdyClient } from './testing.ts'
 
 describe('a program in a pod, over SPDY', function () {
   this.timeout(30_000)
@@ -197,6 +198,44 @@ ${everythingOfPods}`)
     }
     assert.ok(unsent > 32 * 1024 * 1024, `${unsent} of ${message.length * pods.messages.length} bytes wait`)
     program.socket.destroy()
+  })
+
+  it('answers pings that come at once, each and in their order', async () => {
+    await start()
+    const program = await exec(['cat'], '&stdin=true', input)
+    const ids = Array.from({ length: 30 }, (_, index) => 2 * index + 1)
+    program.socket.write(Buffer.concat(ids.map((id) => control(6, number(id)))))
+    await program.hears(() => program.pongs.length === ids.length)
+    assert.deepEqual(program.pongs, ids)
+    program.leave()
+    await program.closed
+  })
+
+  it('gets data that is one frame of the longest, in parts', async () => {
+    await start()
+    const program = await exec(['wc', '-c'], '&stdin=true', input)
+    const length = 0xffffff
+    const head = Buffer.from([0, 0, 0, 3, 1, 0xff, 0xff, 0xff])
+    program.socket.write(head)
+    program.socket.write(Buffer.alloc(length, 'x'))
+    await program.closed
+    assert.equal(program.seen('stdout').trim(), String(length))
+  })
+
+  it('is over when its client leaves before it has opened all streams', async () => {
+    await start()
+    const program = await exec(['sleep', '30'], '', ['error', 'stdout'])
+    program.leave()
+    await program.closed
+    const [line] = await lines()
+    assert.deepEqual(line?.error, { code: 'gone' })
+    assert.equal(program.seen('stdout'), '')
+  })
+
+  it('waits for its streams no longer than kubelets do', async () => {
+    using channels = new SpdyChannels(['error', 'stdout'], 10)
+    assert.ok((await channels.read(await new SpdyClient().opens(1, [['streamtype', 'error']]))).ok)
+    await assert.rejects(channels.ready, /has not opened its streams in time/)
   })
 
   describe('is not started', () => {
