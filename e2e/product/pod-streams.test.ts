@@ -65,7 +65,7 @@ for port in (8080, 8081):
 const connecting = "import socket; socket.create_connection(('127.0.0.1', 8081))"
 const readinessProbe = { exec: { command: ['python3', '-c', connecting] }, periodSeconds: 1 }
 
-/** How kubectl is told, and what it asks with. Beside these it only speaks SPDY where the other is refused. */
+/** How kubectl is told what to speak, and by which method it asks then. */
 const protocols = [
   { name: 'WebSocket', environment: {}, method: 'GET' },
   {
