@@ -1,4 +1,5 @@
-// An informer of client-go, configured as every program in a pod is: it says which deployments of a namespace come and go.
+// An informer of client-go, configured as every program in a pod is: it says which deployments of a namespace come and go. With kinds
+// behind the namespace it is informers for these, by the kubeconfig that the environment names.
 package main
 
 import (
@@ -10,9 +11,18 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/clientcmd"
 )
 
 func main() {
+	if kinds := os.Args[2:]; len(kinds) > 0 {
+		config, err := clientcmd.BuildConfigFromFlags("", os.Getenv("KUBECONFIG"))
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		followKinds(config, os.Args[1], kinds)
+	}
 	config, err := rest.InClusterConfig()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
