@@ -108,13 +108,19 @@ export interface Inventory {
   names(): Iterable<readonly string[]>
 }
 
+/** PEM texts. */
+interface Certified {
+  readonly certificate: string
+  readonly key: string
+}
+
 /** The stations, as seen by one listener for one protected resource. */
 export interface Gateway {
   readonly resource: QualifiedName
   /** As it is now: it may be another one for each request, and in the middle of one. */
   readonly target: Target
-  /** Certificate for clients that ask for TLS; absent: TLS is declined. */
-  readonly clientTls?: { readonly certificate: string; readonly key: string }
+  /** Certificate for clients that ask for TLS; absent: TLS is declined. `byName`: for those of HTTP that say a host's name. */
+  readonly clientTls?: Certified & { readonly byName?: Certified | undefined }
   /** Whether a client of this user name has to send a token; otherwise being on this listener proves who it is. */
   asksForToken(user: string | undefined): boolean
   /**

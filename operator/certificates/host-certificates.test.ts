@@ -8,7 +8,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { connect, createServer } from 'node:tls'
 import type { ProtectedResource } from '@firebreak/crds'
-import type { KeyAndCertificate, SentCertificates } from '@firebreak/sidecar/control/certificates.ts'
+import type {
+  KeyAndCertificate,
+  SentCertificates,
+  ShownCertificate,
+} from '@firebreak/sidecar/control/certificates.ts'
 import { authorityKey, CertificateAuthority } from './authority.ts'
 import { HostCertificates } from './host-certificates.ts'
 
@@ -56,7 +60,7 @@ describe('certificates for the hosts of protected APIs', () => {
     await told
     return certificates.for(of, resources) ?? assert.fail('they are there')
   }
-  const shownFor = (sent: SentCertificates, name: string): KeyAndCertificate =>
+  const shownFor = (sent: SentCertificates, name: string): ShownCertificate =>
     sent.certificates[name] ?? assert.fail(`one for ${name}`)
 
   before(async () => {
@@ -75,9 +79,22 @@ describe('certificates for the hosts of protected APIs', () => {
       ['crm', ['crm.data.svc', 'crm.data', 'crm.data.svc.cluster.local', 'localhost', '127.0.0.1']],
       ['api', ['api.example', 'localhost', '127.0.0.1']],
     ] as const)
-      for (const host of hosts) assert.equal(await verdict(shownFor(sent, name), authority, host), '', host)
+      for (const host of hosts) {
+        const { byName, ...whole } = shownFor(sent, name)
+        const shown = isIP(host) === 0 ? [whole, byName ?? assert.fail('one without addresses')] : [whole]
+        for (const each of shown) assert.equal(await verdict(each, authority, host), '', host)
+      }
     for (const host of ['api.example', 'crm', 'data.svc'])
       assert.match(await verdict(shownFor(sent, 'crm'), authority, host), /does not match/, host)
+  })
+
+  it('are without addresses for who says a name: BoringSSL can’t verify these where they are limited', async () => {
+    const { byName } = shownFor(await made(agent, crm), 'crm')
+    const { subjectAltName } = new X509Certificate(byName?.certificate ?? '')
+    assert.equal(
+      subjectAltName,
+      'DNS:crm.data.svc, DNS:crm.data, DNS:crm.data.svc.cluster.local, DNS:localhost',
+    )
   })
 
   for (const address of [

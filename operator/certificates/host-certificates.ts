@@ -5,8 +5,9 @@
  * The key of the authorities never leaves the operator. Those of the certificates live in memory: here and in enforcers.
  */
 import { createHash } from 'node:crypto'
+import { isIP } from 'node:net'
 import { addressOf, isOwnCluster, type ProtectedResource } from '@firebreak/crds'
-import type { KeyAndCertificate, SentCertificates } from '@firebreak/sidecar/control/certificates.ts'
+import type { SentCertificates, ShownCertificate } from '@firebreak/sidecar/control/certificates.ts'
 import type { Key } from '../watch/informer.ts'
 import { CertificateAuthority } from './authority.ts'
 
@@ -103,9 +104,15 @@ export class HostCertificates implements Disposable {
 
   async #make(agent: Key, of: string, hosts: ReadonlyMap<string, readonly string[]>): Promise<void> {
     const authority = await this.#authority(agent, [...hosts.values()].flat())
-    const certificates: Record<string, KeyAndCertificate> = {}
-    for (const [resource, names] of hosts)
-      certificates[resource] = await authority.server({ name: resource.slice(0, 64) }, names, certificateDays)
+    const certificates: Record<string, ShownCertificate> = {}
+    for (const [resource, hostsOfIt] of hosts) {
+      const subject = { name: resource.slice(0, 64) }
+      const names = hostsOfIt.filter((host) => isIP(host) === 0)
+      certificates[resource] = {
+        ...(await authority.server(subject, hostsOfIt, certificateDays)),
+        byName: await authority.server(subject, names, certificateDays),
+      }
+    }
     // meanwhile something else may be wanted
     if (this.#made.get(agent)?.of !== of) return
     this.#made.set(agent, { of, sent: { authority: authority.certificate, certificates } })

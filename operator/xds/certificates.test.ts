@@ -50,6 +50,13 @@ spec:
   rules: [{name: read, match: {actions: ["http:${method}"]}, effect: allow}]
 `
 
+/** What a client hears, and of the certificate that it was shown the number and for whom it is. */
+interface Heard {
+  readonly said: string
+  readonly serial: string
+  readonly hosts: string
+}
+
 describe('clients that come by TLS', function () {
   this.timeout(60_000)
   const stack = new AsyncDisposableStack()
@@ -61,14 +68,14 @@ describe('clients that come by TLS', function () {
   const eventually = eventuallyWith(() => `${replica.log}\n${sidecar?.log}`)
   const bundle = (): string => readFileSync(join(sidecar.runDirectory, 'ca.crt'), 'utf8')
 
-  /** As an agent's client, which trusts this. @returns what it hears, and the serial number of what it was shown. */
-  const get = async (ca: string, servername = 'localhost'): Promise<{ said: string; serial: string }> => {
+  /** As an agent's client, which trusts this. @param servername empty: it says none. */
+  const get = async (ca: string, servername = 'localhost'): Promise<Heard> => {
     const port = sidecar.ports.get('crm') ?? 0
     const asking = request({ host: '127.0.0.1', port, path: '/customers', ca, servername, agent: false })
     asking.end()
     const [response] = await once(asking, 'response')
-    const { serialNumber } = (response.socket as TLSSocket).getPeerCertificate()
-    return { said: await text(response), serial: serialNumber }
+    const { serialNumber, subjectaltname } = (response.socket as TLSSocket).getPeerCertificate()
+    return { said: await text(response), serial: serialNumber, hosts: subjectaltname ?? '' }
   }
 
   before(async function () {
@@ -117,6 +124,11 @@ describe('clients that come by TLS', function () {
     assert.equal((await get(bundle())).said, 'Bearer of the role')
     await assert.rejects(get(bundle(), 'bank.example'), /does not match/)
     await assert.rejects(get(''), /self-signed|unable to (get|verify)/)
+  })
+
+  it('are shown addresses where they say no name, and otherwise none, which some can’t verify', async () => {
+    assert.equal((await get(bundle(), '')).hosts, 'DNS:localhost, IP Address:127.0.0.1')
+    assert.equal((await get(bundle())).hosts, 'DNS:localhost')
   })
 
   it('trust public authorities as well, and one of this agent', () => {

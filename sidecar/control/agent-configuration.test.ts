@@ -47,7 +47,8 @@ describe('a configuration from the operator', () => {
   })
 
   it('is read with what clients that come by TLS are shown, or without, as older operators send it', () => {
-    const certificates = { authority: 'PEM', certificates: { orders: { certificate: 'PEM', key: 'PEM' } } }
+    const pair = { certificate: 'PEM', key: 'PEM' }
+    const certificates = { authority: 'PEM', certificates: { orders: { ...pair, byName: pair } } }
     const [sent, none] = [read({ ...whole, certificates }), read(whole)]
     assert.ok(sent.ok && none.ok)
     assert.deepEqual(sent.value.certificates, certificates)
@@ -69,6 +70,12 @@ describe('a configuration from the operator', () => {
     'with a certificate without its key': {
       ...whole,
       certificates: { authority: 'PEM', certificates: { orders: { certificate: 'PEM' } } },
+    },
+    'with a certificate by name without its key': {
+      ...whole,
+      certificates: {
+        certificates: { orders: { certificate: 'PEM', key: 'PEM', byName: { certificate: 'PEM' } } },
+      },
     },
     'with an authority that is no text': { ...whole, certificates: { authority: 1, certificates: {} } },
   }

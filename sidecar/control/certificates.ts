@@ -7,11 +7,17 @@ export interface KeyAndCertificate {
   readonly key: string
 }
 
+/** What clients are shown: by whatever they call the host, and, where there is one, another for those that call it by a name. */
+export interface ShownCertificate extends KeyAndCertificate {
+  /** Without addresses: where the authority is limited to some, BoringSSL trusts no certificate that has one. */
+  readonly byName?: KeyAndCertificate | undefined
+}
+
 export interface SentCertificates {
   /** PEM of what signed them; undefined where there is none. */
   readonly authority: string | undefined
   /** By the name of the resource. */
-  readonly certificates: Readonly<Record<string, KeyAndCertificate>>
+  readonly certificates: Readonly<Record<string, ShownCertificate>>
 }
 
 const none: SentCertificates = { authority: undefined, certificates: {} }
@@ -22,8 +28,8 @@ export function readCertificates(value: unknown): SentCertificates | undefined {
   if (!isObject(value) || !isObject(value.certificates)) return undefined
   const { authority, certificates } = value
   if (authority !== undefined && typeof authority !== 'string') return undefined
-  return Object.values(certificates).every(isKeyAndCertificate)
-    ? { authority, certificates: certificates as Record<string, KeyAndCertificate> }
+  return Object.values(certificates).every(isShown)
+    ? { authority, certificates: certificates as Record<string, ShownCertificate> }
     : undefined
 }
 
@@ -32,6 +38,13 @@ export function trustBundle({ authority }: SentCertificates): string {
   return [...rootCertificates, ...(authority === undefined ? [] : [authority])]
     .map((certificate) => `${certificate.trim()}\n`)
     .join('')
+}
+
+/** That of an operator of an older version is one for all. */
+function isShown(value: unknown): value is ShownCertificate {
+  if (!isKeyAndCertificate(value)) return false
+  const { byName }: ShownCertificate = value
+  return byName === undefined || isKeyAndCertificate(byName)
 }
 
 function isKeyAndCertificate(value: unknown): value is KeyAndCertificate {

@@ -6,9 +6,9 @@ import {
   type Http2ServerRequest,
   type Http2ServerResponse,
 } from 'node:http2'
-import type { Socket } from 'node:net'
+import { isIP, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import { createServer as createTlsServer, TLSSocket } from 'node:tls'
+import { createSecureContext, createServer as createTlsServer, type SecureContext, TLSSocket } from 'node:tls'
 import { isLoopback } from '../../../listen/loopback.ts'
 import type { Gateway, Protocol, Target } from '../../../session.ts'
 import type { Meaning } from '../analysis/meaning.ts'
@@ -28,6 +28,7 @@ export interface Understood {
 
 /** For the first bytes, and for a head once it has begun. In milliseconds. */
 const headWithin = 15_000
+const minVersion = 'TLSv1.2'
 /** For a request with its body. */
 const requestWithin = 300_000
 /** How long a client may keep a connection without a request. */
@@ -88,13 +89,16 @@ async function open(socket: Socket, gateway: Gateway): Promise<Opened | undefine
 /** A server of its own for each connection, since the certificate is the gateway's. It listens nowhere. */
 async function encrypt(
   socket: Socket,
-  { certificate, key }: NonNullable<Gateway['clientTls']>,
+  { certificate, key, byName }: NonNullable<Gateway['clientTls']>,
 ): Promise<TLSSocket | undefined> {
+  const named = (): SecureContext | undefined =>
+    byName && createSecureContext({ cert: byName.certificate, key: byName.key, minVersion })
   return await new Promise((resolve) => {
     const server = createTlsServer({
       cert: certificate,
       key,
-      minVersion: 'TLSv1.2',
+      minVersion,
+      SNICallback: (host, done) => done(null, isIP(host) === 0 ? named() : undefined),
       ALPNProtocols: ['h2', 'http/1.1'],
       handshakeTimeout: headWithin,
     })
