@@ -16,9 +16,10 @@ const clients: Readonly<Record<string, readonly string[]>> = {
   "Python's requests": ['python3', programs.python, 'requests', crm],
   "Go's net/http": [programs.go, crm],
 }
-/** Of gRPC. */
+/** Of gRPC: grpcio looks for authorities in a place of its own. */
 const callers: Readonly<Record<string, readonly string[]>> = {
   'grpc-js': ['node', programs.grpc],
+  "Python's grpcio": ['python3', programs.pythonGrpc],
 }
 
 describeWithProduct('clients of HTTP APIs in a pod', (product) => {
