@@ -29,10 +29,13 @@ export class PodPrograms implements AsyncDisposable {
   }
 
   constructor() {
-    const sockets = new WebSocketServer({
+    const options = {
       noServer: true,
-      handleProtocols: (offered) => this.protocol ?? [...offered][0] ?? false,
-    })
+      handleProtocols: (offered: ReadonlySet<string>) => this.protocol ?? [...offered][0] ?? false,
+      // API servers answer as many as there are; its types don't know of it
+      maxPendingAutoPongs: 0,
+    }
+    const sockets = new WebSocketServer(options)
     this.#server.on('upgrade', (request, socket, head) => {
       const protocols = (request.headers['sec-websocket-protocol'] ?? '').split(', ')
       this.reached.push({ url: request.url ?? '', protocols })

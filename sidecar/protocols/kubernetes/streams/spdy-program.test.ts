@@ -200,10 +200,10 @@ ${everythingOfPods}`)
     program.socket.destroy()
   })
 
-  it('answers pings that come at once, each and in their order', async () => {
+  it('answers each of many pings that come at once', async () => {
     await start()
     const program = await exec(['cat'], '&stdin=true', input)
-    const ids = Array.from({ length: 30 }, (_, index) => 2 * index + 1)
+    const ids = Array.from({ length: 20_000 }, (_, index) => 2 * index + 1)
     program.socket.write(Buffer.concat(ids.map((id) => control(6, number(id)))))
     await program.hears(() => program.pongs.length === ids.length)
     assert.deepEqual(program.pongs, ids)
