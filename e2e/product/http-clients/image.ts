@@ -19,7 +19,7 @@ export const httpClientsImage = 'firebreak.test/http-clients:checkout'
 /** Of the tools image. */
 const debianPython = '3.11'
 
-const own = (name: string): string => fileURLToPath(new URL(`${name}.ts`, import.meta.url))
+const own = (name: string): string => fileURLToPath(new URL(name, import.meta.url))
 
 /** Paths in the image, of what Node runs as `.js`. */
 export const programs = {
@@ -44,10 +44,7 @@ export async function buildHttpClientsImage(directory: string): Promise<string> 
     const binaries = join(contents, 'usr/local/bin')
     mkdirSync(binaries, { recursive: true })
     copyFileSync(process.execPath, join(binaries, 'node'))
-    copyFileSync(
-      fileURLToPath(new URL('grpc_client.py', import.meta.url)),
-      join(contents, programs.pythonGrpc),
-    )
+    copyFileSync(own('grpc_client.py'), join(contents, programs.pythonGrpc))
     const packages = [...Object.values(httpPackages), 'grpcio==1.85.1']
     cpSync(await pythonPackages(debianPython, packages), join(contents, 'opt/python'), { recursive: true })
     const path = join(directory, 'http-clients.image')
@@ -67,7 +64,12 @@ export async function buildHttpClientsImage(directory: string): Promise<string> 
 /** Programs of Node with the packages that they use, a file each. */
 async function bundle(place: string): Promise<void> {
   await build({
-    entryPoints: [...Object.values(nodePrograms), own('grpc-client'), own('mcp-client'), own('server')],
+    entryPoints: [
+      ...Object.values(nodePrograms),
+      own('grpc-client.ts'),
+      own('mcp-client.ts'),
+      own('server.ts'),
+    ],
     outdir: place,
     // not in a directory for each place that one comes from
     entryNames: '[name]',
