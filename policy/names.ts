@@ -29,8 +29,10 @@ export function joinName(kind: string, path: readonly string[]): string {
   return kind === 'path' ? `/${path.join('/')}` : path.map(shownName).join('.')
 }
 
+/** A segment of such a pattern. */
 export function shownName(name: string): string {
-  return name === everyName ? '*' : name
+  if (name === everyName) return '*'
+  return name.includes('.') ? `"${name}"` : name
 }
 
 /** @returns the segments of a pattern that names one thing; undefined where it has wildcards. */

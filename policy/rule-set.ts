@@ -143,7 +143,7 @@ export class RuleSet {
       )
       if (rule) {
         const column = describeSource(source)
-        const reason = `${column} is masked, and its use (${through}) would reveal it`
+        const reason = `${column} is masked, and may not be used this way (${through})`
         return { ...explain(rule, reason, [`${through}: ${column}`]), byMask: true }
       }
     }
