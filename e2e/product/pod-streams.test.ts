@@ -166,6 +166,8 @@ describeOnCluster('kubectl with programs in pods, through the gateway', (cluster
         assert.equal(status, 0, stderr)
         return stdout
       }
+      const beganBy = (subresource: string): RegExp =>
+        new RegExp(`verb="${method}" url="[^"]*/${subresource}[^"]*" status="101`)
       const starting = (
         program: string,
         args: readonly string[],
@@ -185,7 +187,7 @@ describeOnCluster('kubectl with programs in pods, through the gateway', (cluster
         assert.equal(status, 2)
         assert.equal(stdout, 'ann@shop.example\n')
         assert.match(stderr, /\/nowhere.*No such file/)
-        assert.match(stderr, new RegExp(`verb="${method}" url="[^"]*/exec[^"]*" status="101`))
+        assert.match(stderr, beganBy('exec'))
       })
 
       it('gets output masked, and none that can not be', async () => {
@@ -249,7 +251,7 @@ describeOnCluster('kubectl with programs in pods, through the gateway', (cluster
 
       it('connects to the ports that are allowed, and to no others', async () => {
         const forward = (...ports: readonly string[]): ReturnType<typeof starting> =>
-          starting(kubectl.program, kubectlArgs('port-forward', 'box', ...ports))
+          starting(kubectl.program, kubectlArgs('-v=6', 'port-forward', 'box', ...ports))
         const localPort = async (seen: () => string, port: number): Promise<string> => {
           const forwarding = new RegExp(`Forwarding from 127.0.0.1:(\\d+) -> ${port}`)
           await eventuallyWith(seen)(seen, forwarding)
@@ -264,6 +266,7 @@ describeOnCluster('kubectl with programs in pods, through the gateway', (cluster
         }
         await assert.rejects(fetch(await localPort(seen, 8081)))
         await eventuallyWith(seen)(seen, /lost connection/)
+        assert.match(seen(), beganBy('portforward'))
         child.kill()
         const lines = (await guard.audited())
           .slice(before)
