@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import type { CallToolResult } from '@modelcontextprotocol/sdk/types.js'
 import { type Seen, statuses } from '../../test/clients/http-programs/programs.ts'
+import { eventuallyWith } from '../../test/eventually.ts'
 import type { AgentPod } from './agent-pod.ts'
 import { HttpApis } from './http-apis.ts'
 import { programs } from './http-clients/image.ts'
@@ -36,6 +37,8 @@ describeWithProduct('clients of HTTP APIs in a pod', (product) => {
     await apis?.[Symbol.asyncDispose]()
   })
 
+  // what a server says takes a moment to stand in its log
+  const eventually = eventuallyWith(() => '', 20)
   /** What the program prints, after it has ended well. */
   const printed = async (command: readonly string[]): Promise<unknown> => {
     const { status, stdout, stderr } = await agent.run(command)
@@ -70,10 +73,10 @@ describeWithProduct('clients of HTTP APIs in a pod', (product) => {
       const { detail, hint } = JSON.parse(deleted?.body ?? '') as Record<string, unknown>
       assert.match(String(detail), /denied by policy agents\/crm, rule nobody-is-deleted/)
       assert.equal(hint, 'People are archived, not deleted.')
-      const heard = (await apis.heard('crm')).slice(before).trim().split('\n')
+      const heard = await eventually(async () => (await apis.heard('crm')).slice(before), /GET \/missing\n$/)
       // one more for the redirect, and none for what was denied
-      assert.equal(heard.length, statuses.length, heard.join('\n'))
-      assert.ok(heard.includes('PUT /users/a%2Fb'), heard.join('\n'))
+      assert.equal(heard.trim().split('\n').length, statuses.length, heard)
+      assert.match(heard, /^PUT \/users\/a%2Fb$/m)
     }).timeout('1m')
 
   for (const [client, command] of Object.entries(callers))
@@ -88,7 +91,7 @@ describeWithProduct('clients of HTTP APIs in a pod', (product) => {
       assert.deepEqual(listed, ['order 1', 'order 2', 'order 3'])
       assert.equal(deleted.code, 7)
       assert.match(deleted.details, /rule orders-stay.*Orders are cancelled, not deleted\./s)
-      const heard = (await apis.heard('orders')).slice(before)
+      const heard = await eventually(async () => (await apis.heard('orders')).slice(before), /List\n/)
       assert.equal(heard, '/shop.v1.Orders/Get\n/shop.v1.Orders/List\n')
     }).timeout('1m')
 
@@ -109,7 +112,7 @@ describeWithProduct('clients of HTTP APIs in a pod', (product) => {
       JSON.stringify(deleted.content),
       /rule customers-stay.*Customers are archived, not deleted\./,
     )
-    const called = (await apis.heard('tools')).match(/^called .*$/gm)
+    const called = (await eventually(() => apis.heard('tools'), /called/)).match(/^called .*$/gm)
     assert.deepEqual(called, ['called read_customer'])
   }).timeout('1m')
 
@@ -117,17 +120,18 @@ describeWithProduct('clients of HTTP APIs in a pod', (product) => {
     const url = 'https://invoices.data.svc/invoices'
 
     it('get what an operation answers, masked as its schema says, by a token that they never see', async () => {
-      const { invoices } = (await printed(['curl', '-sS', url])) as { invoices: unknown }
-      assert.deepEqual(invoices, [{ id: 7, total: 12, email: masked }])
-      await printed(['curl', '-sS', url])
-      assert.equal((await apis.heard('accounts')).match(/^POST \/token$/gm)?.length, 1)
+      for (const _time of ['first', 'second'])
+        assert.deepEqual(await printed(['curl', '-sS', url]), {
+          invoices: [{ id: 7, total: 12, email: masked }],
+        })
+      const asked = await eventually(() => apis.heard('accounts'), /introspection\n[\s\S]*introspection\n/)
+      assert.equal(asked.match(/^POST \/token$/gm)?.length, 1)
     }).timeout('1m')
 
     it('hear why they may not do what another operation does', async () => {
       const denied = (await printed(['curl', '-sS', '-X', 'DELETE', `${url}/7`])) as Record<string, unknown>
       assert.match(String(denied.detail), /rule invoices-stay/)
       assert.equal(denied.hint, 'Invoices are corrected, not cancelled.')
-      assert.doesNotMatch(await apis.heard('invoices'), /DELETE/)
     }).timeout('1m')
 
     it('do not get a token themselves', async () => {
@@ -136,12 +140,32 @@ describeWithProduct('clients of HTTP APIs in a pod', (product) => {
     }).timeout('1m')
   })
 
-  it('leave lines by whom and what each was, without credentials or what is masked', async () => {
-    const lines = await agent.audit()
-    const text = JSON.stringify(lines)
-    const actions = lines.flatMap((line) => (line.actions ?? []) as readonly string[])
-    for (const action of ['grpc:shop.v1.Orders/Delete', 'mcp:tools/call.delete_customer'])
-      assert.ok(actions.includes(action), action)
-    for (const secret of ['ada@', ...Object.values(apis.secrets)]) assert.ok(!text.includes(secret), secret)
-  }).timeout('1m')
+  // after all that is above
+  describe('all of them', () => {
+    it('have nothing reach an API of what is denied', async () => {
+      for (const name of ['crm', 'orders', 'tools', 'invoices'] as const)
+        assert.doesNotMatch(await apis.heard(name), /delete/i, name)
+    }).timeout('1m')
+
+    it('find no credential in what they can read', async () => {
+      const files = 'find /etc /run /tmp /dev/shm /var /home /root /opt -type f -exec cat {} +'
+      const all = `{ env; ${files}; cat /proc/[0-9]*/environ; } 2>/dev/null`
+      const count = async (texts: readonly string[]): Promise<number> => {
+        // finds each, and not itself where it stands in the command
+        const pattern = texts.map((text) => `[${text[0]}]${text.slice(1)}`).join('|')
+        return Number((await agent.run(['sh', '-c', `${all} | grep -acE '${pattern}'`])).stdout)
+      }
+      assert.equal(await count(Object.values(apis.secrets)), 0)
+      assert.ok((await count(['BEGIN CERTIFICATE'])) > 100, 'it finds what is there')
+    }).timeout('1m')
+
+    it('leave lines by whom and what each was, without credentials or what is masked', async () => {
+      const lines = await agent.audit()
+      const text = JSON.stringify(lines)
+      const actions = lines.flatMap((line) => (line.actions ?? []) as readonly string[])
+      for (const action of ['grpc:shop.v1.Orders/Delete', 'mcp:tools/call.delete_customer'])
+        assert.ok(actions.includes(action), action)
+      for (const secret of ['ada@', ...Object.values(apis.secrets)]) assert.ok(!text.includes(secret), secret)
+    }).timeout('1m')
+  })
 })

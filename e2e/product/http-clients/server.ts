@@ -109,7 +109,10 @@ async function calls(): Promise<unknown> {
 async function listen(handle: Handler): Promise<unknown> {
   const server = createServer({ cert: certificate, key }, (request, response) => {
     console.log(request.method, request.url)
-    void handle(request, response)
+    handle(request, response).catch((error: Error) => {
+      console.log(error.message, error.cause)
+      response.writeHead(500).end(error.message)
+    })
   })
   return await once(server.listen(443), 'listening')
 }
