@@ -325,6 +325,18 @@ describe('an exchange over HTTP', function () {
     )
   })
 
+  it('knows a command of kubectl that is run again, which says another session each time', async () => {
+    const { directory } = await startHolding('approval: {whileWaiting: fail}')
+    const run = async (session: string): Promise<number> => {
+      const headers = { 'kubectl-session': session }
+      return (await fetch(`${base}/users/1`, { method: 'POST', body: 'x', headers })).status
+    }
+    assert.equal(await run('a'), 403)
+    const [request] = await waiting(directory)
+    await approve(directory, request?.metadata.name ?? '', 'Approved')
+    assert.equal(await run('b'), 200)
+  })
+
   it('refuses a request that a person denies, and one that is too long to be seen', async () => {
     const { directory } = await startHolding()
     const answer = fetch(`${base}/users/1`, { method: 'POST', body: 'x' })
@@ -353,10 +365,12 @@ describe('an exchange over HTTP', function () {
     assert.deepEqual(shop.reached, [])
   })
 
-  const startHolding = async (): Promise<{ directory: string; audited: Guard['audited'] }> => {
+  const startHolding = async (
+    approval = 'approval: {}',
+  ): Promise<{ directory: string; audited: Guard['audited'] }> => {
     const held = await start({
       rules: `    - {name: anything, match: {actions: ["http:*"]}, effect: allow}
-    - {name: ask, match: {actions: ["http:write"]}, effect: requireApproval}
+    - {name: ask, match: {actions: ["http:write"]}, effect: requireApproval, ${approval}}
 `,
     })
     return { directory: join(held.directory, 'approvals'), audited: () => held.audited() }

@@ -16,7 +16,7 @@ export const maximumHeldBody = 16 * 1024
 
 /** Differ each time although the same is asked for, and change nothing. */
 const passing =
-  /^(user-agent|accept-language|accept-encoding|traceparent|tracestate|baggage|date|x-request-id|x-correlation-id|x-b3-.*|x-stainless-.*|sec-websocket-key|sec-fetch-.*|priority|grpc-timeout|grpc-trace-bin|grpc-previous-rpc-attempts)$/
+  /^(user-agent|accept-language|accept-encoding|traceparent|tracestate|baggage|date|x-request-id|x-correlation-id|x-b3-.*|x-stainless-.*|sec-websocket-key|sec-fetch-.*|priority|kubectl-session|grpc-timeout|grpc-trace-bin|grpc-previous-rpc-attempts)$/
 
 type Held = Pick<HeldCommand, 'commands' | 'statement' | 'text' | 'parameters' | 'context'>
 
