@@ -20,9 +20,9 @@ interface Case {
   readonly text?: string
   readonly hex?: string
   readonly as?: string
-  /** The object that a patch makes. */
+  /** The object that is made of the one there is. */
   readonly makes?: unknown
-  /** Whether what the patch makes has to be known. */
+  /** Whether what is made has to be known. */
   readonly asks?: 'no'
 }
 
@@ -68,7 +68,7 @@ function decideWithResult(
   const open = question && isOpen(question, decision, decide)
   assert.ok(!open || attack.asks !== 'no', 'the API server would be asked')
   if (!open) return decision
-  assert.ok(attack.makes !== undefined, 'what the patch makes has to be known')
+  assert.ok(attack.makes !== undefined, 'what is made has to be known')
   const headers = [['content-type', 'application/json']] as const
   const body = Buffer.from(JSON.stringify(attack.makes))
   const understood = question.understand({ status: 200, headers, body })

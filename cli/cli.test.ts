@@ -191,7 +191,7 @@ spec:
           'PATCH /api/v1/namespaces/prod/pods/x',
         )
       const image = patched('{"spec":{"containers":[{"name":"c","image":"i"}]}}')
-      assert.match(image.out, /^allow .*\n {7}what the patch makes of the object is not known here/)
+      assert.match(image.out, /^allow .*\n {7}what the request makes of the object is not known here/)
       const label = patched('{"metadata":{"labels":{"a":"b"}}}')
       assert.ok(label.status === 0 && !label.out.includes('not known here'), label.out)
       const doubtful = api('intruder', 'cluster', '--', 'GET /api/v1//pods')

@@ -105,7 +105,7 @@ function explainKubernetes(
 }
 
 const unknownResult =
-  'what the patch makes of the object is not known here: its pods may have what is decided otherwise, and the API server is asked for that'
+  'what the request makes of the object is not known here: its pods may have what is decided otherwise, and the API server is asked for that'
 
 /** What {@link explainCommand} says of SQL, by a catalogue that is known already. @param searchPath in force in the session. */
 export function explainSqlIn(

@@ -1,4 +1,4 @@
-/** What the API server is asked before a patch of pods is decided: the same patch, as one that is only tried. */
+/** What the API server is asked before a change of pods is decided: the same change, as one that is only tried. */
 import type { Command } from '@firebreak/policy'
 import type { Answer, Question, Understood } from '../http/exchange/question.ts'
 import type { HttpRequest } from '../http/request.ts'
@@ -11,7 +11,7 @@ import { analysisOf } from './meaning.ts'
 /** More than etcd keeps of an object, in whatever form. */
 const maximumAnswer = 8 * 1024 * 1024
 
-/** @returns undefined for what is no patch of pods, or known without its object. */
+/** @returns undefined for what is no change of pods, or known without its object. */
 export function dryRunOf(request: HttpRequest): Question | undefined {
   const known = analysisOf(request)
   if (!known.ok || !known.value.changesPods) return undefined
@@ -53,10 +53,10 @@ function understand({ status, headers, body }: Answer, command: Command, path: O
 }
 
 function unknown(why: string): Understood {
-  return { kind: 'unknown', why: `what the patch makes of the object is not known: ${why}` }
+  return { kind: 'unknown', why: `what the request makes of the object is not known: ${why}` }
 }
 
-/** It says nothing of the patch itself. https://github.com/kubernetes/apiserver/blob/v0.34.4/pkg/admission/plugin/webhook/errors/statuserror.go */
+/** It says nothing of the change itself. https://github.com/kubernetes/apiserver/blob/v0.34.4/pkg/admission/plugin/webhook/errors/statuserror.go */
 function isUntried(status: Document | undefined): boolean {
   return textAt(status, 'message')?.endsWith('does not support dry run') === true
 }

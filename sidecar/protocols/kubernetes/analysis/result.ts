@@ -1,6 +1,6 @@
 /**
  * What a patch makes of an object that holds pods. What it sets is in the patch; what the pod was given before, in which its
- * image or its command runs then, is in the object alone.
+ * image or its command runs then, is in the object alone. An update that keeps all but a part of the object is like a patch.
  */
 import { type Command, everyName, type Touch } from '@firebreak/policy'
 import type { Document } from '../documents/document.ts'
@@ -14,13 +14,16 @@ import type { ObjectPath } from './touches.ts'
 /** Of these the pods' own description is none, or can't be changed but for their resources. */
 const apart = new Set(['status', 'scale', 'resize'])
 
-/** Whether what pods are is changed by a patch that is understood. */
+/** Whether what pods are is changed by what is understood, and sent without all of the object. */
 export function changesPods(
   { verb, subresource }: ResourceRequest,
   { mayHoldPods, podsAt }: Kind,
   { set, opaque }: Change,
 ): boolean {
-  if (verb !== 'patch' || !mayHoldPods || opaque.length > 0 || apart.has(subresource)) return false
+  if (!mayHoldPods || opaque.length > 0) return false
+  // of the pod that is sent the API server takes these containers alone
+  if (verb === 'update') return subresource === 'ephemeralcontainers'
+  if (verb !== 'patch' || apart.has(subresource)) return false
   return set.some((document) => (podsAt ? sets(document, podsAt) : setsAnything(document)))
 }
 
@@ -58,7 +61,7 @@ const anything: PodNeeds = {
   images: new Set(),
 }
 
-/** What a patch can turn out to do at most. */
+/** What a change can turn out to do at most. */
 export function worstOf(command: Command, path: ObjectPath): Command {
   return {
     ...command,
@@ -67,7 +70,7 @@ export function worstOf(command: Command, path: ObjectPath): Command {
   }
 }
 
-/** @param object that the patch makes. @returns what the patch does, with what comes of pods that are so. */
+/** @param object that the change makes. @returns what the change does, with what comes of pods that are so. */
 export function withResult(
   command: Command,
   path: ObjectPath,
