@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { WebSocket, WebSocketServer } from 'ws'
+import { kubernetesManifests } from './kubernetes-shop.ts'
 import { Guard } from './shop.ts'
 import { sayWhatIsHeard } from './tunneled-ports.ts'
 
@@ -52,28 +53,7 @@ export class PodPrograms implements AsyncDisposable {
 
   async guard(rules = everythingOfPods, policy = '', resource = ''): Promise<Guard> {
     const { port } = this.#server.address() as AddressInfo
-    const manifests = `apiVersion: firebreak.dev/v1alpha1
-kind: ProtectedResource
-metadata: {name: shop}
-spec:
-  type: kubernetes
-  address: 127.0.0.1:${port}
-  tls: {mode: disable}
-  roles: [{name: agent, credential: {env: {password: SHOP_PASSWORD}}}]
-${resource}---
-apiVersion: firebreak.dev/v1alpha1
-kind: AgentIdentity
-metadata: {name: tester}
-spec:
-  authentication: {loopback: {}}
-  access: [{resource: shop, roles: [agent]}]
----
-apiVersion: firebreak.dev/v1alpha1
-kind: GuardrailPolicy
-metadata: {name: guard}
-spec:
-${policy}  rules:
-${rules}`
+    const manifests = kubernetesManifests({ address: `127.0.0.1:${port}`, resource, policy, rules })
     return await Guard.start({ 'firebreak.yaml': manifests }, 'the-secret')
   }
 

@@ -7,35 +7,16 @@ import { text } from 'node:stream/consumers'
 import { setTimeout as delay } from 'node:timers/promises'
 import { decideRequest, listRequests } from '@firebreak/sidecar/approvals/desk.ts'
 import { eventuallyWith } from '../../test/eventually.ts'
+import { kubernetesManifests } from '../../test/kubernetes-shop.ts'
 import type { Guard } from '../../test/shop.ts'
 import type { ControlPlane, Kubectl } from '../index.ts'
 import { GuardedApi } from './guarded-api.ts'
 
 /** The gateway's own, where a test looks at nothing else. */
-const manifests = (address: string): string => `apiVersion: firebreak.dev/v1alpha1
-kind: ProtectedResource
-metadata: {name: shop}
-spec:
-  type: kubernetes
-  address: ${address}
-  tls: {mode: verify-full, ca: {file: {path: ca.crt}}}
-  roles: [{name: agent, credential: {env: {password: SHOP_PASSWORD}}}]
-  classification:
+const classification = `  classification:
     - {tags: [confidential], fields: ["*.secrets.*.data", "*.configmaps.*.data.password", "*.*.*.spec.template.spec.containers.env.value"]}
----
-apiVersion: firebreak.dev/v1alpha1
-kind: AgentIdentity
-metadata: {name: tester}
-spec:
-  authentication: {loopback: {}}
-  access: [{resource: shop, roles: [agent]}]
----
-apiVersion: firebreak.dev/v1alpha1
-kind: GuardrailPolicy
-metadata: {name: guard}
-spec:
-  rules:
-    - {name: work, match: {actions: ["k8s:*"], objects: [prod, "-.namespaces"]}, effect: allow}
+`
+const rules = `    - {name: work, match: {actions: ["k8s:*"], objects: [prod, "-.namespaces"]}, effect: allow}
     - {name: no-powers, match: {actions: ["k8s:privileged", "k8s:hostAccess", "k8s:exec", "k8s:grant"]}, effect: deny, message: Ask the platform team.}
     - {name: ask, match: {actions: ["k8s:delete"], objects: [prod.deployments]}, effect: requireApproval, approval: {expiresAfter: 5m}}
     - {name: hide, match: {tags: [confidential]}, effect: mask, mask: {strategy: redact}}
@@ -81,7 +62,9 @@ describe('kubectl through the gateway', function () {
       '--from-literal=password=canary-in-secret',
     ])
     await plane.kubectl.apply(withEnvironment)
-    const agent = await api.agent(manifests)
+    const agent = await api.agent((address) =>
+      kubernetesManifests({ address, isVerified: true, resource: classification, rules }),
+    )
     guard = agent.guard
     kubectl = agent.kubectl
   })

@@ -9,6 +9,7 @@ import { join } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
 import { parse, stringify } from 'yaml'
 import { eventuallyWith } from '../../test/eventually.ts'
+import { kubernetesManifests } from '../../test/kubernetes-shop.ts'
 import { Guard } from '../../test/shop.ts'
 import { attemptCommand, type Output } from '../cluster/command.ts'
 import { toolsImage } from '../cluster/images/standard.ts'
@@ -17,28 +18,7 @@ import { describeOnCluster } from '../suite.ts'
 
 const namespace = 'streams'
 
-const manifests = (address: string, detection = ''): string => `apiVersion: firebreak.dev/v1alpha1
-kind: ProtectedResource
-metadata: {name: shop}
-spec:
-  type: kubernetes
-  address: ${address}
-  tls: {mode: verify-full, ca: {file: {path: ca.crt}}}
-  roles: [{name: agent, credential: {env: {password: SHOP_PASSWORD}}}]
----
-apiVersion: firebreak.dev/v1alpha1
-kind: AgentIdentity
-metadata: {name: tester}
-spec:
-  authentication: {loopback: {}}
-  access: [{resource: shop, roles: [agent]}]
----
-apiVersion: firebreak.dev/v1alpha1
-kind: GuardrailPolicy
-metadata: {name: guard}
-spec:
-${detection}  rules:
-    - {name: look, match: {actions: ["k8s:get", "k8s:list", "k8s:watch", "k8s:log"]}, effect: allow}
+const rules = `    - {name: look, match: {actions: ["k8s:get", "k8s:list", "k8s:watch", "k8s:log"]}, effect: allow}
     - name: run
       match: {actions: ["k8s:exec"], condition: "command.shell.programs.all(program, program in ['sh', 'bash', 'echo', 'cat', 'ls'])"}
       effect: allow
@@ -122,9 +102,17 @@ describeOnCluster('kubectl with programs in pods, through the gateway', (cluster
     }
     const { server = '', 'certificate-authority-data': ca = '' } = clusters[0]?.cluster ?? {}
     const authority = Buffer.from(ca, 'base64').toString()
-    const start = async (detection?: string): Promise<Guard> =>
+    const start = async (detection = ''): Promise<Guard> =>
       await Guard.start(
-        { 'firebreak.yaml': manifests(new URL(server).host, detection), 'ca.crt': authority },
+        {
+          'firebreak.yaml': kubernetesManifests({
+            address: new URL(server).host,
+            isVerified: true,
+            policy: detection,
+            rules,
+          }),
+          'ca.crt': authority,
+        },
         token,
       )
     guard = await start()
