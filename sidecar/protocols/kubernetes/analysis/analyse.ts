@@ -12,6 +12,7 @@ import {
   consequencesOfKind,
   replicasIn,
   touchesOfPods,
+  unknownOf,
 } from './consequences.ts'
 import type { KubernetesFacts } from './facts.ts'
 import { headersProblem } from './headers.ts'
@@ -99,7 +100,7 @@ function analyseResource(request: HttpRequest, info: ResourceRequest, body: Body
     resourceType: 'kubernetes',
     text: textOf(request),
     touches,
-    opaque: change.value.opaque,
+    opaque: [...change.value.opaque, ...(dryRun.value ? [] : unknownOf(info, set))],
     fields: [],
     indirectUses: indirectUses(info, path, body, change.value),
     facts: { k8s: factsOf(info, body, change.value, dryRun.value), ...programFacts(info) },

@@ -69,6 +69,18 @@ function ofMetadata({ resource, group }: ResourceRequest, document: Document, pa
   return touches
 }
 
+/** https://github.com/kubernetes/kubernetes/blob/v1.34.4/pkg/controller/deployment/rollback.go */
+const rollback = 'deprecated.deployment.rollback.to'
+
+/** @returns why it can't be told what comes of an object: the controller of Deployments puts back a template that it kept. */
+export function unknownOf({ resource }: ResourceRequest, set: readonly Document[]): readonly string[] {
+  if (resource !== 'deployments') return []
+  const revisions = set.map((document) => at(document, 'metadata', 'annotations', rollback))
+  return revisions.some((revision) => revision !== undefined && revision !== null && revision !== '')
+    ? [`the annotation ${rollback} brings back an earlier template, which is not looked into`]
+    : []
+}
+
 function isOurs(name: string): boolean {
   const [domain = ''] = name.split('/')
   return domain === ours || domain.endsWith(`.${ours}`)
