@@ -202,6 +202,7 @@ class Exchange {
     const { command, decision } = judged
     const run = new CommandRun(this.#session, command, decision, this.#receivedAt, this.#kind)
     run.isDerived = judged.isDerived === true
+    run.worst = judged.worst
     run.traceParent = claimedTrace(this.#request)
     if (this.#sent) run.takes(this.#sent)
     return run
@@ -237,11 +238,12 @@ class Exchange {
     this.#response = response
     run.approval = outcome.kind === 'approved' ? outcome.request : (outcome.request ?? run.approval)
     if (outcome.kind === 'refused') return notApproved(run.told(run.decision), outcome, run.reference)
-    const judged = await this.#judge.judge(this.#request, response)
+    const judged = await this.#judge.judge(this.#request, response, outcome.permits)
     const { command } = judged
     run.command = command
     run.decision = judged.decision
     run.isDerived ||= judged.isDerived === true
+    run.worst = judged.worst
     run.permits = outcome.permits
     const refused = this.#refused(run, judged)
     if (refused || judged.answer || outcome.permits([command])) return refused

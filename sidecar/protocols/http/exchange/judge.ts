@@ -7,16 +7,26 @@ import { askTarget } from './asking.ts'
 import type { ApiKind, ClientResponse } from './client.ts'
 import { limitReached, type Problem } from './problems.ts'
 import { type Answer, isOpen, type Question } from './question.ts'
+import type { CommandRun } from './run.ts'
 
 export interface Judged {
   readonly command: Command
   readonly decision: Decision
   /** The command has become more by what the target has said. */
   readonly isDerived?: true
+  /** As it can turn out to be at most: the target was not asked, as nothing could come of that. */
+  readonly worst?: Command
   /** The target wouldn't do it, and has said so. */
   readonly answer?: Answer
   /** Why the target could not be asked, with the command's reference. */
   readonly unasked?: (reference: string) => Problem
+}
+
+interface Asked {
+  readonly question: Question
+  readonly judged: Judged
+  readonly response: ClientResponse
+  readonly permits: CommandRun['permits']
 }
 
 export class Judge {
@@ -40,13 +50,21 @@ export class Judge {
     this.#upgrades = upgrades
   }
 
-  /** @param response of the client, which may go away while the target is asked. */
-  async judge(request: HttpRequest, response: ClientResponse): Promise<Judged> {
+  /**
+   * @param response of the client, which may go away while the target is asked.
+   * @param permits what people have agreed to.
+   */
+  async judge(
+    request: HttpRequest,
+    response: ClientResponse,
+    permits?: CommandRun['permits'],
+  ): Promise<Judged> {
     const judged = this.byItself(request)
     const question = this.#kind.question?.(request)
-    if (!question || !isOpen(question, judged.decision, (command) => this.#session.decide(command)))
-      return judged
-    return await this.#ask(question, judged, response)
+    if (!question) return judged
+    return isOpen(question, judged.decision, (command) => this.#session.decide(command))
+      ? await this.#ask({ question, judged, response, permits })
+      : { ...judged, worst: question.worst }
   }
 
   /** Where a command may not run as it is, but what is less of it may, that is what runs. */
@@ -69,14 +87,18 @@ export class Judge {
     return limit
   }
 
-  async #ask(question: Question, judged: Judged, response: ClientResponse): Promise<Judged> {
+  async #ask({ question, judged, response, permits }: Asked): Promise<Judged> {
     const limit = this.admit()
     if (limit) return { ...judged, unasked: (reference) => limitReached(limit, reference) }
     const [session, target] = [this.#session, this.#target]
     const answer = await askTarget({ question, session, target, response })
     if (!answer.ok) return { ...judged, unasked: answer.error }
     const understood = question.understand(answer.value)
-    if (understood.kind === 'refused') return { ...judged, answer: answer.value }
+    if (understood.kind === 'refused') {
+      // it says something of what is there, which is theirs to give
+      const isHeld = judged.decision.effect === 'hold' && !permits?.([judged.command])
+      return isHeld ? judged : { ...judged, answer: answer.value }
+    }
     if (understood.kind === 'unknown') return { ...judged, decision: this.#denied(understood.why) }
     const { command } = understood
     return { command, decision: session.decide(command), isDerived: true }

@@ -18,6 +18,8 @@ export class CommandRun {
   permits: ((commands: readonly Command[]) => boolean) | undefined
   /** What the target was asked about has become part of the command. */
   isDerived = false
+  /** As it can turn out to be at most, where the target was not asked about it. */
+  worst: Command | undefined
   /** It goes to the API. */
   sent = false
   /** That the API has answered with. */
