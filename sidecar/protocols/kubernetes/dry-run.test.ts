@@ -185,7 +185,7 @@ ${rules}${limits}`
       403,
       /answered 307 to a dry run/,
     ],
-    ['too long', answers(200, `"${'x'.repeat(8 * 1024 * 1024)}"`), 502, /the answer has more than \d+ bytes/],
+    ['too long', answers(200, `"${'x'.repeat(3 * 1024 * 1024)}"`), 502, /the answer has more than \d+ bytes/],
     ['broken off', (response) => response.destroy(), 502, /the target broke off/],
     [
       'unknown to a webhook',

@@ -8,8 +8,8 @@ import { type Document, textAt } from './documents/document.ts'
 import { parseJson, plainValue } from './documents/json.ts'
 import { analysisOf } from './meaning.ts'
 
-/** More than etcd keeps of an object, in whatever form. */
-const maximumAnswer = 8 * 1024 * 1024
+/** As much as the API server takes of one. etcd keeps half of that, which is longer in JSON. */
+const maximumAnswer = 3 * 1024 * 1024
 
 /** @returns undefined for what is no change of pods, or known without its object. */
 export function dryRunOf(request: HttpRequest): Question | undefined {

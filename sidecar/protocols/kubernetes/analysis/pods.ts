@@ -83,6 +83,7 @@ function lookAt(object: ReadonlyMap<string, Document>, needs: PodNeeds): void {
       addText(needs.secrets, at(value, 'name') ?? at(value, 'secretName'))
     else if (name === 'configMap' || name === 'configMapKeyRef' || name === 'configMapRef')
       addText(needs.configMaps, at(value, 'name'))
+    else if (isAppArmor(name) && value === 'unconfined') needs.privileged = true
   }
 }
 
@@ -97,12 +98,13 @@ function exceedsBaseline(object: ReadonlyMap<string, Document>): boolean {
       (profile) => textAt(object, profile, 'type') === 'Unconfined',
     ) ||
     exceedsSeLinux(object.get('seLinuxOptions')) ||
-    elementsOf(object.get('sysctls')).some((sysctl) => !baselineSysctls.has(textAt(sysctl, 'name') ?? '')) ||
-    [...object].some(
-      ([name, value]) =>
-        name.startsWith('container.apparmor.security.beta.kubernetes.io/') && value === 'unconfined',
-    )
+    elementsOf(object.get('sysctls')).some((sysctl) => !baselineSysctls.has(textAt(sysctl, 'name') ?? ''))
   )
+}
+
+/** Of the annotations of a pod, what its profile was written as before it had a field. */
+export function isAppArmor(name: string): boolean {
+  return name.startsWith('container.apparmor.security.beta.kubernetes.io/')
 }
 
 function isBaselineCapability(name: Document): boolean {

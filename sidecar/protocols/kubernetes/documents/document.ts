@@ -24,10 +24,14 @@ export function nested(names: readonly string[], value: Document): Document {
   return names.reduceRight<Document>((inner, name) => new Map([[name, inner]]), value)
 }
 
-/** All objects in a document, from the outside in. */
+/** All objects in a document, each before what is in it. What an element costs doesn't depend on how deep it is. */
 export function* objectsIn(document: Document | undefined): Generator<ReadonlyMap<string, Document>> {
-  if (document instanceof Map) yield document
-  for (const element of elementsOf(document)) yield* objectsIn(element)
+  const waiting = [document]
+  for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+    if (next instanceof Map) yield next
+    for (const element of elementsOf(next).toReversed())
+      if (typeof element === 'object' && element !== null) waiting.push(element)
+  }
 }
 
 /** The names that lead to each value; those in a list have the names of the list. */

@@ -34,8 +34,11 @@ export function parseJson(bytes: Buffer): Result<JsonNode, string> {
 /** A document without its places. */
 export function plainValue(node: JsonNode): Document {
   switch (node.type) {
-    case 'object':
-      return new Map([...node.members].map(([name, value]) => [name, plainValue(value)]))
+    case 'object': {
+      const values = new Map<string, Document>()
+      for (const [name, member] of node.members) values.set(name, plainValue(member))
+      return values
+    }
     case 'list':
       return node.items.map(plainValue)
     case 'string':
