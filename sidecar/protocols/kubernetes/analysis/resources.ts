@@ -139,6 +139,11 @@ export function kindOf(group: string, resource: string): Kind {
   }
 }
 
+/** @param label of a kind: those of other groups' kinds have a dot. */
+export function podsAtOf(label: string): Kind['podsAt'] {
+  return holdingPods.get(label)
+}
+
 /** The builtin kinds, as `[group, resource, namespaced]`. */
 export function* builtinKinds(): Generator<readonly [group: string, resource: string, namespaced: boolean]> {
   for (const [group, { namespaced, cluster }] of byGroup) {

@@ -8,22 +8,24 @@ import { touchesOfPods } from './consequences.ts'
 import type { Change } from './patch.ts'
 import { type PodNeeds, podNeedsOf } from './pods.ts'
 import type { ResourceRequest } from './request-info.ts'
-import type { Kind } from './resources.ts'
+import { type Kind, podsAtOf } from './resources.ts'
 import type { ObjectPath } from './touches.ts'
 
-/** Of these the pods' own description is none, or can't be changed but for their resources. */
+/** Subresources in which the pods' own description isn't, or can't be changed but for their resources. */
 const apart = new Set(['status', 'scale', 'resize'])
+/** Of kinds that only their makers know: what is in a status may become pods. */
+const apartOfOthers = new Set(['scale'])
 
 /** Whether what pods are is changed by what is understood, and sent without all of the object. */
 export function changesPods(
   { verb, subresource }: ResourceRequest,
-  { mayHoldPods, podsAt }: Kind,
+  { mayHoldPods, podsAt, isBuiltin }: Kind,
   { set, opaque }: Change,
 ): boolean {
   if (!mayHoldPods || opaque.length > 0) return false
   // of the pod that is sent the API server takes these containers alone
   if (verb === 'update') return subresource === 'ephemeralcontainers'
-  if (verb !== 'patch' || apart.has(subresource)) return false
+  if (verb !== 'patch' || (isBuiltin ? apart : apartOfOthers).has(subresource)) return false
   return set.some((document) => (podsAt ? sets(document, podsAt) : setsAnything(document)))
 }
 
@@ -39,16 +41,20 @@ function hasDirective(document: ReadonlyMap<string, Document>): boolean {
   return [...document.keys()].some((name) => name.startsWith('$'))
 }
 
-const ofNoPod = new Set(['apiVersion', 'kind', 'metadata', 'status'])
+const ofNoPod = new Set(['apiVersion', 'kind', 'metadata'])
 
 /** Of kinds that only their makers know any part may be one of a pod: a script, the name of a template. */
 function setsAnything(document: Document): boolean {
   if (!(document instanceof Map)) return true
   return [...document].some(([name, value]) =>
     name === 'spec' && value instanceof Map
-      ? [...value.keys()].some((inner) => inner !== 'replicas')
+      ? [...value].some(([inner, given]) => inner !== 'replicas' || holdsMore(given))
       : !ofNoPod.has(name),
   )
+}
+
+function holdsMore(value: Document): boolean {
+  return typeof value === 'object' && value !== null
 }
 
 const anything: PodNeeds = {
@@ -76,11 +82,11 @@ export function withResult(
   path: ObjectPath,
   object: ReadonlyMap<string, Document>,
 ): Command {
-  // what controllers say of an object gives nothing to pods
-  const described = new Map([...object].filter(([name]) => name !== 'status'))
+  const [, kind] = path
+  // what the API server's own controllers say of an object gives nothing to pods
+  const described = podsAtOf(kind) ? new Map([...object].filter(([name]) => name !== 'status')) : object
   const needs = podNeedsOf([described])
   // a pod is where the scheduler has put it
-  const [, kind] = path
   const found = touchesOfPods(kind === 'pods' ? { ...needs, nodes: new Set() } : needs, path)
   const known = new Set(command.touches.map(keyOf))
   const { k8s = {} } = command.facts
