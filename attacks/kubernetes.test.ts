@@ -21,7 +21,7 @@ interface Case {
   readonly hex?: string
   readonly as?: string
   /** The object that is made of the one there is. */
-  readonly makes?: unknown
+  readonly makes?: { readonly metadata: object }
   /** Whether what is made has to be known. */
   readonly asks?: 'no'
 }
@@ -70,7 +70,9 @@ function decideWithResult(
   if (!open) return decision
   assert.ok(attack.makes !== undefined, 'what is made has to be known')
   const headers = [['content-type', 'application/json']] as const
-  const body = Buffer.from(JSON.stringify(attack.makes))
+  const { metadata } = attack.makes
+  const made = { ...attack.makes, metadata: { resourceVersion: '7', ...metadata } }
+  const body = Buffer.from(JSON.stringify(made))
   const understood = question.understand({ status: 200, headers, body })
   assert.ok(understood.kind === 'command', JSON.stringify(understood))
   return decide(understood.command)

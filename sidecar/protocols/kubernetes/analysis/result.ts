@@ -3,10 +3,10 @@
  * image or its command runs then, is in the object alone. An update that keeps all but a part of the object is like a patch.
  */
 import { type Command, everyName, type Touch } from '@firebreak/policy'
-import type { Document } from '../documents/document.ts'
+import { at, type Document } from '../documents/document.ts'
 import { touchesOfPods } from './consequences.ts'
 import type { Change } from './patch.ts'
-import { type PodNeeds, podNeedsOf } from './pods.ts'
+import { isAppArmor, type PodNeeds, podNeedsOf } from './pods.ts'
 import type { ResourceRequest } from './request-info.ts'
 import { type Kind, podsAtOf } from './resources.ts'
 import type { ObjectPath } from './touches.ts'
@@ -29,10 +29,15 @@ export function changesPods(
   return set.some((document) => (podsAt ? sets(document, podsAt) : setsAnything(document)))
 }
 
+/** Of a PersistentVolume, whose description is read as a pod's: of files it says only whether they stay. */
+const reclaimPolicy = 'persistentVolumeReclaimPolicy'
+
 /** Whether something is set at a place, below it, or around it. */
 function sets(document: Document | undefined, [first, ...others]: readonly string[]): boolean {
   if (document === undefined) return false
-  if (first === undefined || !(document instanceof Map)) return true
+  if (!(document instanceof Map)) return true
+  if (first === undefined)
+    return document.size === 0 || [...document.keys()].some((name) => name !== reclaimPolicy)
   return hasDirective(document) || sets(document.get(first), others)
 }
 
@@ -83,9 +88,7 @@ export function withResult(
   object: ReadonlyMap<string, Document>,
 ): Command {
   const [, kind] = path
-  // what the API server's own controllers say of an object gives nothing to pods
-  const described = podsAtOf(kind) ? new Map([...object].filter(([name]) => name !== 'status')) : object
-  const needs = podNeedsOf([described])
+  const needs = podNeedsOf(descriptionsIn(object, podsAtOf(kind)))
   // a pod is where the scheduler has put it
   const found = touchesOfPods(kind === 'pods' ? { ...needs, nodes: new Set() } : needs, path)
   const known = new Set(command.touches.map(keyOf))
@@ -96,6 +99,14 @@ export function withResult(
     touches: [...command.touches, ...found.filter((touch) => !known.has(keyOf(touch)))],
     facts: { ...command.facts, k8s: { ...k8s, images: [...images] } },
   }
+}
+
+/** What its maker or a controller says of an object itself gives nothing to pods. */
+function descriptionsIn(object: ReadonlyMap<string, Document>, podsAt: Kind['podsAt']): readonly Document[] {
+  if (!podsAt) return [new Map([...object].filter(([name]) => name !== 'metadata'))]
+  const annotations = at(object, ...podsAt.slice(0, -1), 'metadata', 'annotations')
+  const profiles = annotations instanceof Map ? [...annotations].filter(([name]) => isAppArmor(name)) : []
+  return [at(object, ...podsAt) ?? null, new Map(profiles)]
 }
 
 function keyOf({ action, object: { path }, origin }: Touch): string {
