@@ -46,6 +46,8 @@ const held = `    - {name: held, match: {objects: [prod.deployments.held]}, effe
 const everything = `    - {name: everything, match: {actions: ["k8s:*"], objects: [prod, "-.namespaces"]}, effect: allow}
     - {name: no-programs, match: {actions: ["k8s:exec"]}, effect: deny}
 `
+const debug = `    - {name: debug, match: {actions: ["k8s:debug"], objects: [prod.pods]}, effect: allow}
+`
 const hide = `    - {name: hide, match: {tags: [confidential]}, effect: mask, mask: {strategy: redact}}
 `
 
@@ -116,7 +118,7 @@ describe('patches of what has powers already', function () {
     await kubectl.apply(readFileSync(new URL('kubernetes-patches.yaml', import.meta.url), 'utf8'))
     const none = '"*.secrets.*.data"'
     const account = '"*.deployments.*.spec.template.spec.serviceAccountName"'
-    agent = await api.agent((address) => identity(address, work + held, none))
+    agent = await api.agent((address) => identity(address, work + held + debug, none))
     platform = await api.agent((address) => identity(address, everything, none))
     masked = await api.agent((address) => identity(address, work + hide, account))
   })
@@ -176,6 +178,48 @@ describe('patches of what has powers already', function () {
     const scripted = ['patch', 'workflow', 'build', '--namespace=prod', '--type=json', `--patch=${script}`]
     assert.match(await refusal(agent, { args: scripted }), /no rule allows k8s:privileged/)
     assert.match(await specOf('workflow/build'), /"script":"old"/)
+  })
+
+  it('refuses a debug container in a pod with powers, by a patch as by an update', async () => {
+    const put = async (pod: string): Promise<{ readonly status: number; readonly message?: string }> => {
+      const { port } = agent.guard.address
+      const body = {
+        apiVersion: 'v1',
+        kind: 'Pod',
+        metadata: { name: pod },
+        spec: { ephemeralContainers: [{ name: 'put', image: 'debug:1', terminationMessagePolicy: 'File' }] },
+      }
+      const answer = await fetch(
+        `http://127.0.0.1:${port}/api/v1/namespaces/prod/pods/${pod}/ephemeralcontainers`,
+        { method: 'PUT', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) },
+      )
+      const { message } = (await answer.json()) as { readonly message?: string }
+      return { status: answer.status, ...(message !== undefined && { message }) }
+    }
+    const before = await versionOf('pod/box')
+    const refused = await put('box')
+    assert.equal(refused.status, 403, refused.message)
+    assert.match(refused.message ?? '', /no rule allows k8s:privileged on object prod\.pods\.box/)
+    const args = ['debug', 'box', '--image=debug:1', '--container=patched', '--namespace=prod']
+    assert.match(await refusal(agent, { args }), /no rule allows k8s:privileged on object prod\.pods\.box/)
+    assert.equal(await versionOf('pod/box'), before)
+    const passed = await put('plain')
+    assert.equal(passed.status, 200, passed.message)
+    assert.match(await specOf('pod/plain'), /"ephemeralContainers":\[\{[^\]]*"name":"put"/)
+  })
+
+  it('refuses to have an earlier template put back that nobody sees', async () => {
+    const rollback = 'deprecated.deployment.rollback.to'
+    const patch = JSON.stringify({ metadata: { annotations: { [rollback]: '1' } } })
+    const ways = [
+      ['annotate', 'deployment', 'web', `${rollback}=1`],
+      ['patch', 'deployment', 'web', '--type=merge', `--patch=${patch}`],
+      ['patch', 'deployment', 'web', '--subresource=status', '--type=merge', `--patch=${patch}`],
+    ]
+    for (const args of ways)
+      assert.match(await refusal(agent, { args: [...args, '--namespace=prod'] }), /an earlier template/)
+    const taken = ['annotate', 'deployment', 'web', `${rollback}-`, '--namespace=prod']
+    await passes(agent, { args: taken })
   })
 
   it('lets an image be set in every way where nothing has powers', async () => {
