@@ -161,4 +161,112 @@ ${rules}`
     const told = await refused
     assert.deepEqual([told.status, told.text.includes('canary')], [403, false], told.text)
   })
+
+  /** An API server in which somebody else makes versions before the patch comes. */
+  const changing = (times: number, status: number, later: object = {}): void => {
+    let version = 7
+    let left = times
+    tried = (response, seen) =>
+      answers(200, deployment(String(version), version > 7 ? later : {}))(response, seen)
+    done = (response, seen) => {
+      if (left-- > 0) version++
+      const isBound = seen.body.includes(`"${version}"`)
+      const respond = isBound ? answers(200, deployment(String(version + 1))) : says(status, 'canary: stale')
+      respond(response, seen)
+    }
+  }
+  const bound = (version: number): string => `{"metadata":{"resourceVersion":"${version}"},${image.slice(1)}`
+  const jsonPatch = '[{"op":"replace","path":"/spec/template/spec/containers/0/image","value":"i"}]'
+  const tested = (version: number): string =>
+    jsonPatch.replace('[', `[{"op":"test","path":"/metadata/resourceVersion","value":"${version}"},`)
+
+  for (const [type, patch, status, at] of [
+    [strategic, image, 409, bound],
+    ['application/json-patch+json', jsonPatch, 422, tested],
+  ] as const) {
+    it(`is tried and sent again where the object has changed (${type})`, async () => {
+      changing(2, status)
+      const policy = await guarded(work)
+      const answer = await send(policy, patch, type)
+      assert.equal(answer.status, 200, answer.text)
+      assert.deepEqual(
+        reached.map(({ body }) => body),
+        [patch, at(7), patch, at(8), patch, at(9)],
+      )
+      const lines = await policy.audited()
+      assert.deepEqual([lines.length, lines[0]?.decision, lines[0]?.error], [1, 'allow', undefined])
+    })
+
+    it(`is a conflict where the object changes each time (${type})`, async () => {
+      changing(Number.POSITIVE_INFINITY, status)
+      const answer = await send(await guarded(work), patch, type)
+      assert.deepEqual(sent(), [7, 8, 9, 10, 11].map(at))
+      const { code, reason, message } = JSON.parse(answer.text) as Readonly<Record<string, unknown>>
+      assert.deepEqual([answer.status, code, reason], [409, 409, 'Conflict'])
+      assert.match(String(message), /what it changes has changed meanwhile, 5 times in a row/)
+    })
+
+    it(`is refused where another's change gives it powers (${type})`, async () => {
+      changing(1, status, { securityContext: { privileged: true } })
+      const policy = await guarded(work)
+      const answer = await send(policy, patch, type)
+      assert.equal(answer.status, 403, answer.text)
+      assert.match(answer.text, /no rule allows k8s:privileged on object prod\.deployments\.web/)
+      assert.deepEqual(sent(), [at(7)])
+      const [line] = await policy.audited()
+      assert.equal(line?.decision, 'deny')
+      assert.match(JSON.stringify(line?.actions), /k8s:privileged/)
+    })
+  }
+
+  it('is answered as the API server does where that is about something else', async () => {
+    done = says(409, 'the quota is being updated')
+    const { status, text } = await send(await guarded(work), image)
+    assert.deepEqual([status, reached.length], [409, 3])
+    assert.match(text, /the quota is being updated/)
+  })
+
+  it('is answered by what the API server says of it by then', async () => {
+    done = (response, seen) => {
+      tried = says(404, 'web not found')
+      says(409, 'stale')(response, seen)
+    }
+    const { status, text } = await send(await guarded(work), image)
+    assert.deepEqual([status, sent().length], [404, 1])
+    assert.match(text, /web not found/)
+  })
+
+  it('is not sent again under another policy', async () => {
+    const policy = await guarded(work)
+    const path = join(policy.directory, 'firebreak.yaml')
+    done = (response, seen) => {
+      tried = () =>
+        writeFileSync(
+          path,
+          readFileSync(path, 'utf8').replace(work, work.replace('"k8s:patch"', '"k8s:list"')),
+        )
+      says(409, 'stale')(response, seen)
+    }
+    const { status, text } = await send(policy, image, `${strategic}; charset=utf-8`)
+    assert.equal(status, 403, text)
+    assert.match(text, /no rule allows k8s:patch/)
+    assert.equal(sent().length, 1)
+  })
+
+  it('that makes its object is sent as it came', async () => {
+    tried = answers(201, deployment(''))
+    done = answers(201, deployment('1'))
+    const applied =
+      '{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"web"},"spec":{"template":{"spec":{"containers":[]}}}}'
+    const creating = work.replace('"k8s:patch"', '"k8s:patch", "k8s:create"')
+    const path = '/apis/apps/v1/namespaces/prod/deployments/web?fieldManager=x'
+    const { status, text } = await send(
+      await guarded(creating),
+      applied,
+      'application/apply-patch+yaml',
+      path,
+    )
+    assert.equal(status, 201, text)
+    assert.deepEqual(sent(), [applied])
+  })
 })

@@ -25,7 +25,7 @@ type Respond = (response: ServerResponse) => void
 const deployment = (container: object, more: object = {}): object => ({
   apiVersion: 'apps/v1',
   kind: 'Deployment',
-  metadata: { name: 'web', namespace: 'prod' },
+  metadata: { name: 'web', namespace: 'prod', resourceVersion: '7' },
   spec: { template: { spec: { containers: [{ name: 'c', image: 'i', ...container }], ...more } } },
 })
 const privileged = deployment({ securityContext: { privileged: true } })
@@ -40,6 +40,7 @@ const says = (code: number, message: string): Respond =>
 
 const image = '{"spec":{"template":{"spec":{"containers":[{"name":"c","image":"i"}]}}}}'
 const command = '{"spec":{"template":{"spec":{"containers":[{"name":"c","command":["sh"]}]}}}}'
+const bound = (patch: string): string => `{"metadata":{"resourceVersion":"7"},${patch.slice(1)}`
 const label = '{"metadata":{"labels":{"a":"b"}}}'
 
 describe('a patch that is tried before it is decided', function () {
@@ -126,8 +127,8 @@ ${rules}${limits}`
     assert.match(first.url, /\/deployments\/web\?fieldManager=x&fieldValidation=Strict&dryRun=All$/)
     assert.match(second.url, /\/deployments\/web\?fieldManager=x&fieldValidation=Strict$/)
     assert.equal(first.headers.accept, 'application/json')
-    for (const { body, headers } of reached) {
-      assert.equal(body, image)
+    assert.deepEqual([first.body, second.body], [image, bound(image)])
+    for (const { headers } of reached) {
       assert.equal(headers['content-type'], 'application/strategic-merge-patch+json')
       assert.equal(headers.authorization, 'Bearer canary-token')
     }
@@ -177,6 +178,12 @@ ${rules}${limits}`
       answers(200, { metadata: { name: 'other' } }),
       403,
       /something else than the object/,
+    ],
+    [
+      'of no version',
+      answers(200, { metadata: { name: 'web' } }),
+      403,
+      /does not say which version of it a dry run was tried on/,
     ],
     ['unknown, since there is none', answers(204, ''), 403, /answered 204 to a dry run/],
     [

@@ -7,6 +7,7 @@ import type { ObjectPath } from './analysis/touches.ts'
 import { type Document, textAt } from './documents/document.ts'
 import { parseJson, plainValue } from './documents/json.ts'
 import { analysisOf } from './meaning.ts'
+import { boundTo } from './precondition.ts'
 
 /** As much as the API server takes of one. etcd keeps half of that, which is longer in JSON. */
 const maximumAnswer = 3 * 1024 * 1024
@@ -22,7 +23,7 @@ export function dryRunOf(request: HttpRequest): Question | undefined {
     worst: worstOf(command, path),
     request: tried(request),
     maximumAnswer,
-    understand: (answer) => understand(answer, command, path),
+    understand: (answer) => understand(answer, { request, command, path }),
   }
 }
 
@@ -37,7 +38,13 @@ function tried(request: HttpRequest): HttpRequest {
   }
 }
 
-function understand({ status, headers, body }: Answer, command: Command, path: ObjectPath): Understood {
+interface Tried {
+  readonly request: HttpRequest
+  readonly command: Command
+  readonly path: ObjectPath
+}
+
+function understand({ status, headers, body }: Answer, { request, command, path }: Tried): Understood {
   const type = headers.find(([name]) => name === 'content-type')?.[1].split(';', 1)[0]
   const parsed = type?.trim().toLowerCase() === 'application/json' ? parseJson(body) : undefined
   const object = parsed?.ok ? plainValue(parsed.value) : undefined
@@ -49,7 +56,15 @@ function understand({ status, headers, body }: Answer, command: Command, path: O
   if (!(object instanceof Map)) return unknown('the API server answered a dry run with no JSON')
   if (textAt(object, 'metadata', 'name') !== path[2])
     return unknown('the API server answered a dry run with something else than the object')
-  return { kind: 'command', command: withResult(command, path, object) }
+  const result = withResult(command, path, object)
+  // what is made of the request alone has no version yet
+  if (status === 201) return { kind: 'command', command: result }
+  const version = textAt(object, 'metadata', 'resourceVersion')
+  if (!version) return unknown('the API server does not say which version of it a dry run was tried on')
+  const bound = boundTo(version, request)
+  return bound.ok
+    ? { kind: 'command', command: result, sends: bound.value }
+    : { kind: 'unknown', why: bound.error }
 }
 
 function unknown(why: string): Understood {

@@ -7,6 +7,7 @@ const reasons = new Map([
   [403, 'Forbidden'],
   [405, 'MethodNotAllowed'],
   [406, 'NotAcceptable'],
+  [409, 'Conflict'],
   [413, 'RequestEntityTooLarge'],
   [415, 'UnsupportedMediaType'],
   [429, 'TooManyRequests'],

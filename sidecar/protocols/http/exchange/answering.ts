@@ -6,7 +6,7 @@ import type { Way } from './upstream.ts'
 /** A way to the target on which an answer that is there already comes. */
 export function wayOf({ status, headers, body }: Answer, { origin, authority }: Way): Way {
   const dispatch = (_outgoing: unknown, handler: Dispatcher.DispatchHandler): Promise<void> => {
-    const controller = new Answering(headers.flat(), handler)
+    const controller = new StandIn(handler, headers.flat())
     const steps = [
       () => handler.onRequestStart?.(controller, {}),
       () => handler.onResponseStart?.(controller, status, {}),
@@ -19,14 +19,15 @@ export function wayOf({ status, headers, body }: Answer, { origin, authority }: 
   return { origin, authority, dispatch }
 }
 
-class Answering implements Dispatcher.DispatchController {
+/** Of a request with which no connection is busy: it can be given up all the same. */
+export class StandIn implements Dispatcher.DispatchController {
   readonly rawHeaders: string[]
   readonly rawTrailers: string[] = []
   readonly paused = false
   reason: Error | null = null
   readonly #handler: Dispatcher.DispatchHandler
 
-  constructor(rawHeaders: string[], handler: Dispatcher.DispatchHandler) {
+  constructor(handler: Dispatcher.DispatchHandler, rawHeaders: string[] = []) {
     this.rawHeaders = rawHeaders
     this.#handler = handler
   }

@@ -25,6 +25,7 @@ import { identify } from './identification.ts'
 import { authenticationOf } from './injection.ts'
 import { Judge, type Judged } from './judge.ts'
 import { pass } from './passage.ts'
+import { type Next, persisting } from './persisting.ts'
 import {
   limitReached,
   noCredential,
@@ -39,7 +40,7 @@ import { CommandRun } from './run.ts'
 import { streamProblem } from './streams.ts'
 import { refusalAtTokenEndpoint } from './token-endpoint.ts'
 import type { Tunnel } from './tunnel.ts'
-import { upstreamOf } from './upstream.ts'
+import { upstreamOf, type Way } from './upstream.ts'
 
 export interface Incoming {
   readonly request: ClientRequest
@@ -126,6 +127,8 @@ class Exchange {
   readonly #judge: Judge
   /** That the target has given already, instead of doing it. */
   #answer: Answer | undefined
+  /** Instead of the request, where what comes of it was decided. */
+  #sends: HttpRequest | undefined
   /** Another one, once the client is kept waiting. */
   #response: ClientResponse
 
@@ -225,8 +228,9 @@ class Exchange {
   }
 
   /** @returns why it is refused without anybody being asked about it. */
-  #refused(run: CommandRun, { unasked, answer }: Judged): Problem | undefined {
+  #refused(run: CommandRun, { unasked, answer, sends }: Judged): Problem | undefined {
     this.#answer = answer
+    this.#sends = sends
     if (unasked) return unasked(run.reference)
     return run.decision.effect === 'deny' ? refusedCommand(run.told(run.decision), run.reference) : undefined
   }
@@ -238,15 +242,21 @@ class Exchange {
     this.#response = response
     run.approval = outcome.kind === 'approved' ? outcome.request : (outcome.request ?? run.approval)
     if (outcome.kind === 'refused') return notApproved(run.told(run.decision), outcome, run.reference)
-    const judged = await this.#judge.judge(this.#request, response, outcome.permits)
-    const { command } = judged
+    run.permits = outcome.permits
+    return await this.#decideAgain(run)
+  }
+
+  /** @returns why it may not run any more; undefined where it may, or where the target has answered. */
+  async #decideAgain(run: CommandRun): Promise<Problem | undefined> {
+    const judged = await this.#judge.judge(this.#request, this.#response, run.permits)
+    const { command, decision } = judged
     run.command = command
-    run.decision = judged.decision
+    run.decision = decision
     run.isDerived ||= judged.isDerived === true
     run.worst = judged.worst
-    run.permits = outcome.permits
     const refused = this.#refused(run, judged)
-    if (refused || judged.answer || outcome.permits([command])) return refused
+    if (refused || judged.answer) return refused
+    if (run.permits ? run.permits([command]) : decision.effect === 'allow') return undefined
     const message = run.isDerived
       ? 'the policy has changed meanwhile, or what comes of it is no more what people were shown'
       : 'the policy has changed meanwhile'
@@ -278,7 +288,7 @@ class Exchange {
       body: streams ? request : undefined,
       response,
       tunnel,
-      upstream: this.#answer ? wayOf(this.#answer, upstream) : upstream,
+      upstream: this.#wayTo(upstream, run),
       authentication: authenticationOf(target, credential.value),
       credential: credential.value,
       renewed,
@@ -288,12 +298,26 @@ class Exchange {
     })
   }
 
+  #wayTo(upstream: Way, run: CommandRun): Way {
+    if (this.#answer) return wayOf(this.#answer, upstream)
+    const { reference } = run
+    return this.#sends ? persisting(upstream, { reference, again: () => this.#again(run) }) : upstream
+  }
+
+  async #again(run: CommandRun): Promise<Next> {
+    const problem = await this.#decideAgain(run)
+    if (problem) return { kind: 'refused', problem }
+    if (this.#answer) return { kind: 'answer', answer: this.#answer }
+    return { kind: 'send', body: (this.#sends ?? this.#request).body ?? Buffer.alloc(0) }
+  }
+
   /** The request in a form whose answer can be looked into, where it may have to be. */
   #forwarded(): HttpRequest {
     const { inspectable, streams } = this.#connection.kind
-    if (this.#incoming.tunnel && streams) return this.#request
-    if (!inspectable || !this.#isInspected()) return this.#request
-    return { ...this.#request, headers: inspectable(this.#request) }
+    const request = this.#sends ?? this.#request
+    if (this.#incoming.tunnel && streams) return request
+    if (!inspectable || !this.#isInspected()) return request
+    return { ...request, headers: inspectable(request) }
   }
 
   #isInspected(): boolean {

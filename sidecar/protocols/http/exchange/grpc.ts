@@ -33,6 +33,7 @@ const codes: Readonly<Record<Problem['kind'], number>> = {
   denied: 7,
   'not-approved': 7,
   limit: 8,
+  conflict: 10,
   'too-large': 8,
   // a client would try again what is unavailable
   withheld: 7,

@@ -16,6 +16,8 @@ export interface Judged {
   readonly isDerived?: true
   /** As it can turn out to be at most: the target was not asked, as nothing could come of that. */
   readonly worst?: Command
+  /** What goes to the target instead of the request, so that no more comes of it than what was decided. */
+  readonly sends?: HttpRequest
   /** The target wouldn't do it, and has said so. */
   readonly answer?: Answer
   /** Why the target could not be asked, with the command's reference. */
@@ -100,8 +102,8 @@ export class Judge {
       return isHeld ? judged : { ...judged, answer: answer.value }
     }
     if (understood.kind === 'unknown') return { ...judged, decision: this.#denied(understood.why) }
-    const { command } = understood
-    return { command, decision: session.decide(command), isDerived: true }
+    const { command, sends } = understood
+    return { command, decision: session.decide(command), isDerived: true, ...(sends && { sends }) }
   }
 
   #denied(reason: string): Decision {

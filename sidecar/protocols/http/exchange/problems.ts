@@ -10,6 +10,7 @@ type ProblemKind =
   | 'denied'
   | 'not-approved'
   | 'limit'
+  | 'conflict'
   | 'too-large'
   | 'withheld'
   | 'unavailable'
@@ -37,6 +38,7 @@ const titles: Readonly<Record<ProblemKind, string>> = {
   denied: 'Denied by policy',
   'not-approved': 'Not approved',
   limit: 'A limit of the policy is reached',
+  conflict: 'Something has changed meanwhile',
   'too-large': 'The request is too large to be decided',
   withheld: 'The response was withheld',
   unavailable: 'The target can not be reached',

@@ -20,7 +20,12 @@ export interface Answer {
 
 export type Understood =
   /** With what comes of it. */
-  | { readonly kind: 'command'; readonly command: Command }
+  | {
+      readonly kind: 'command'
+      readonly command: Command
+      /** What goes to the target instead: it does that only where nothing has changed since the answer. */
+      readonly sends?: HttpRequest
+    }
   /** The target wouldn't do it: its answer is that to the command as well. */
   | { readonly kind: 'refused' }
   /** Nobody knows what would come of it; why, in words that quote nothing of the answer. */
