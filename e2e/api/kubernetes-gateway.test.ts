@@ -12,7 +12,6 @@ import type { Guard } from '../../test/shop.ts'
 import type { ControlPlane, Kubectl } from '../index.ts'
 import { GuardedApi } from './guarded-api.ts'
 
-/** The gateway's own, where a test looks at nothing else. */
 const classification = `  classification:
     - {tags: [confidential], fields: ["*.secrets.*.data", "*.configmaps.*.data.password", "*.*.*.spec.template.spec.containers.env.value"]}
 `
