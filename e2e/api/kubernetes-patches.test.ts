@@ -208,6 +208,30 @@ describe('patches of what has powers already', function () {
     assert.match(await specOf('pod/plain'), /"ephemeralContainers":\[\{[^\]]*"name":"put"/)
   })
 
+  it('refuses to take away, by leaving it out of an apply, what keeps a container with powers in bounds', async () => {
+    const applied = (more: object): Way => ({
+      args: ['apply', '--server-side', '--force-conflicts', '--field-manager=owner', '-f', '-'],
+      input: JSON.stringify({
+        apiVersion: 'apps/v1',
+        kind: 'DaemonSet',
+        metadata: { name: 'kept', namespace: 'prod' },
+        ...more,
+      }),
+    })
+    const container = { name: 'c', image: 'old:1', securityContext: { privileged: true } }
+    const template = { metadata: { labels: { app: 'kept' } }, spec: { containers: [container] } }
+    const made = applied({ spec: { selector: { matchLabels: { app: 'kept' } }, template } })
+    await api.plane.kubectl.run(['create', '-f', '-'], { input: made.input ?? '' })
+    const { args, input = '' } = applied({
+      spec: { template: { spec: { containers: [{ name: 'c', args: ['--only-this'] }] } } },
+    })
+    await api.plane.kubectl.run(args, { input })
+    assert.match(await refusal(agent, applied({})), /no rule allows k8s:privileged/)
+    assert.match(await specOf('daemonset/kept'), /--only-this/)
+    await passes(platform, applied({}))
+    assert.doesNotMatch(await specOf('daemonset/kept'), /--only-this/)
+  })
+
   it('refuses to have an earlier template put back that nobody sees', async () => {
     const rollback = 'deprecated.deployment.rollback.to'
     const patch = JSON.stringify({ metadata: { annotations: { [rollback]: '1' } } })

@@ -119,7 +119,7 @@ function analyseResource(request: HttpRequest, info: ResourceRequest, body: Body
     value: {
       command,
       objects,
-      changesPods: !dryRun.value && changesPods(info, kind, change.value),
+      changesPods: !dryRun.value && changesPods(info, kind, change.value, applies(body)),
       ...(remote && { remote }),
       ...(streams && { streams }),
     },
@@ -159,10 +159,13 @@ function touchesOf(
   return touches
 }
 
+function applies(body: Body): boolean {
+  return (body.kind === 'patch' || body.kind === 'opaque') && body.patch === 'apply'
+}
+
 /** Whether there is such an object already only the API server knows. */
 function makes(info: ResourceRequest, kind: Kind, path: ObjectPath, body: Body): readonly Touch[] {
-  const applies = (body.kind === 'patch' || body.kind === 'opaque') && body.patch === 'apply'
-  if (info.verb === 'patch' && applies) return [touch('k8s:create', path)]
+  if (info.verb === 'patch' && applies(body)) return [touch('k8s:create', path)]
   return info.verb === 'update' && kind.madeByUpdate ? [touch('k8s:create', path)] : []
 }
 

@@ -16,17 +16,22 @@ const apart = new Set(['status', 'scale', 'resize'])
 /** Of kinds that only their makers know: what is in a status may become pods. */
 const apartOfOthers = new Set(['scale'])
 
-/** Whether what pods are is changed by what is understood, and sent without all of the object. */
+/**
+ * Whether what pods are is changed by what is understood, and sent without all of the object.
+ *
+ * @param applies whether what its manager applied before, and leaves out now, is taken away.
+ */
 export function changesPods(
   { verb, subresource }: ResourceRequest,
   { mayHoldPods, podsAt, isBuiltin }: Kind,
   { set, opaque }: Change,
+  applies: boolean,
 ): boolean {
   if (!mayHoldPods || opaque.length > 0) return false
   // of the pod that is sent the API server takes these containers alone
   if (verb === 'update') return subresource === 'ephemeralcontainers'
   if (verb !== 'patch' || (isBuiltin ? apart : apartOfOthers).has(subresource)) return false
-  return set.some((document) => (podsAt ? sets(document, podsAt) : setsAnything(document)))
+  return applies || set.some((document) => (podsAt ? sets(document, podsAt) : setsAnything(document)))
 }
 
 /** Of a PersistentVolume, whose description is read as a pod's: of files it says only whether they stay. */
