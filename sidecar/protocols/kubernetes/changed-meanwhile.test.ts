@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
 import { setTimeout as delay } from 'node:timers/promises'
 import { decideRequest, listRequests } from '@firebreak/sidecar/approvals/desk.ts'
+import { kubernetesManifests } from '../../../test/kubernetes-shop.ts'
 import { Guard } from '../../../test/shop.ts'
 
 const all = `    - {name: all, match: {actions: ["k8s:*"]}, effect: allow}
@@ -79,26 +80,7 @@ describe('a patch while something changes', function () {
 
   async function guarded(rules: string): Promise<Guard> {
     const { port } = server.address() as AddressInfo
-    const manifests = `apiVersion: firebreak.dev/v1alpha1
-kind: ProtectedResource
-metadata: {name: shop}
-spec:
-  type: kubernetes
-  address: 127.0.0.1:${port}
-  tls: {mode: disable}
-  roles: [{name: agent, credential: {env: {password: SHOP_PASSWORD}}}]
----
-apiVersion: firebreak.dev/v1alpha1
-kind: AgentIdentity
-metadata: {name: tester}
-spec: {authentication: {loopback: {}}, access: [{resource: shop, roles: [agent]}]}
----
-apiVersion: firebreak.dev/v1alpha1
-kind: GuardrailPolicy
-metadata: {name: guard}
-spec:
-  rules:
-${rules}`
+    const manifests = kubernetesManifests({ address: `127.0.0.1:${port}`, rules })
     guard = await Guard.start({ 'firebreak.yaml': manifests }, 'canary-token')
     return guard
   }
