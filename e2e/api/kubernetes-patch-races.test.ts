@@ -96,6 +96,8 @@ describe('patches whose object is changed before they come', function () {
     api = await GuardedApi.start()
     const { kubectl } = api.plane
     await kubectl.run(['create', 'serviceaccount', 'default', '--namespace=prod'])
+    await kubectl.apply(jobs)
+    await kubectl.run(['wait', '--for=condition=established', 'crd/jobs.example.com'])
     await kubectl.apply(JSON.stringify(deployment))
     await kubectl.apply(JSON.stringify(pod))
     relay = createServer((request, response) => void relayed(request, response))
@@ -220,10 +222,52 @@ describe('patches whose object is changed before they come', function () {
     assert.equal(await field('.spec.ephemeralContainers[*].name', 'pod/box'), 'one')
   })
 
-  it('hold for one that makes its object, up to there', async () => {
-    const applied = JSON.stringify({ ...deployment, metadata: { name: 'made' } })
-    const path = '/apis/apps/v1/namespaces/prod/deployments/made?fieldManager=tester'
-    const { status, message } = await send({ type: 'application/apply-patch+yaml', body: applied }, path)
-    assert.deepEqual([status, trials], [201, 1], message)
-  })
+  const makes: readonly (readonly [path: string, object: object, evil: object])[] = [
+    [
+      '/apis/apps/v1/namespaces/prod/deployments/made',
+      { ...deployment, metadata: { name: 'made' } },
+      { template: { spec: { hostPID: true } } },
+    ],
+    [
+      '/apis/example.com/v1/namespaces/prod/jobs/made',
+      { apiVersion: 'example.com/v1', kind: 'Job', metadata: { name: 'made' }, spec: { image: 'own:1' } },
+      { hostPID: true },
+    ],
+  ]
+  for (const [path, object, evil] of makes) {
+    const resource = path.includes('example') ? 'jobs.example.com/made' : 'deployment/made'
+    const query = '?fieldManager=tester&force=true'
+    const apply = () =>
+      send({ type: 'application/apply-patch+yaml', body: JSON.stringify(object) }, path + query)
+    it(`hold for one that makes its object (${resource})`, async () => {
+      meddling(1, async () => {
+        const made = JSON.stringify({ ...object, metadata: { name: 'made', namespace: 'prod' } })
+        await api.plane.kubectl.apply(made)
+        const args = ['patch', resource, '--namespace=prod', '--type=merge']
+        await api.plane.kubectl.run([...args, `--patch=${JSON.stringify({ spec: evil })}`])
+      })
+      const refused = await apply()
+      assert.equal(refused.status, 403, refused.message)
+      assert.match(refused.message, /no rule allows k8s:hostAccess/)
+      assert.ok(!(await field('.metadata.managedFields[*].manager', resource)).includes('tester'))
+      await api.plane.kubectl.run(['delete', resource, '--namespace=prod'])
+      const { status, message } = await apply()
+      assert.deepEqual([status, trials], [201, 3], message)
+      await api.plane.kubectl.run(['delete', resource, '--namespace=prod'])
+    })
+  }
 })
+
+const jobs = `apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: jobs.example.com}
+spec:
+  group: example.com
+  scope: Namespaced
+  names: {plural: jobs, singular: job, kind: Job}
+  versions:
+    - name: v1
+      served: true
+      storage: true
+      schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
+`

@@ -235,20 +235,29 @@ describe('a patch while something changes', function () {
     assert.equal(sent().length, 1)
   })
 
-  it('that makes its object is sent as it came', async () => {
+  it('that makes its object changes none that somebody else has made', async () => {
     tried = answers(201, deployment(''))
     done = answers(201, deployment('1'))
     const applied =
       '{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"web"},"spec":{"template":{"spec":{"containers":[]}}}}'
-    const creating = work.replace('"k8s:patch"', '"k8s:patch", "k8s:create"')
+    const creating = await guarded(work.replace('"k8s:patch"', '"k8s:patch", "k8s:create"'))
     const path = '/apis/apps/v1/namespaces/prod/deployments/web?fieldManager=x'
-    const { status, text } = await send(
-      await guarded(creating),
-      applied,
-      'application/apply-patch+yaml',
-      path,
-    )
-    assert.equal(status, 201, text)
-    assert.deepEqual(sent(), [applied])
+    const apply = () => send(creating, applied, 'application/apply-patch+yaml', path)
+    const at = (version: string): string =>
+      applied.replace('"metadata":{', `"metadata":{"resourceVersion":"${version}",`)
+    const none = at('9223372036854775807')
+    assert.equal((await apply()).status, 201)
+    assert.deepEqual(sent(), [none])
+    reached.length = 0
+    done = (response, seen) => {
+      tried = answers(200, deployment('7'))
+      answers(...(seen.body === none ? ([409, {}] as const) : ([200, deployment('8')] as const)))(
+        response,
+        seen,
+      )
+    }
+    tried = answers(201, deployment(''))
+    assert.equal((await apply()).status, 200)
+    assert.deepEqual(sent(), [none, at('7')])
   })
 })

@@ -12,6 +12,9 @@ import { boundTo } from './precondition.ts'
 /** As much as the API server takes of one. etcd keeps half of that, which is longer in JSON. */
 const maximumAnswer = 3 * 1024 * 1024
 
+/** That no object will ever have: a server-side apply that names it makes an object, and changes none that is there. */
+const versionOfNone = '9223372036854775807'
+
 /** @returns undefined for what is no change of pods, or known without its object. */
 export function dryRunOf(request: HttpRequest): Question | undefined {
   const known = analysisOf(request)
@@ -56,14 +59,11 @@ function understand({ status, headers, body }: Answer, { request, command, path 
   if (!(object instanceof Map)) return unknown('the API server answered a dry run with no JSON')
   if (textAt(object, 'metadata', 'name') !== path[2])
     return unknown('the API server answered a dry run with something else than the object')
-  const result = withResult(command, path, object)
-  // what is made of the request alone has no version yet
-  if (status === 201) return { kind: 'command', command: result }
-  const version = textAt(object, 'metadata', 'resourceVersion')
+  const version = status === 201 ? versionOfNone : textAt(object, 'metadata', 'resourceVersion')
   if (!version) return unknown('the API server does not say which version of it a dry run was tried on')
   const bound = boundTo(version, request)
   return bound.ok
-    ? { kind: 'command', command: result, sends: bound.value }
+    ? { kind: 'command', command: withResult(command, path, object), sends: bound.value }
     : { kind: 'unknown', why: bound.error }
 }
 
