@@ -251,10 +251,8 @@ describe('a patch while something changes', function () {
     reached.length = 0
     done = (response, seen) => {
       tried = answers(200, deployment('7'))
-      answers(...(seen.body === none ? ([409, {}] as const) : ([200, deployment('8')] as const)))(
-        response,
-        seen,
-      )
+      const respond = seen.body === none ? says(409, 'stale') : answers(200, deployment('8'))
+      respond(response, seen)
     }
     tried = answers(201, deployment(''))
     assert.equal((await apply()).status, 200)
