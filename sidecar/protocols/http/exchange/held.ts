@@ -5,7 +5,7 @@ import { textOf } from '../analysis/meaning.ts'
 import { forwardedHeaders } from '../head/forwarded.ts'
 import { headerOf } from '../head/head.ts'
 import type { HttpRequest } from '../request.ts'
-import type { ClientResponse } from './client.ts'
+import { type ClientResponse, isGone } from './client.ts'
 import type { Conversation } from './conversation.ts'
 import { awaitPeople, namesOf } from './held-calls.ts'
 import { HeldResponse } from './held-response.ts'
@@ -74,6 +74,7 @@ export async function askPeople(
       })
   }
   response.once('close', gone)
+  if (isGone(response)) gone()
   session.signal.addEventListener('abort', gone)
   using _waiting = awaitPeople(namesOf(conversation?.asks ?? [], session), asking)
   try {

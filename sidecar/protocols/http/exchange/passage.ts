@@ -127,10 +127,11 @@ class Passage implements Dispatcher.DispatchHandler {
     const { signal } = stopping
     const end = (why: Ended): void => this.end(why)
     const relay = run.kind.streams?.relay ?? throughTunnel
-    void relay({ tunnel, request, target, status, headers, run, signal, end }).then(({ isWhole, error }) => {
-      response.destroy()
-      const ended = isWhole ? undefined : this.#ended
-      this.#finish(ended ? { code: ended.problem?.kind ?? 'gone', message: ended.message } : error)
+    void relay({ tunnel, request, target, status, headers, run, signal, end }).then((over) => {
+      if (over.unanswered) this.#refuse(over.unanswered)
+      else response.destroy()
+      const ended = over.isWhole ? undefined : this.#ended
+      this.#finish(ended ? { code: ended.problem?.kind ?? 'gone', message: ended.message } : over.error)
       this.#done.resolve()
     })
   }

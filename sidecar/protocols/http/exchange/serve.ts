@@ -17,7 +17,7 @@ import type { ApiKind, Connection } from './client.ts'
 import { exchange, type Incoming } from './exchange.ts'
 import { endIdle } from './http2-idle.ts'
 import { ConnectionSessions } from './sessions.ts'
-import type { Tunnel } from './tunnel.ts'
+import { type Tunnel, tunnelOf } from './tunnel.ts'
 
 /** How a kind of API is understood, apart from the exchange. */
 export interface Understood {
@@ -195,7 +195,7 @@ function openHttp1(): Server {
       return
     }
     response.on('finish', () => client.end())
-    const tunnel = { protocol, client, first }
+    const tunnel = tunnelOf(protocol, client, first)
     void answerBy(connections.get(request.socket), {
       request,
       response,

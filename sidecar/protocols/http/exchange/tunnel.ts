@@ -4,14 +4,29 @@ import { pipeline } from 'node:stream/promises'
 import type { Outcome } from '../../../session.ts'
 import type { HeaderFields, HttpRequest } from '../request.ts'
 import { type Ended, overLimit } from './ended.ts'
+import type { Problem } from './problems.ts'
 import type { CommandRun } from './run.ts'
 
 export interface Tunnel {
   /** As the Upgrade header names it. */
   readonly protocol: 'websocket' | 'SPDY/3.1'
   readonly client: Duplex
-  /** What the client has sent after its request already. */
-  readonly first: Buffer
+  /** From now on what the client says is read. */
+  begin(): void
+}
+
+/**
+ * A client that asks to leave HTTP has nothing to say until it is answered (RFC 6455, section 4.1), and may have to wait for
+ * people: meanwhile it is listened to, since of one with bytes that nobody reads it is never known that it has left. One that
+ * speaks all the same is broken off.
+ *
+ * @param first what came with its request.
+ */
+export function tunnelOf(protocol: Tunnel['protocol'], client: Duplex, first: Buffer): Tunnel {
+  const speaksEarly = (): void => void client.destroy()
+  client.on('data', speaksEarly)
+  if (first.length > 0) speaksEarly()
+  return { protocol, client, begin: () => void client.off('data', speaksEarly).pause() }
 }
 
 /** A target that has agreed to leave HTTP as well. */
@@ -41,16 +56,18 @@ export interface StreamEnd {
   readonly isWhole: boolean
   /** What the target said to have failed. */
   readonly error: Outcome['error']
+  /** What the client is to hear, which has not been answered yet. */
+  readonly unanswered?: Problem
 }
 
 /** Passes bytes that nobody looks at. @returns when both sides are gone. Never rejects. */
 export async function throughTunnel(opened: OpenedTunnel): Promise<StreamEnd> {
   const { tunnel, target, run, signal, end } = opened
-  const { client, first } = tunnel
+  const { client } = tunnel
+  tunnel.begin()
   const head = switching(opened)
   client.write(head)
   run.shows(head)
-  if (first.length > 0) target.write(first)
   const close = (): void => {
     client.destroy()
     target.destroy()

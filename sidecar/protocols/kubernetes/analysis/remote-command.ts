@@ -10,6 +10,8 @@ export interface RemoteCommand {
   readonly argv: readonly string[]
   readonly stdin: boolean
   readonly tty: boolean
+  /** Whether there is a stream of its own for errors; a terminal has one for all. */
+  readonly stderr: boolean
 }
 
 /** @returns undefined for what is answered as HTTP. */
@@ -29,10 +31,12 @@ export function remoteCommandOf(request: ResourceRequest): RemoteCommand | undef
   const { parameters } = request
   const subresource = streamsOf(request)
   if (subresource === undefined || subresource === 'portforward') return undefined
+  const tty = isSet(parameters, 'tty')
   return {
     argv: subresource === 'exec' ? (parameters.get('command') ?? []) : [],
     stdin: isSet(parameters, 'stdin'),
-    tty: isSet(parameters, 'tty'),
+    tty,
+    stderr: !tty && isSet(parameters, 'stderr'),
   }
 }
 

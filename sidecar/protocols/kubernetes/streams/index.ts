@@ -1,6 +1,7 @@
 /** Streams to programs and ports of pods: which of them are understood, and what carries them. */
 import type { RefusedRequest } from '../../http/exchange/client.ts'
 import { Ended } from '../../http/exchange/ended.ts'
+import type { Problem } from '../../http/exchange/problems.ts'
 import type { Streams } from '../../http/exchange/streams.ts'
 import type { OpenedTunnel, StreamEnd } from '../../http/exchange/tunnel.ts'
 import type { HeaderFields, HttpRequest, RequestHead } from '../../http/request.ts'
@@ -119,13 +120,12 @@ function streamsAskedFor(request: HttpRequest): readonly StreamName[] {
 }
 
 /** Both sides would speak what nobody here understands. */
-function broken({ tunnel, target }: OpenedTunnel): StreamEnd {
-  tunnel.client.destroy()
+function broken({ target, run: { reference } }: OpenedTunnel): StreamEnd {
   target.destroy()
-  return {
-    isWhole: true,
-    error: { code: 'unavailable', message: 'the API server has agreed to what it was not offered' },
-  }
+  const kind = 'unavailable'
+  const detail = 'the API server has agreed to what it was not offered'
+  const unanswered: Problem = { kind, status: 502, detail, reference }
+  return { isWhole: true, error: { code: kind, message: detail }, unanswered }
 }
 
 function subresourceOf(request: HttpRequest): Subresource | undefined {

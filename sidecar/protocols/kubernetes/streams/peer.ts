@@ -10,20 +10,16 @@ const lingering = 1_000
 
 export class Peer implements Disposable {
   readonly #socket: Duplex
-  readonly #first: Buffer
   readonly #framing: Framing
 
-  /** @param first bytes of it that have come already. */
-  constructor(socket: Duplex, framing: Framing, first: Buffer = Buffer.alloc(0)) {
+  constructor(socket: Duplex, framing: Framing) {
     this.#socket = socket
-    this.#first = first
     this.#framing = framing
     socket.on('error', () => {})
   }
 
   /** Ends when it goes away. @throws BrokenFrames */
   async *messages(): AsyncGenerator<Message> {
-    yield* await this.#read(this.#first)
     try {
       for await (const chunk of this.#chunks()) yield* await this.#read(chunk)
     } catch (error) {

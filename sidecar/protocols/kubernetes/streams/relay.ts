@@ -41,7 +41,8 @@ export class Relay implements Disposable {
   constructor(opened: OpenedTunnel, framing: Framing) {
     const { tunnel, target } = opened
     this.#opened = opened
-    this.#client = new Peer(tunnel.client, framing, tunnel.first)
+    tunnel.begin()
+    this.#client = new Peer(tunnel.client, framing)
     this.#framing = framing
     this.#target = new Peer(target, new WebSocketFraming('server'))
   }

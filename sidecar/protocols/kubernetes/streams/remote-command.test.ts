@@ -1,6 +1,7 @@
 /** Programs that real clients of WebSocket start through a real gateway; they run. */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
+import { connect } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import {
@@ -407,10 +408,36 @@ ${everythingOfPods}`)
         assert.deepEqual(pods.reached, [])
       })
 
-    it('and ended where the API server answers in another', async () => {
+    for (const [name, method, upgrade] of [
+      [
+        'WebSocket',
+        'GET',
+        'Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Protocol: v5.channel.k8s.io',
+      ],
+      ['SPDY', 'POST', 'Upgrade: SPDY/3.1\r\nX-Stream-Protocol-Version: v4.channel.k8s.io'],
+    ] as const)
+      it(`but not by who asks for ${name}, speaks before an answer, and leaves while people are asked`, async () => {
+        const { directory, address } =
+          await start(`    - {name: ask, match: {actions: ["k8s:exec"]}, effect: requireApproval}
+${everythingOfPods}`)
+        const client = connect(address.port, address.host)
+        const path = `/api/v1/namespaces/prod/pods/web/exec?${execQuery(['id'])}`
+        client.write(`${method} ${path} HTTP/1.1\r\nHost: api\r\nConnection: Upgrade\r\n${upgrade}\r\n\r\n`)
+        const state = async (): Promise<string | undefined> =>
+          (await listRequests(join(directory, 'approvals')).catch(() => []))[0]?.status?.state
+        while ((await state()) !== 'Pending') await delay(20)
+        client.end('early')
+        while ((await state()) !== 'Withdrawn') await delay(20)
+        assert.deepEqual(pods.reached, [])
+        client.destroy()
+      })
+
+    it('and refused where the API server answers in another', async () => {
       await start()
       pods.protocol = 'v4.base64.channel.k8s.io'
-      assert.equal(await exec(['echo', 'x']).closed, 1006)
+      const { status, message } = await exec(['echo', 'x']).refusal
+      assert.equal(status, 502)
+      assert.match(message, /has agreed to what it was not offered/)
       const [line] = await lines()
       assert.deepEqual(line?.error, { code: 'unavailable' })
     })

@@ -152,7 +152,8 @@ export class RemoteProgram implements StreamHandler {
 
   /** A terminal has one stream, and lines that end as terminals' do. */
   async #say(text: string): Promise<void> {
-    const [channel, end] = this.#tty ? [channels.stdout, '\r\n'] : [channels.stderr, '\n']
+    const channel = this.#analysed.remote?.stderr ? channels.stderr : channels.stdout
+    const end = this.#tty ? '\r\n' : '\n'
     await this.#show({ channel, bytes: Buffer.from(`firebreak: ${text}${end}`) })
   }
 

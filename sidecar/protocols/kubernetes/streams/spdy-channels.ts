@@ -57,7 +57,7 @@ export class SpdyChannels implements Framing {
       const problem = this.#take(frame, messages, answers)
       if (problem !== undefined) return { ok: false, error: problem }
     }
-    return { ok: true, value: { messages, answer: Buffer.concat(answers) } }
+    return { ok: true, value: { messages, ...(answers.length > 0 && { answer: Buffer.concat(answers) }) } }
   }
 
   write(message: Message): Buffer {

@@ -146,6 +146,32 @@ describe('a program in a pod, over SPDY', function () {
       assert.equal(pods.given, '')
     })
 
+  it('does not get a held line when its client leaves without having read what came before', async () => {
+    const { directory } = await start(touching)
+    const program = await exec(['sh'], '&stdin=true', input)
+    program.write('stdin', 'seq 5000000\ntouch /none\n')
+    await program.shows('stderr', /held for approval/)
+    program.socket.pause()
+    while (pods.unsent < 1_000_000) await delay(20)
+    program.leave()
+    const approvals = join(directory, 'approvals')
+    while ((await listRequests(approvals))[0]?.status?.state !== 'Withdrawn') await delay(20)
+    assert.doesNotMatch(pods.given, /touch/)
+  })
+
+  it('says why a line is refused where there is no stream for errors', async () => {
+    await start(linesOfShell)
+    const program = await SpdyProgram.open(sameGuard(), 'command=sh&stdin=true&stdout=true', [
+      'error',
+      'stdin',
+      'stdout',
+    ])
+    program.write('stdin', 'rm -rf /none\n')
+    await program.shows('stdout', /denied: no rule allows k8s:shell/)
+    program.leave()
+    await program.closed
+  })
+
   it('is masked as it would be for others', async () => {
     await start(undefined, '  detection: {kinds: [email]}\n')
     const says = 'printf "a ann@shop."; sleep 0.1; echo example; echo bob@shop.example >&2'
@@ -270,10 +296,10 @@ ${everythingOfPods}`)
     })
   })
 
-  it('is ended where the API server answers in another protocol', async () => {
+  it('is refused where the API server answers in another protocol', async () => {
     await start()
     pods.protocol = 'v4.channel.k8s.io'
-    await assert.rejects(upgraded(sameGuard(), execQuery(['echo', 'x'])))
+    assert.match(await refusal(execQuery(['echo', 'x'])), /has agreed to what it was not offered/)
     const [line] = await lines()
     assert.deepEqual(line?.error, { code: 'unavailable' })
   })

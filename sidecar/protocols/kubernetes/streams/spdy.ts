@@ -65,6 +65,8 @@ export class SpdyReader implements Disposable {
   #dataLeft = 0
   #dataHead = Buffer.alloc(headLength)
   #isBroken = false
+  /** Tells that what was written last has been looked at. */
+  #settled = (): void => {}
 
   constructor() {
     this.#inflate
@@ -74,6 +76,7 @@ export class SpdyReader implements Disposable {
       })
       .on('error', () => {
         this.#isBroken = true
+        this.#settled()
       })
   }
 
@@ -147,7 +150,7 @@ export class SpdyReader implements Disposable {
   async #headers(compressed: Buffer): Promise<Result<SpdyHeaders, string>> {
     this.#inflated = Buffer.alloc(0)
     await new Promise<void>((resolve) => {
-      this.#inflate.once('error', () => resolve())
+      this.#settled = resolve
       this.#inflate.write(compressed, () => resolve())
     })
     const headers = this.#isBroken ? undefined : readHeaders(this.#inflated)
