@@ -4,6 +4,8 @@ export interface KubernetesShop {
   readonly address: string
   /** The server is verified by `ca.crt` beside the manifests. Absent: nothing is encrypted. */
   readonly isVerified?: boolean
+  /** Of its role. Absent: a variable's password. */
+  readonly credential?: string
   /** More lines of the resource's spec. */
   readonly resource?: string
   /** More lines of the policy's spec. */
@@ -14,6 +16,7 @@ export interface KubernetesShop {
 export function kubernetesManifests({
   address,
   isVerified,
+  credential = '{env: {password: SHOP_PASSWORD}}',
   resource = '',
   policy = '',
   rules,
@@ -25,7 +28,7 @@ spec:
   type: kubernetes
   address: ${address}
   tls: ${isVerified ? '{mode: verify-full, ca: {file: {path: ca.crt}}}' : '{mode: disable}'}
-  roles: [{name: agent, credential: {env: {password: SHOP_PASSWORD}}}]
+  roles: [{name: agent, credential: ${credential}}]
 ${resource}---
 apiVersion: firebreak.dev/v1alpha1
 kind: AgentIdentity

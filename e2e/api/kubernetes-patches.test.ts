@@ -5,35 +5,16 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { ApprovalRequest } from '@firebreak/crds'
 import { decideRequest, listRequests } from '@firebreak/sidecar/approvals/desk.ts'
+import { kubernetesManifests } from '../../test/kubernetes-shop.ts'
 import { type Agent, GuardedApi } from './guarded-api.ts'
 
-const identity = (
-  address: string,
-  rules: string,
-  fields: string,
-): string => `apiVersion: firebreak.dev/v1alpha1
-kind: ProtectedResource
-metadata: {name: shop}
-spec:
-  type: kubernetes
-  address: ${address}
-  tls: {mode: verify-full, ca: {file: {path: ca.crt}}}
-  roles: [{name: agent, credential: {env: {password: SHOP_PASSWORD}}}]
-  classification: [{tags: [confidential], fields: [${fields}]}]
----
-apiVersion: firebreak.dev/v1alpha1
-kind: AgentIdentity
-metadata: {name: tester}
-spec:
-  authentication: {loopback: {}}
-  access: [{resource: shop, roles: [agent]}]
----
-apiVersion: firebreak.dev/v1alpha1
-kind: GuardrailPolicy
-metadata: {name: guard}
-spec:
-  rules:
-${rules}`
+const manifests = (address: string, rules: string, fields: string): string =>
+  kubernetesManifests({
+    address,
+    isVerified: true,
+    resource: `  classification: [{tags: [confidential], fields: [${fields}]}]\n`,
+    rules,
+  })
 
 const work = `    - name: work
       match: {actions: ["k8s:get", "k8s:list", "k8s:watch", "k8s:create", "k8s:patch", "k8s:scale", "k8s:dryRun"], objects: [prod, "-.namespaces"]}
@@ -118,9 +99,9 @@ describe('patches of what has powers already', function () {
     await kubectl.apply(readFileSync(new URL('kubernetes-patches.yaml', import.meta.url), 'utf8'))
     const none = '"*.secrets.*.data"'
     const account = '"*.deployments.*.spec.template.spec.serviceAccountName"'
-    agent = await api.agent((address) => identity(address, work + held + debug, none))
-    platform = await api.agent((address) => identity(address, everything, none))
-    masked = await api.agent((address) => identity(address, work + hide, account))
+    agent = await api.agent((address) => manifests(address, work + held + debug, none))
+    platform = await api.agent((address) => manifests(address, everything, none))
+    masked = await api.agent((address) => manifests(address, work + hide, account))
   })
   after(() => api?.[Symbol.asyncDispose]())
 

@@ -7,6 +7,7 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
 import { setTimeout as delay } from 'node:timers/promises'
+import { kubernetesManifests } from '../../../test/kubernetes-shop.ts'
 import { Guard } from '../../../test/shop.ts'
 
 const allow = `    - {name: work, match: {actions: ["k8s:get", "k8s:patch"], objects: [prod.deployments]}, effect: allow}
@@ -79,27 +80,14 @@ describe('a patch that is tried before it is decided', function () {
     credential = '{env: {password: SHOP_PASSWORD}}',
   ): Promise<Guard> {
     const { port } = server.address() as AddressInfo
-    const manifests = `apiVersion: firebreak.dev/v1alpha1
-kind: ProtectedResource
-metadata: {name: shop}
-spec:
-  type: kubernetes
-  address: 127.0.0.1:${port}
-  tls: {mode: disable}
-  roles: [{name: agent, credential: ${credential}}]
-  classification: [{tags: [confidential], fields: ["*.deployments.*.spec.template.spec.serviceAccountName"]}]
----
-apiVersion: firebreak.dev/v1alpha1
-kind: AgentIdentity
-metadata: {name: tester}
-spec: {authentication: {loopback: {}}, access: [{resource: shop, roles: [agent]}]}
----
-apiVersion: firebreak.dev/v1alpha1
-kind: GuardrailPolicy
-metadata: {name: guard}
-spec:
-  rules:
-${rules}${limits}`
+    const manifests = kubernetesManifests({
+      address: `127.0.0.1:${port}`,
+      credential,
+      resource:
+        '  classification: [{tags: [confidential], fields: ["*.deployments.*.spec.template.spec.serviceAccountName"]}]\n',
+      policy: limits,
+      rules,
+    })
     guard = await Guard.start({ 'firebreak.yaml': manifests, token: 'canary-token' }, 'canary-token')
     return guard
   }
