@@ -51,13 +51,19 @@ function asUnderstood(
   { tunnel }: Incoming,
   { kind: { streams } }: Connection,
 ): Result<RequestHead, MalformedRequest> {
-  if (!head.ok || !tunnel || !streams) return head
+  if (!head.ok || !tunnel) return head
+  if (tunnel.isEarly) return { ok: false, error: { ...early, headers: head.value.headers } }
+  if (!streams) return head
   const understood = streams.understood(head.value, tunnel.protocol)
   return understood.ok
     ? understood
     : { ok: false, error: { ...understood.error, headers: head.value.headers } }
 }
 
+const early: MalformedRequest = {
+  status: 400,
+  message: 'who asks to leave HTTP says nothing more until that is answered',
+}
 const notRead: MalformedRequest = { status: 400, message: 'the head can not be read' }
 
 /** @returns undefined where the client has been told why not. */

@@ -11,6 +11,8 @@ export interface Tunnel {
   /** As the Upgrade header names it. */
   readonly protocol: 'websocket' | 'SPDY/3.1'
   readonly client: Duplex
+  /** The client has said more than its request already. */
+  readonly isEarly: boolean
   /** From now on what the client says is read. */
   begin(): void
 }
@@ -25,8 +27,8 @@ export interface Tunnel {
 export function tunnelOf(protocol: Tunnel['protocol'], client: Duplex, first: Buffer): Tunnel {
   const speaksEarly = (): void => void client.destroy()
   client.on('data', speaksEarly)
-  if (first.length > 0) speaksEarly()
-  return { protocol, client, begin: () => void client.off('data', speaksEarly).pause() }
+  const isEarly = first.length > 0
+  return { protocol, client, isEarly, begin: () => void client.off('data', speaksEarly).pause() }
 }
 
 /** A target that has agreed to leave HTTP as well. */
