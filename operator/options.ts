@@ -1,5 +1,4 @@
 /** What a replica of the operator is started with. */
-
 import type { ServingPlace } from './certificates/serving.ts'
 import type { OperatorPlace } from './containment/names.ts'
 import type { InjectionContext } from './injection/inject.ts'

@@ -1,6 +1,7 @@
 /** What a body is, by what is said of it. */
 import { MIMEType } from 'node:util'
 import type { Result } from '../../../session.ts'
+import { listOf } from '../head/head.ts'
 import type { ContentCoding, HeaderFields } from '../request.ts'
 
 export interface ContentType {
@@ -62,10 +63,8 @@ const maximumCodings = 2
 
 /** @returns what was done to a body, in this order; or what isn't known of it. */
 export function codingsOf(headers: HeaderFields): Result<readonly ContentCoding[], string> {
-  const named = headers
-    .filter(([name]) => name === 'content-encoding')
-    .flatMap(([, value]) => value.split(','))
-    .map((name) => name.trim().toLowerCase())
+  const named = listOf(headers, 'content-encoding')
+    .map((name) => name.toLowerCase())
     .filter((name) => name !== '' && name !== 'identity')
   if (named.length > maximumCodings) return { ok: false, error: 'the body is compressed too many times over' }
   const known = named.flatMap((name) => (Object.hasOwn(codings, name) ? [codings[name] ?? []] : [])).flat()

@@ -155,6 +155,13 @@ export function headerOf(headers: HeaderFields, name: string): string | undefine
   return headers.find(([candidate]) => candidate === name)?.[1]
 }
 
+/** What a header lists, however often it comes. https://www.rfc-editor.org/rfc/rfc9110#section-5.6.1 */
+export function listOf(headers: HeaderFields, name: string): readonly string[] {
+  return headers
+    .filter(([candidate]) => candidate === name)
+    .flatMap(([, value]) => value.split(',').map((element) => element.trim()))
+}
+
 function malformed(message: string): { readonly ok: false; readonly error: MalformedRequest } {
   return { ok: false, error: { status: 400, message } }
 }

@@ -4,6 +4,7 @@ import { Ended } from '../../http/exchange/ended.ts'
 import type { Problem } from '../../http/exchange/problems.ts'
 import type { Streams } from '../../http/exchange/streams.ts'
 import type { OpenedTunnel, StreamEnd } from '../../http/exchange/tunnel.ts'
+import { listOf } from '../../http/head/head.ts'
 import type { HeaderFields, HttpRequest, RequestHead } from '../../http/request.ts'
 import type { Analysed } from '../analysis/analyse.ts'
 import { isSet, readParameters } from '../analysis/parameters.ts'
@@ -140,9 +141,7 @@ function protocols(kind: Subresource): readonly Protocol[] {
 }
 
 function offeredProtocols(request: HttpRequest, kind: Subresource): readonly Protocol[] {
-  const offered = headersOf(request, protocolHeader).flatMap((value) =>
-    value.split(',').map((name) => name.trim()),
-  )
+  const offered = listOf(request.headers, protocolHeader)
   return protocols(kind).filter((protocol) => offered.includes(protocol))
 }
 

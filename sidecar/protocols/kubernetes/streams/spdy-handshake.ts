@@ -2,7 +2,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import type { Result } from '../../../session.ts'
 import type { OpenedTunnel } from '../../http/exchange/tunnel.ts'
-import type { MalformedRequest } from '../../http/head/head.ts'
+import { headerOf, listOf, type MalformedRequest } from '../../http/head/head.ts'
 import type { HeaderFields, RequestHead } from '../../http/request.ts'
 import { tunnelProtocol } from './port-forward.ts'
 
@@ -19,9 +19,7 @@ const protocols: ReadonlyMap<string, string> = new Map([
 export function asWebSocket(head: RequestHead): Result<RequestHead, MalformedRequest> {
   if (head.headers.some(([name]) => name.startsWith(ofWebSocket)))
     return malformed('a client speaks SPDY or WebSocket, and not both')
-  const offered = head.headers
-    .filter(([name]) => name === versions)
-    .flatMap(([, value]) => value.split(',').map((name) => name.trim()))
+  const offered = listOf(head.headers, versions)
   const offer = [...protocols].filter(([name]) => offered.includes(name)).map(([, protocol]) => protocol)
   if (offer.length === 0)
     return malformed(`over SPDY, a stream is one of ${[...protocols.keys()].join(', ')}`)
@@ -36,17 +34,13 @@ export function asWebSocket(head: RequestHead): Result<RequestHead, MalformedReq
 
 /** @returns what the client is answered; undefined where the API server has answered somebody else. */
 export function answerInSpdy(opened: OpenedTunnel): HeaderFields | undefined {
-  const key = headerIn(opened.request, `${ofWebSocket}key`)
+  const key = headerOf(opened.request.headers, `${ofWebSocket}key`)
   // https://www.rfc-editor.org/rfc/rfc6455#section-4.2.2
   const accepted = createHash('sha1').update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64')
-  if (headerIn(opened, `${ofWebSocket}accept`) !== accepted) return undefined
-  const agreed = headerIn(opened, `${ofWebSocket}protocol`)
+  if (headerOf(opened.headers, `${ofWebSocket}accept`) !== accepted) return undefined
+  const agreed = headerOf(opened.headers, `${ofWebSocket}protocol`)
   const name = [...protocols].find(([, protocol]) => protocol === agreed)?.[0]
   return name === undefined ? undefined : [[versions, name]]
-}
-
-function headerIn({ headers }: { readonly headers: HeaderFields }, name: string): string | undefined {
-  return headers.find(([candidate]) => candidate === name)?.[1]
 }
 
 function malformed(message: string): Result<never, MalformedRequest> {
