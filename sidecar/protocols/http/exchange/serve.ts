@@ -91,14 +91,12 @@ async function encrypt(
   socket: Socket,
   { certificate, key, byName }: NonNullable<Gateway['clientTls']>,
 ): Promise<TLSSocket | undefined> {
-  const named = (): SecureContext | undefined =>
-    byName && createSecureContext({ cert: byName.certificate, key: byName.key, minVersion })
   return await new Promise((resolve) => {
     const server = createTlsServer({
       cert: certificate,
       key,
       minVersion,
-      SNICallback: (host, done) => done(null, isIP(host) === 0 ? named() : undefined),
+      SNICallback: (host, done) => done(null, byName && isIP(host) === 0 ? contextOf(byName) : undefined),
       ALPNProtocols: ['h2', 'http/1.1'],
       handshakeTimeout: headWithin,
     })
@@ -106,6 +104,17 @@ async function encrypt(
     socket.once('close', () => resolve(undefined))
     server.emit('connection', socket)
   })
+}
+
+/** By what is shown, which is the same object for all connections until it is made anew. */
+const contexts = new WeakMap<object, SecureContext>()
+
+function contextOf(shown: { readonly certificate: string; readonly key: string }): SecureContext {
+  const known = contexts.get(shown)
+  if (known) return known
+  const context = createSecureContext({ cert: shown.certificate, key: shown.key, minVersion })
+  contexts.set(shown, context)
+  return context
 }
 
 /** The first bytes, which stay to be read. */
