@@ -121,7 +121,7 @@ describe('attacks on the credentials of HTTP APIs', function () {
         assert.ok(detail.includes(example.says ?? ''), detail)
         assert.match(hint, /spec\.http\.authentication/)
         assert.deepEqual([...api.reached, ...elsewhere.reached], [])
-        await guard.audited()
+        await guard.audited(1)
         const trail = readFileSync(join(guard.directory, 'audit.jsonl'), 'utf8')
         assert.doesNotMatch(text + trail, /the-secret|answered-secret/)
       })

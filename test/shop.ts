@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { type Address, Standalone, type StandaloneOptions } from '@firebreak/sidecar'
 import pg from 'pg'
 import { type Postgres, startPostgres } from '../tools/postgres.ts'
+import { type AuditLine, anyEvent, auditLinesIn, type Meant } from './audit-trail.ts'
 
 export const attacksDirectory = new URL('../attacks/', import.meta.url)
 
@@ -137,24 +138,14 @@ export class Guard implements AsyncDisposable {
     this.standalone = standalone
   }
 
-  /** The audit lines of commands so far. */
-  async audited(): Promise<readonly Readonly<Record<string, unknown>>[]> {
-    return (await this.auditLines()).filter((line) => line.event === 'command')
+  /** The audit lines of commands, once there are at least so many. @param text as that of those that are meant. */
+  async audited(least = 0, text = /(?:)/): Promise<readonly AuditLine[]> {
+    return await this.auditLines((line) => line.event === 'command' && text.test(String(line.text)), least)
   }
 
-  /** All audit lines so far. */
-  async auditLines(): Promise<readonly Readonly<Record<string, unknown>>[]> {
-    // lines are written in the background, a moment after the answer, which is longer on a busy machine
-    let text = ''
-    for (let before: string | undefined; text !== before; ) {
-      before = text
-      await new Promise((resolve) => setTimeout(resolve, 30))
-      text = readFileSync(join(this.directory, 'audit.jsonl'), 'utf8')
-    }
-    return text
-      .split('\n')
-      .filter((line) => line !== '')
-      .map((line) => JSON.parse(line) as Record<string, unknown>)
+  /** The audit lines that are meant, once there are at least so many, and no more of any kind come. */
+  async auditLines(meant: Meant = anyEvent, least = meant === anyEvent ? 0 : 1): Promise<readonly AuditLine[]> {
+    return await auditLinesIn(join(this.directory, 'audit.jsonl'), meant, least)
   }
 
   /** Stops the gateway; what it has written stays until the end. */
