@@ -1,11 +1,13 @@
 /** Processes that write audit trails, and what is read back of them. */
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
+import { readdirSync, readFileSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 
 const program = fileURLToPath(new URL('numbered-lines.ts', import.meta.url))
+/** In milliseconds; a busy machine may take long for what takes a moment. */
+const patience = 60_000
 
 export interface WritingOptions {
   /** `-` is standard output; targets are JSON. */
@@ -19,6 +21,8 @@ export interface WritingOptions {
 /** A process that writes numbered lines. */
 export class Writing {
   readonly child: ChildProcess
+  /** Its exit code, once all that it said has come. */
+  readonly ended: Promise<number | null>
   messages = ''
 
   constructor({ path, onFailure = 'block', first = 1, fileLimit }: WritingOptions) {
@@ -30,48 +34,83 @@ export class Writing {
         : spawn('sh', ['-c', `ulimit -S -f ${fileLimit}; exec "$@"`, 'sh', process.execPath, ...words], {
             stdio: [...stdio],
           })
-    this.child.stderr?.setEncoding('utf8').on('data', (text: string) => (this.messages += text))
+    const { child } = this
+    child.stderr?.setEncoding('utf8').on('data', (text: string) => (this.messages += text))
+    const said = new Promise((resolve) => child.stderr?.once('close', resolve))
+    const exited = new Promise<number | null>((resolve) => child.once('exit', resolve))
+    this.ended = said.then(() => exited)
   }
 
   /** How many lines it has made by now. */
   get made(): number {
-    return Number([...this.messages.matchAll(/^at (\d+) /gm)].at(-1)?.[1] ?? 0)
+    return Number(/^.*^at (\d+) /ms.exec(this.messages)?.[1] ?? 0)
+  }
+
+  /** How many lines it had made soon after it said that for the first time. */
+  async madeAfter(text: string): Promise<number> {
+    const after = (): string | undefined =>
+      /^at (\d+) /m.exec(this.messages.split(text).slice(1).join(text))?.[1]
+    await this.until(() => after() !== undefined)
+    return Number(after())
   }
 
   async until(seen: (writing: this) => boolean): Promise<void> {
-    for (let turn = 0; !seen(this); turn++) {
-      assert.ok(turn < 1_000 && this.child.exitCode === null, `it never came: ${this.messages.slice(-500)}`)
-      await delay(10)
-    }
+    const { child } = this
+    for (const until = performance.now() + patience; !seen(this); await delay(10))
+      assert.ok(
+        performance.now() < until && child.exitCode === null && child.signalCode === null,
+        `it never came: ${this.messages.slice(-500)}`,
+      )
   }
 
   async says(text: string): Promise<void> {
     await this.until(({ messages }) => messages.includes(text))
   }
 
-  /** It makes no more lines. */
-  async standsStill(): Promise<number> {
-    await delay(300)
+  /** It makes no more lines, though it goes on saying how many there are. */
+  async standsStill(): Promise<void> {
+    await this.#reports(2)
     const { made } = this
-    await delay(300)
+    await this.#reports(60)
     assert.equal(this.made, made, 'sessions wait')
-    return made
+  }
+
+  /** Does something while none of its threads goes on. */
+  async paused(act: () => void): Promise<void> {
+    const { pid } = this.child
+    const threads = `/proc/${pid}/task`
+    const isStopped = (thread: string): boolean =>
+      /\) T /.test(readFileSync(`${threads}/${thread}/stat`, 'utf8'))
+    this.child.kill('SIGSTOP')
+    await this.until(() => readdirSync(threads).every(isStopped))
+    act()
+    this.child.kill('SIGCONT')
   }
 
   async kill(): Promise<void> {
     this.child.kill('SIGKILL')
-    await once(this.child, 'exit')
+    await this.ended
   }
 
   /** Ends it by SIGTERM. @returns how many lines it has made, and how many of them it says are lost. */
   async stop(): Promise<{ made: number; lost: number }> {
-    const exit = once(this.child, 'exit')
     this.child.kill('SIGTERM')
-    const [code] = await exit
-    assert.equal(code, 0, this.messages.slice(-500))
+    assert.equal(await this.ended, 0, this.messages.slice(-500))
     const [, made, lost] = /^end (\d+) (\d+)$/m.exec(this.messages) ?? []
     return { made: Number(made), lost: Number(lost) }
   }
+
+  /** Until it has said so many times more how many lines there are, which it does every 5 ms. */
+  async #reports(count: number): Promise<void> {
+    const said = (): number => this.messages.match(/^at /gm)?.length ?? 0
+    const before = said()
+    await this.until(() => said() >= before + count)
+  }
+}
+
+/** What SIGKILL has cut is no line. */
+export function wholeLines(text: string): string {
+  return text.slice(0, text.lastIndexOf('\n') + 1)
 }
 
 /** @returns the numbers in whole lines. */
