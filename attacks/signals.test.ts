@@ -5,7 +5,7 @@ import { seconds } from '@firebreak/policy'
 import { decideRequest, isFinished, listRequests } from '@firebreak/sidecar'
 import type pg from 'pg'
 import { parse } from 'yaml'
-import { until } from '../sidecar/approvals/testdata/station.ts'
+import { anyEvent } from '../test/audit-trail.ts'
 import { ManualClock } from '../test/manual-clock.ts'
 import { attacksDirectory, Guard, Shop } from '../test/shop.ts'
 
@@ -92,6 +92,7 @@ async function play(
     .replace('SIGNALS', JSON.stringify(signals))
   await using guard = await Guard.start({ 'firebreak.yaml': text }, shop.postgres.password, { clock })
   const clients = new Map<string, pg.Client>()
+  let sessions = 0
   const forget = async (): Promise<void> => {
     for (const client of clients.values()) await client.end().catch(() => {})
     clients.clear()
@@ -105,13 +106,17 @@ async function play(
     } else if (step.decide) await decideAll(guard, step.decide)
     else {
       const role = step.as ?? 'agent'
-      const client = clients.get(role) ?? (await shop.connect(guard.address, 'shop', role))
+      const known = clients.get(role)
+      const client = known ?? (await shop.connect(guard.address, 'shop', role))
+      if (!known) sessions++
       clients.set(role, client)
       await run(client, step)
     }
   }
   await forget()
-  const lines = await trailOf(guard, raises.length)
+  await guard.auditLines('session.end', sessions)
+  await guard.auditLines('signal', raises.length)
+  const lines = await guard.auditLines(anyEvent)
   const known = new Set(
     lines.flatMap(({ event, reference, request }) => (event === 'signal' ? [] : [reference, request])),
   )
@@ -120,15 +125,6 @@ async function play(
     for (const reference of evidence as string[])
       assert.ok(known.has(reference), `${reference} is in the trail`)
   return [...found]
-}
-
-/** The audit trail once all sessions have their end in it, and as much was found as there has to be. */
-async function trailOf(guard: Guard, least: number): Promise<readonly Readonly<Record<string, unknown>>[]> {
-  return await until(async () => {
-    const lines = await guard.auditLines()
-    const count = (of: string): number => lines.filter(({ event }) => event === of).length
-    return count('session.end') === count('session.start') && count('signal') >= least && lines
-  })
 }
 
 async function run(client: pg.Client, { sql = '', values, times = 1, from = 1, fails }: Step): Promise<void> {
