@@ -37,7 +37,7 @@ const denied = '    - {name: no-delete, match: {actions: ["grpc:shop.v1.Orders/D
 
 for (const isEncrypted of [false, true])
   describe(`a call of gRPC, ${isEncrypted ? 'over TLS' : 'without TLS'}`, function () {
-    this.timeout(30_000)
+    this.timeout(60_000)
     const stack = new AsyncDisposableStack()
     let each = new AsyncDisposableStack()
     /** Names of methods that were called, with what came. */
@@ -220,7 +220,7 @@ for (const isEncrypted of [false, true])
         }).then(({ error }) => assert.equal(error?.code, status.CANCELLED)),
       ])
       cancelled = Promise.withResolvers()
-      const { error } = await unary(orders.wait, 'x', { deadline: new Date(Date.now() + 500) })
+      const { error } = await unary(orders.wait, 'x', { deadline: new Date(Date.now() + 1_500) })
       assert.equal(error?.code, status.DEADLINE_EXCEEDED)
       await cancelled.promise
       const [, , metadata] = reached.at(-1) ?? []
@@ -314,7 +314,7 @@ for (const isEncrypted of [false, true])
         const requests = await listRequests(directory).catch(() => [])
         return requests.filter((request) => !request.spec.decision)
       }
-      const answer = unary(orders.delete, 'order 7', { deadline: new Date(Date.now() + 25_000) })
+      const answer = unary(orders.delete, 'order 7', { deadline: new Date(Date.now() + 50_000) })
       await eventually(async () => String((await open()).length), /^1$/)
       const [request] = await open()
       assert.match(request?.spec.command?.text ?? '', /POST \/shop\.v1\.Orders\/Delete/)
@@ -326,7 +326,7 @@ for (const isEncrypted of [false, true])
       assert.equal(error, null)
       assert.equal(value?.toString(), 'order 7')
       assert.deepEqual(called(), ['Delete order 7'])
-      const other = unary(orders.delete, 'order 8', { deadline: new Date(Date.now() + 25_000) })
+      const other = unary(orders.delete, 'order 8', { deadline: new Date(Date.now() + 50_000) })
       await eventually(async () => String((await open()).length), /^1$/)
       const [second] = await open()
       await decideRequest(directory, second?.metadata.name ?? '', { decision: 'Denied', reason: 'a test' })

@@ -9,7 +9,7 @@ import {
   constants,
 } from 'node:http2'
 import { createServer } from 'node:https'
-import { type AddressInfo, connect } from 'node:net'
+import { type AddressInfo, connect, type Server } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import { createServer as createTlsServer } from 'node:tls'
 import { Agent, fetch } from 'undici'
@@ -17,14 +17,16 @@ import { selfSigned } from '../../../../test/certificates.ts'
 import { eventuallyWith } from '../../../../test/eventually.ts'
 import { type HttpPolicy, httpManifests } from '../../../../test/http-shop.ts'
 import { Http2Shop, type Http2ShopOptions } from '../../../../test/http2-shop.ts'
+import { Service } from '../../../../test/service.ts'
 import { Guard } from '../../../../test/shop.ts'
 import { Http2Connections } from './http2-connections.ts'
 import { startSession } from './http2-session.ts'
 
 const eventually = eventuallyWith(() => '')
+const portOf = (server: Server): number => (server.address() as AddressInfo).port
 
 describe('a target that speaks HTTP/2', function () {
-  this.timeout(20_000)
+  this.timeout(60_000)
   let stack = new AsyncDisposableStack()
   let shop: Http2Shop
   let guard: Guard
@@ -86,6 +88,8 @@ describe('a target that speaks HTTP/2', function () {
     const { certificate, key } = selfSigned('shop.test')
     const offered = new Set<string>()
     const connections = new Set<unknown>()
+    const all = Promise.withResolvers<void>()
+    let asked = 0
     const server = createServer(
       {
         cert: certificate,
@@ -95,8 +99,11 @@ describe('a target that speaks HTTP/2', function () {
           return 'http/1.1'
         },
       },
-      (request, response) => {
+      async (request, response) => {
         connections.add(request.socket)
+        // the first alone, the others at once
+        if (++asked === 4) all.resolve()
+        if (asked > 1) await all.promise
         response.end(request.httpVersion)
       },
     ).listen(0, '127.0.0.1')
@@ -105,10 +112,9 @@ describe('a target that speaks HTTP/2', function () {
       server.close()
     })
     await once(server, 'listening')
-    const { port } = server.address() as AddressInfo
     process.env.HTTP1_SHOP_CA = certificate
     const target = {
-      address: `127.0.0.1:${port}`,
+      address: `127.0.0.1:${portOf(server)}`,
       tls: '{ca: {env: {name: HTTP1_SHOP_CA}}, serverName: shop.test}',
     }
     const manifests = { 'firebreak.yaml': httpManifests(target) }
@@ -123,7 +129,7 @@ describe('a target that speaks HTTP/2', function () {
       more.map(({ status }) => status),
       [200, 200, 200],
     )
-    assert.ok(connections.size > 1)
+    assert.equal(connections.size, 3)
   })
 
   it('keeps each role to connections of its own', async () => {
@@ -429,7 +435,7 @@ describe('a target that speaks HTTP/2', function () {
   it('that ends its only connection and is not there any more is said to be so, while something runs', async () => {
     shop = stack.use(await Http2Shop.start({ tls: false }))
     const origin = `http://${shop.address}`
-    const { port } = shop.server.address() as AddressInfo
+    const port = portOf(shop.server)
     let session: ClientHttp2Session | undefined
     const connections = new Http2Connections('http', async () => {
       if (session) throw new Error('not there')
@@ -454,23 +460,27 @@ describe('a target that speaks HTTP/2', function () {
 
   it('that does not speak HTTP/2 any more is asked what it speaks', async () => {
     const { certificate, key } = selfSigned('shop.test')
-    const before = await Http2Shop.start({ server: { cert: certificate, key } })
+    const address = stack.use(await Service.open())
+    const before = stack.use(await Http2Shop.start({ server: { cert: certificate, key } }))
+    address.endpoints.add(portOf(before.server))
     process.env.HTTP1_SHOP_CA = certificate
     const tls = '{ca: {env: {name: HTTP1_SHOP_CA}}, serverName: shop.test}'
-    guard = stack.use(await before.guard({ tls }))
+    const manifests = { 'firebreak.yaml': httpManifests({ tls, address: `127.0.0.1:${address.port}` }) }
+    guard = stack.use(await Guard.start(manifests, 'the-secret'))
     base = `http://127.0.0.1:${guard.address.port}`
     assert.equal((await fetch(`${base}/users`)).status, 200)
-    const { port } = before.server.address() as AddressInfo
     await before[Symbol.asyncDispose]()
+    address.endpoints.clear()
     // as servers are that don't know how to agree
     const http = createHttpServer((request, response) => response.end(request.httpVersion))
     const server = createTlsServer({ cert: certificate, key }, (socket) => http.emit('connection', socket))
-    server.listen(port, '127.0.0.1')
+    server.listen(0, '127.0.0.1')
     stack.defer(() => {
       http.closeAllConnections()
       server.close()
     })
     await once(server, 'listening')
+    address.endpoints.add(portOf(server))
     await eventually(async () => await (await fetch(`${base}/users`)).text(), /^1\.1$/)
   })
 
@@ -506,7 +516,7 @@ describe('a target that speaks HTTP/2', function () {
   it('that is another one now is left with the last answer', async () => {
     shop = stack.use(await Http2Shop.start({ tls: false }))
     const origin = `http://${shop.address}`
-    const { port } = shop.server.address() as AddressInfo
+    const port = portOf(shop.server)
     const connections = new Http2Connections('http', async () => await startSession(connect(port), origin))
     const asked = Promise.withResolvers<void>()
     const goOn = Promise.withResolvers<void>()
