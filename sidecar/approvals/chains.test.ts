@@ -14,7 +14,7 @@ const read = '{name: read, match: {actions: ["sql:select"]}, effect: allow}'
 const all = '{name: anything, match: {actions: ["sql:*"]}, effect: allow}'
 
 describe('people and chains of agents', function () {
-  this.timeout(60_000)
+  this.timeout(120_000)
   let shop: Shop
   let agents: Agents
 
@@ -27,13 +27,11 @@ describe('people and chains of agents', function () {
 
   const directory = (): string => join(agents.guard.directory, 'approvals')
 
-  async function theRequest(): Promise<ApprovalRequest> {
-    for (;;) {
-      const [request] = (await listRequests(directory()).catch(() => [])).filter((each) => !isFinished(each))
-      if (request) return request
-      await new Promise((resolve) => setTimeout(resolve, 20))
-    }
-  }
+  const theRequest = (): Promise<ApprovalRequest> =>
+    until(async () => {
+      const requests = await listRequests(directory()).catch(() => [])
+      return requests.find((each) => !isFinished(each))
+    }, 'nobody was asked')
 
   it('show people the whole chain, and approve for that chain alone', async () => {
     agents = await Agents.start(shop, { rules: { planner: ask } })
@@ -61,8 +59,7 @@ describe('people and chains of agents', function () {
       })
     assert.equal((await deleting).rowCount, 1)
     await own
-    const lines = await agents.guard.auditLines()
-    const used = lines.find(({ event }) => event === 'approval.used')
+    const [used] = await agents.guard.auditLines('approval.used')
     assert.deepEqual(used?.chain, ['default/orchestrator', 'default/planner', 'default/sql-worker'])
     await Promise.all([last.end(), middle.end()])
   })

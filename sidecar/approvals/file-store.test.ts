@@ -20,7 +20,7 @@ import { Agent, Ask, Desk, until } from './testdata/station.ts'
 const me = userInfo().username
 
 describe('the file of a request', function () {
-  this.timeout(30_000)
+  this.timeout(60_000)
   let desk: Desk
   let ask: Ask
   let name: string

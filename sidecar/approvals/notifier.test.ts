@@ -78,7 +78,7 @@ function verifier(): (headers: IncomingHttpHeaders, body: string, now: number) =
 }
 
 describe('notifications', function () {
-  this.timeout(20_000)
+  this.timeout(120_000)
   let receiver: Receiver
   const lost: string[] = []
 

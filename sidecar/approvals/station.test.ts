@@ -13,7 +13,7 @@ function parameter(text: string): HeldParameter {
 }
 
 describe('held commands', function () {
-  this.timeout(30_000)
+  this.timeout(60_000)
   let desk: Desk
 
   beforeEach(async () => {
@@ -357,7 +357,8 @@ describe('held commands', function () {
   })
 })
 
-describe('people', () => {
+describe('people', function () {
+  this.timeout(60_000)
   it('of every rule have to agree, so many different ones, and never the one who asks', async () => {
     await using desk = new Desk()
     const store = new Memory()

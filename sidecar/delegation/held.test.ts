@@ -1,14 +1,14 @@
 /** Commands of a child that are held because of a policy for a link before it. */
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
 import type { ApprovalRequest } from '@firebreak/crds'
 import { Agents, orchestratorToken } from '../../test/agents.ts'
 import { Shop } from '../../test/shop.ts'
 import { decideRequest, listRequests } from '../approvals/desk.ts'
+import { until } from '../approvals/testdata/station.ts'
 
 describe('held commands of delegations', function () {
-  this.timeout(60_000)
+  this.timeout(120_000)
   let shop: Shop
   let agents: Agents
 
@@ -30,12 +30,10 @@ describe('held commands of delegations', function () {
 
   /** The youngest request, once it is in a state. */
   async function request(state: string): Promise<ApprovalRequest> {
-    for (let turn = 0; turn < 200; turn++) {
+    return await until(async () => {
       const found = (await listRequests(join(agents.guard.directory, 'approvals'))).at(-1)
-      if (found?.status?.state === state) return found
-      await delay(50)
-    }
-    assert.fail(`no request is ${state}`)
+      return found?.status?.state === state && found
+    }, `no request is ${state}`)
   }
 
   it('are asked about in the name of the whole chain, by the rules of every link', async () => {

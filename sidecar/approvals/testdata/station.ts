@@ -131,16 +131,19 @@ export class Memory implements ApprovalStore {
   async [Symbol.asyncDispose](): Promise<void> {}
 }
 
+/** In milliseconds: what takes a moment takes much longer on a busy machine. */
+const patience = 30_000
+
 export async function until<T>(
   what: () => T | undefined | false | Promise<T | undefined | false>,
   message = 'it never happened',
 ): Promise<T> {
-  for (let turn = 0; turn < 600; turn++) {
+  for (const end = performance.now() + patience; ; ) {
     const found = await what()
     if (found !== undefined && found !== false) return found
+    if (performance.now() > end) throw new Error(message)
     await delay(10)
   }
-  throw new Error(message)
 }
 
 const rule = { policy: 'agents/guard', rule: 'ask' } as const
