@@ -7,7 +7,7 @@ import { cacheDirectory } from './cache.ts'
 import { findProgram, nodePackages } from './clients.ts'
 
 describe('what tests need beside the product', function () {
-  this.timeout(60_000)
+  this.timeout(300_000)
   const directory = mkdtempSync(join(tmpdir(), 'firebreak-clients-'))
   const inCache = (): string[] =>
     readdirSync(cacheDirectory).filter((name) => name.startsWith(basename(directory)))

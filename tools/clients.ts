@@ -15,6 +15,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { lockFile } from '../e2e/cluster/lock.ts'
 import { toStandardError } from '../e2e/cluster/progress.ts'
+import { again } from './again.ts'
 import { cacheDirectory, madeOnce } from './cache.ts'
 
 const run = promisify(execFile)
@@ -69,7 +70,7 @@ async function postgresqlClient(): Promise<string> {
 
 async function unpackPostgresqlClient(root: string, place: string): Promise<void> {
   const apt = privateApt(join(root, 'apt'))
-  await run('apt-get', [...apt, 'update'])
+  await again(() => run('apt-get', [...apt, 'update']))
   const version = /postgresql-client-(\d+)/.exec(await dependencies(apt, 'postgresql-client'))?.[1]
   if (!version) throw new Error('apt knows no package postgresql-client')
   // pgbench is in the server's package
@@ -77,7 +78,7 @@ async function unpackPostgresqlClient(root: string, place: string): Promise<void
   const names = (await dependencies(apt, programs[0] ?? '')).split('\n')
   const libraries = names.filter((name) => /^lib/.test(name) && !/^lib(c6|crypt1|gcc|stdc|perl)/.test(name))
   for (const name of [...programs, ...libraries])
-    await run('apt-get', [...apt, 'download', name], { cwd: root })
+    await again(() => run('apt-get', [...apt, 'download', name], { cwd: root }))
   for (const file of readdirSync(root).filter((name) => name.endsWith('.deb'))) {
     await run('dpkg', ['-x', join(root, file), root])
     rmSync(join(root, file))
@@ -149,7 +150,7 @@ export async function python(packages: readonly string[]): Promise<string> {
   if (existsSync(join(directory, 'ready'))) return program
   try {
     await run('python3', ['-m', 'venv', directory])
-    await run(program, ['-m', 'pip', 'install', '--quiet', ...packages])
+    await again(() => run(program, ['-m', 'pip', 'install', '--quiet', ...packages]))
   } catch (error) {
     throw new Error(
       `Python with ${packages.join(', ')} is needed and could not be set up (${reason(error)}). In Debian it takes python3 and python3-venv.`,
@@ -169,7 +170,7 @@ export async function pythonPackages(version: string, packages: readonly string[
   const interpreter = await python(['pip'])
   return await madeOnce(join(cacheDirectory, name), async (draft) => {
     const options = ['--python-version', version, '--target', draft]
-    await run(interpreter, [...pip, ...options, ...packages]).catch((error: unknown) => {
+    await again(() => run(interpreter, [...pip, ...options, ...packages])).catch((error: unknown) => {
       throw new Error(`Packages for Python are needed and could not be fetched (${reason(error)}).`)
     })
   })
@@ -192,8 +193,8 @@ export async function debianPrograms(
   const name = `debian-${packages.join('-')}`
   const place = await madeOnce(join(cacheDirectory, name), async (root) => {
     const apt = privateApt(join(root, 'apt'))
-    await run('apt-get', [...apt, 'update'])
-    for (const each of packages) await run('apt-get', [...apt, 'download', each], { cwd: root })
+    await again(() => run('apt-get', [...apt, 'update']))
+    for (const each of packages) await again(() => run('apt-get', [...apt, 'download', each], { cwd: root }))
     for (const file of readdirSync(root).filter((entry) => entry.endsWith('.deb'))) {
       await run('dpkg', ['-x', join(root, file), root])
       rmSync(join(root, file))
@@ -215,15 +216,17 @@ export async function jdbcDriver(version = '42.7.4'): Promise<string> {
   const directory = join(cacheDirectory, 'jdbc')
   const jar = join(directory, `postgresql-${version}.jar`)
   if (existsSync(jar)) return jar
+  mkdirSync(directory, { recursive: true })
   const copy = 'org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy'
   try {
-    await run('mvn', [
-      '-q',
-      '-B',
-      copy,
-      `-Dartifact=org.postgresql:postgresql:${version}`,
-      `-DoutputDirectory=${directory}`,
-    ])
+    const artifact = `-Dartifact=org.postgresql:postgresql:${version}`
+    await madeOnce(
+      jar,
+      async (draft) => {
+        await again(() => run('mvn', ['-q', '-B', copy, artifact, `-DoutputDirectory=${draft}`]))
+      },
+      basename(jar),
+    )
   } catch (error) {
     throw new Error(
       `The JDBC driver is needed and could not be fetched (${reason(error)}). It takes a JDK and Maven, in Debian default-jdk-headless and maven.`,

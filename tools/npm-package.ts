@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { again } from './again.ts'
 
 const run = promisify(execFile)
 
@@ -16,7 +17,8 @@ export interface NpmPackage {
 
 /** @returns the package's archive, in a directory. @throws Error when it can't be fetched, or is not what it was. */
 export async function fetchNpmPackage({ name, sha512 }: NpmPackage, directory: string): Promise<string> {
-  const { stdout } = await run('npm', ['pack', '--json', '--loglevel=error', name], { cwd: directory })
+  const words = ['pack', '--json', '--loglevel=error', name]
+  const { stdout } = await again(() => run('npm', words, { cwd: directory }))
   const [{ filename } = { filename: '' }] = JSON.parse(stdout) as { filename: string }[]
   const archive = join(directory, filename)
   if (createHash('sha512').update(readFileSync(archive)).digest('base64') !== sha512)

@@ -13,10 +13,16 @@ const wanted = createHash('sha256')
 
 if (!existsSync(stamp) || readFileSync(stamp, 'utf8') !== wanted) {
   console.error('Installing the locked dependencies (once; Node 24 and PostgreSQL come with them) …')
-  const npm = spawnSync('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], {
-    cwd: root,
-    stdio: ['ignore', 2, 2],
-  })
+  const install = () =>
+    spawnSync('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], {
+      cwd: root,
+      stdio: ['ignore', 2, 2],
+    })
+  let npm = install()
+  if (npm.status !== 0) {
+    console.error('That failed; once more, with what was fetched already …')
+    npm = install()
+  }
   if (npm.status !== 0) {
     console.error(
       `npm ci failed (${npm.error?.message ?? `exit code ${npm.status}`}). Is the package registry reachable?`,

@@ -116,7 +116,7 @@ export function processExists(pid: number): boolean {
 }
 
 /** Start time of a process that runs, in clock ticks since boot (proc_pid_stat(5), field 22). */
-function startOf(pid: number): string | undefined {
+export function startOf(pid: number): string | undefined {
   try {
     const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)?.split(' ') ?? []
     const [state, startTime] = [fields[0], fields[19]]

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
+import { again } from '../../../tools/again.ts'
 import { runCommand } from '../command.ts'
 import { cacheDirectory } from '../directories.ts'
 import type { NodePrograms } from '../node/programs.ts'
@@ -29,12 +30,14 @@ export async function debianLayer(programs: NodePrograms, progress: Progress): P
   const layer = join(cacheDirectory('images'), `debian-${suite}.tar`)
   if (existsSync(layer)) return layer
   progress('Making a minimal Debian for the images (once) …')
-  await using root = await temporaryRoot()
-  await runCommand('debootstrap', ['--variant=minbase', suite, root.path, mirror], {
-    environment: programs.environment,
+  await again(async () => {
+    await using root = await temporaryRoot()
+    await runCommand('debootstrap', ['--variant=minbase', suite, root.path, mirror], {
+      environment: programs.environment,
+    })
+    await removeCaches(root.path)
+    await packLayer(root.path, layer, { keepOwners: true })
   })
-  await removeCaches(root.path)
-  await packLayer(root.path, layer, { keepOwners: true })
   return layer
 }
 
@@ -49,6 +52,11 @@ export async function packagesLayer(
   if (existsSync(layer)) return layer
   const base = await debianLayer(programs, progress)
   progress(`Installing ${packages.join(', ')} into an image (once) …`)
+  await again(() => installInto(layer, base, packages))
+  return layer
+}
+
+async function installInto(layer: string, base: string, packages: readonly string[]): Promise<void> {
   await using root = await temporaryRoot()
   const [lower, upper, work, merged] = ['lower', 'upper', 'work', 'merged'].map((name) =>
     join(root.path, name),
@@ -67,7 +75,6 @@ export async function packagesLayer(
   })
   await removeCaches(`${upper}`)
   await packLayer(`${upper}`, layer, { keepOwners: true })
-  return layer
 }
 
 /** What packages remove of the base would be kept in an overlay as a device; in a layer it is a file by another name. */

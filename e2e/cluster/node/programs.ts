@@ -4,6 +4,7 @@
  */
 import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
+import { again } from '../../../tools/again.ts'
 import { findProgram, runCommand } from '../command.ts'
 import { cacheDirectory } from '../directories.ts'
 import { lockFile } from '../lock.ts'
@@ -61,8 +62,14 @@ async function unpackPackages(wanted: readonly string[], root: string, progress:
   progress(`Fetching ${wanted.join(', ')} (they are unpacked, not installed) …`)
   const archives = mkdtempSync(join(cacheDirectory(), 'packages-'))
   try {
-    await runCommand('apt-get', ['download', ...(await withDependencies(wanted, progress))], {
-      directory: archives,
+    const download = async (): Promise<unknown> =>
+      runCommand('apt-get', ['download', ...(await withDependencies(wanted, progress))], {
+        directory: archives,
+      })
+    await download().catch(async () => {
+      // what the list names may be gone: newer ones have replaced it
+      await updateList(progress)
+      await again(download)
     })
     for (const name of readdirSync(archives)) await runCommand('dpkg-deb', ['-x', join(archives, name), root])
   } finally {
@@ -75,14 +82,18 @@ async function withDependencies(wanted: readonly string[], progress: Progress): 
   const simulate = (): Promise<string> =>
     runCommand('apt-get', ['install', '--print-uris', '--no-install-recommends', '--yes', '-qq', ...wanted])
   const uris = await simulate().catch(async () => {
-    progress('Updating the list of packages …')
-    await runCommand('apt-get', ['update', '-qq'])
+    await updateList(progress)
     return simulate()
   })
   return uris
     .split('\n')
     .filter((line) => line.startsWith("'"))
     .map((line) => line.split(' ')[1]?.split('_')[0] ?? '')
+}
+
+async function updateList(progress: Progress): Promise<void> {
+  progress('Updating the list of packages …')
+  await again(() => runCommand('apt-get', ['update', '-qq']))
 }
 
 function libraryDirectories(root: string): string[] {

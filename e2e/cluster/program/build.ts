@@ -18,6 +18,7 @@ import {
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
+import { again, couldNotFetchModule } from '../../../tools/again.ts'
 import { cacheDirectory } from '../directories.ts'
 import { lockFile } from '../lock.ts'
 import { type Progress, toStandardError } from '../progress.ts'
@@ -87,9 +88,10 @@ async function compile(directory: string, version: string, progress: Progress): 
   const draft = `${directory}.${process.pid}`
   mkdirSync(draft, { recursive: true })
   try {
-    await goBuild(go, '.', join(draft, programName), version, progress)
-    for (const name of ['pause', 'pod-address'])
-      await goBuild(go, `./${name}`, join(draft, name), version, progress)
+    const build = (sourcePackage: string, output: string): Promise<void> =>
+      again(() => goBuild(go, sourcePackage, join(draft, output), version, progress), couldNotFetchModule)
+    await build('.', programName)
+    for (const name of ['pause', 'pod-address']) await build(`./${name}`, name)
     symlinkSync(programName, join(draft, 'kubectl'))
     renameSync(draft, directory)
   } finally {

@@ -6,6 +6,7 @@ import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdtempSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
+import { again } from '../../../tools/again.ts'
 import { cacheDirectory } from '../directories.ts'
 import type { Progress } from '../progress.ts'
 import { unzip } from './zip.ts'
@@ -44,7 +45,7 @@ async function fetchToolchain(progress: Progress): Promise<string> {
     throw new Error(`Compiling the test cluster needs Go 1.24 or later on ${platform}`)
   progress(`There is no Go 1.24 or later on this machine: fetching Go ${version} (70 MB) …`)
   const name = `v0.0.1-go${version}.${platform}`
-  const archive = await download(`golang.org/toolchain/@v/${name}.zip`)
+  const archive = await again(() => download(`golang.org/toolchain/@v/${name}.zip`))
   if (createHash('sha256').update(archive).digest('hex') !== wanted)
     throw new Error('The archive of the Go toolchain is not the one that was published: its SHA-256 differs')
   const draft = mkdtempSync(join(cacheDirectory(), 'go-'))
@@ -61,9 +62,13 @@ async function fetchToolchain(progress: Progress): Promise<string> {
 async function download(path: string): Promise<Buffer> {
   const failures: string[] = []
   for (const proxy of moduleProxies()) {
-    const response = await fetch(`${proxy}/${path}`).catch((error: Error) => error)
-    if (response instanceof Response && response.ok) return Buffer.from(await response.arrayBuffer())
-    failures.push(`${proxy}: ${response instanceof Error ? response.message : response.status}`)
+    try {
+      const response = await fetch(`${proxy}/${path}`)
+      if (response.ok) return Buffer.from(await response.arrayBuffer())
+      failures.push(`${proxy}: ${response.status}`)
+    } catch (error) {
+      failures.push(`${proxy}: ${error instanceof Error ? error.message : error}`)
+    }
   }
   throw new Error(`Go's toolchain can't be fetched: ${failures.join('; ')}`)
 }
