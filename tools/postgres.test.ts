@@ -22,7 +22,7 @@ async function connect(to: {
 }
 
 describe('startPostgres', function () {
-  this.timeout(60_000)
+  this.timeout(180_000)
 
   it('runs real servers side by side, with the settings asked for, and leaves nothing behind', async () => {
     let directory: string

@@ -47,11 +47,23 @@ const unprivileged = 65534
 const password = 'postgres-password'
 
 export async function startPostgres(options: PostgresOptions = {}): Promise<Postgres> {
+  for (let left = 5; ; left--) {
+    try {
+      return await startOn(await freePort(), options)
+    } catch (error) {
+      if (left === 0 || !(error instanceof Error && portIsTaken.test(error.message))) throw error
+    }
+  }
+}
+
+/** In the log of a server whose port somebody else was faster to take. */
+const portIsTaken = /could not bind .*: Address already in use/
+
+async function startOn(port: number, options: PostgresOptions): Promise<Postgres> {
   const binaries = reachable(options.binaries ?? findBinaries())
   const home = mkdtempSync(join(tmpdir(), 'firebreak-postgres-'))
   const dataDirectory = join(home, 'data')
   copyTemplate(binaries, dataDirectory)
-  const port = await freePort()
   configure(dataDirectory, home, port, options)
   giveAway(home)
   const server = spawn(join(binaries, 'postgres'), ['-D', dataDirectory], {
@@ -224,10 +236,13 @@ function giveAway(directory: string): void {
 const ownPorts = { from: 10_000, to: 32_000 } as const
 const given = new Set<number>()
 
+/** Of runs that are started one after the other, and go on at the same time, each takes its own ports. */
+const lanes = 4
+
 /** A port of 127.0.0.1 that nobody has, and that is given only once. */
 export async function freePort(): Promise<number> {
   for (;;) {
-    const port = randomInt(ownPorts.from, ownPorts.to)
+    const port = randomInt(ownPorts.from / lanes, ownPorts.to / lanes) * lanes + (process.pid % lanes)
     if (given.has(port) || !(await canListen(port))) continue
     given.add(port)
     return port
@@ -243,9 +258,10 @@ function canListen(port: number): Promise<boolean> {
 }
 
 async function accepting(server: ChildProcess, port: number, log: () => string): Promise<void> {
-  const deadline = Date.now() + 30_000
+  const deadline = Date.now() + 120_000
   while (Date.now() < deadline) {
-    if (server.exitCode !== null) throw new Error(`PostgreSQL did not start:\n${log()}`)
+    if (server.exitCode !== null || server.signalCode !== null || portIsTaken.test(log()))
+      throw new Error(`PostgreSQL did not start:\n${log()}`)
     if (log().includes('ready to accept connections') && (await answers(port))) return
     await new Promise((resolve) => setTimeout(resolve, 20))
   }
