@@ -9,7 +9,7 @@ const mocha = fileURLToPath(new URL('../node_modules/mocha/bin/mocha.js', import
 const reporter = fileURLToPath(new URL('reporter.ts', import.meta.url))
 
 describe('the reporter', function () {
-  this.timeout(20_000)
+  this.timeout(60_000)
   const directory = mkdtempSync(join(tmpdir(), 'firebreak-reporter-'))
   after(() => rmSync(directory, { recursive: true }))
 
