@@ -1,5 +1,5 @@
 /** Watches a configuration directory. */
-import { type FSWatcher, watch } from 'node:fs'
+import { type FSWatcher, type Stats, statSync, watch } from 'node:fs'
 import { stat } from 'node:fs/promises'
 
 /** Editors and ConfigMap updates make several changes in a row: they count as one. */
@@ -19,11 +19,14 @@ export function watchDirectory(path: string, changed: () => void): Disposable {
       changed()
     }, quietPeriod)
   }
+  // before it is watched: one that is put in its place in between is noticed then
+  let watched = identityNow(path)
   let watcher = open(path, soon)
-  let watched: string | undefined
+  let disposed = false
   const looking = setInterval(async () => {
     const found = await identityOf(path)
-    if (watched !== undefined && found !== watched) {
+    if (disposed) return
+    if (found !== watched) {
       watcher?.close()
       watcher = open(path, soon)
       soon()
@@ -31,11 +34,9 @@ export function watchDirectory(path: string, changed: () => void): Disposable {
     watched = found
   }, lookPeriod)
   looking.unref()
-  void identityOf(path).then((found) => {
-    watched ??= found
-  })
   return {
     [Symbol.dispose]() {
+      disposed = true
       clearInterval(looking)
       clearTimeout(quiet)
       watcher?.close()
@@ -58,13 +59,21 @@ function open(path: string, changed: () => void): FSWatcher | undefined {
 }
 
 /** Tells apart directories at the same path; the empty text is none. */
-async function identityOf(path: string): Promise<string> {
+function identityNow(path: string): string {
   try {
-    const { dev, ino } = await stat(path)
-    return `${dev}:${ino}`
+    return identity(statSync(path))
   } catch {
     return ''
   }
+}
+
+/** A network file system may take its time. */
+async function identityOf(path: string): Promise<string> {
+  return await stat(path).then(identity, () => '')
+}
+
+function identity({ dev, ino }: Stats): string {
+  return `${dev}:${ino}`
 }
 
 /** Not the audit trail or a password beside them, but also the links that a mounted ConfigMap is swapped by. */
