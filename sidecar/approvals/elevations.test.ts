@@ -274,16 +274,19 @@ describe('elevations', function () {
     const asked = await run(...asking)
     assert.match(
       asked.out,
-      /^asked: sql:delete on public\.carts, public\.customers, as approvalrequest\/tester-\w{5} \(expires in 15m\)\n$/,
+      /^asked: sql:delete on public\.carts, public\.customers, as approvalrequest\/tester-\w{5} \(expires in 1[45]m\)\n$/,
     )
     const name = /approvalrequest\/(\S+)/.exec(asked.out)?.[1] ?? ''
     const approved = await run('approve', name, '--reason', 'CHG-3')
-    assert.deepEqual(approved, { code: 0, out: `approved: ${name}, for 30m\n` })
+    assert.equal(approved.code, 0)
+    // programs take their time on a busy machine
+    const left = '(30|2[5-9])m'
+    assert.match(approved.out, new RegExp(`^approved: ${name}, for ${left}\n$`))
     const agent = await connect()
     await deleting(agent)
-    assert.match((await run('approvals')).out, new RegExp(`^${name} .* Approved +(29|30)m$`, 'm'))
+    assert.match((await run('approvals')).out, new RegExp(`^${name} .* Approved +${left}$`, 'm'))
     const again = await run(...asking)
-    assert.match(again.out, /^granted: .*, for (29|30)m, as approvalrequest/)
+    assert.match(again.out, new RegExp(`^granted: .*, for ${left}, as approvalrequest`))
     const refused = await run(
       'request-access',
       '--resource',
