@@ -260,7 +260,7 @@ describe('audit trail of a process', function () {
     const last = numbers.length - 1
     assertLines(numbers, 0, last)
     // as if it had been killed while it replayed, with a line half written
-    const replayed = inSpool?.split('\n').slice(0, 50).join('\n')
+    const replayed = inSpool?.split('\n').slice(0, 20).join('\n')
     writeFileSync(path, `${inFile}${replayed}\n{"v":1,"ti`)
     writeFileSync(`${path}.spool`, inSpool ?? '')
     const second = write({ first: last + 1 })

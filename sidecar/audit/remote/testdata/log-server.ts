@@ -1,6 +1,12 @@
 /** An HTTP service that takes lines, and does what it is told instead. */
 import { once } from 'node:events'
-import { createServer, type IncomingHttpHeaders, type RequestListener, type Server } from 'node:http'
+import {
+  createServer,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+} from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 
@@ -37,8 +43,9 @@ export class LogServer implements AsyncDisposable {
   private constructor({ host, tls }: LogServerPlace) {
     this.#base = `${tls ? 'https' : 'http'}://${host}`
     const answer: RequestListener = async (request, response) => {
-      let body = ''
-      for await (const chunk of request) body += chunk
+      const body = await bodyOf(request).catch(() => undefined)
+      // its sender was killed
+      if (body === undefined) return
       const tooLarge = Buffer.byteLength(body) > this.largest
       const next = tooLarge ? 413 : (this.answers.shift() ?? this.answer)
       if (next === 'stall') return
@@ -61,4 +68,10 @@ export class LogServer implements AsyncDisposable {
     this.#server.close()
     await once(this.#server, 'close')
   }
+}
+
+/** Rejects where it breaks off. */
+async function bodyOf(request: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = await Array.fromAsync(request)
+  return Buffer.concat(chunks).toString()
 }
