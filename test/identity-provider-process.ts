@@ -52,7 +52,13 @@ process.on('disconnect', () => process.exit())
 
 function start(settings: ProviderSettings): void {
   const server = createServer()
-  server.listen(settings.port, '127.0.0.1', () => {
+  const listen = (): void => void server.listen(settings.port, '127.0.0.1')
+  // somebody else's connection may have the port that it had, for a moment
+  server.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EADDRINUSE') throw error
+    setTimeout(listen, 100)
+  })
+  server.once('listening', () => {
     const address = server.address()
     const port = typeof address === 'object' && address ? address.port : 0
     const provider = providerFor(settings, `http://127.0.0.1:${port}`)
@@ -63,6 +69,7 @@ function start(settings: ProviderSettings): void {
     })
     tell({ kind: 'listening', port })
   })
+  listen()
 }
 
 /** The provider itself: whoever calls this gives it a server. */

@@ -1,13 +1,29 @@
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
+import { setTimeout as delay } from 'node:timers/promises'
+
+/** Longest that anything takes on a busy machine, in milliseconds. */
+const patience = 60_000
+
+import { setTimeout as delay } from 'node:timers/promises'
+
+/** In milliseconds. */
+const patience = 50_000
+/** For the last words of one that is gone: somebody whom it started may keep its output open. */
+const wordsAfterEnd = 5_000
 
 /** A program in a process of its own: what it says, and its end. */
 export class Program implements AsyncDisposable {
   protected readonly child: ChildProcess
+  readonly #silent: Promise<unknown>
+  #isSilent = false
   #log = ''
 
   constructor(child: ChildProcess) {
     this.child = child
+    this.#silent = new Promise((resolve) => child.once('close', resolve)).then(() => {
+      this.#isSilent = true
+    })
     for (const stream of [child.stdout, child.stderr])
       stream?.setEncoding('utf8').on('data', (chunk: string) => {
         this.#log = (this.#log + chunk).slice(-100_000)
@@ -29,25 +45,27 @@ export class Program implements AsyncDisposable {
 
   /** @returns once it said that. @throws Error when it ends before, or says it too late. */
   async says(what: RegExp): Promise<RegExpExecArray> {
-    const until = performance.now() + 30_000
+    const until = performance.now() + patience
     for (;;) {
       const found = what.exec(this.#log)
       if (found) return found
-      if (this.hasEnded || performance.now() > until) throw new Error(`it never said ${what}:\n${this.#log}`)
-      await new Promise((resolve) => setTimeout(resolve, 20))
+      if (this.#isSilent || performance.now() > until) throw new Error(`it never said ${what}:\n${this.#log}`)
+      await delay(20)
     }
   }
 
-  /** The next message of a forked one. @throws Error when it ends instead. */
+  /** The next message of a forked one. @throws Error when it ends instead, or says none in time. */
   async message(): Promise<unknown> {
+    const ended = (): never => {
+      throw new Error(`it ended without a word: ${this.#log}`)
+    }
+    if (this.hasEnded) ended()
     const heard = new AbortController()
     const { signal } = heard
     try {
       return await Promise.race([
         once(this.child, 'message', { signal }).then(([message]) => message as unknown),
-        once(this.child, 'exit', { signal }).then(() => {
-          throw new Error(`it ended without a word: ${this.#log}`)
-        }),
+        once(this.child, 'exit', { signal }).then(ended),
       ])
     } finally {
       heard.abort()
@@ -59,13 +77,14 @@ export class Program implements AsyncDisposable {
     this.child.send(message)
   }
 
-  /** @returns its exit code, once it is gone. */
+  /** @returns its exit code, once it is gone and all that it said is in {@link log}. */
   async end(signal: 'SIGTERM' | 'SIGKILL' = 'SIGTERM'): Promise<number | null> {
     if (!this.hasEnded) {
       const exited = once(this.child, 'exit')
       this.kill(signal)
       await exited
     }
+    await Promise.race([this.#silent, delay(wordsAfterEnd, undefined, { ref: false })])
     return this.child.exitCode
   }
 
