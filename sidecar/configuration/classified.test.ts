@@ -63,7 +63,7 @@ describe('Names that a resource classifies', function () {
     assert.deepEqual(await query(gateway, 'SELECT 1 AS one'), [{ one: 1 }])
     assert.deepEqual(await query(gateway, 'SELECT 2 AS two'), [{ two: 2 }])
     assert.deepEqual(told(), ['firebreak.yaml:10 public.customers.emial public.customers.email'])
-    const lines = (await gateway.auditLines()).filter((line) => line.event === 'classification.unmatched')
+    const lines = await gateway.auditLines('classification.unmatched')
     assert.deepEqual(
       lines.map(({ resource, classified, place, suggestion }) => [resource, classified, place, suggestion]),
       [['default/shop', 'public.customers.emial', 'firebreak.yaml:10', 'public.customers.email']],

@@ -2,12 +2,9 @@ import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
 import { networkInterfaces } from 'node:os'
 import { join } from 'node:path'
-import { eventuallyWith } from '../../test/eventually.ts'
 import { manifests, type PolicyOptions } from '../../test/policies.ts'
 import { RawClient } from '../../test/raw-client.ts'
 import { Guard, Shop } from '../../test/shop.ts'
-
-const eventually = eventuallyWith(() => '')
 
 describe('a listener', function () {
   this.timeout(60_000)
@@ -54,7 +51,8 @@ describe('a listener', function () {
     assert.match(await ended, /shop is another target now; connect again/)
     const after = await shop.connect(guard.address, 'postgres')
     change({ address: `localhost:${port}`, limits: '{commandsPerMinute: 100}' })
-    await eventually(async () => JSON.stringify(await guard.auditLines()), /(configuration\.applied.*){2}/)
+    // that of the start, and one for each change
+    await guard.auditLines('configuration.applied', 3)
     assert.equal((await after.query('SELECT 1 AS one')).rows[0].one, 1)
     await after.end()
   })

@@ -5,6 +5,7 @@ import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import type pg from 'pg'
 import postgresJs from 'postgres'
+import { anyEvent } from '../../test/audit-trail.ts'
 import { manifests, type PolicyOptions } from '../../test/policies.ts'
 import { RawClient } from '../../test/raw-client.ts'
 import { type ReadRecording, recordingsOf } from '../../test/recordings.ts'
@@ -85,7 +86,7 @@ describe('recordings of PostgreSQL sessions', function () {
     await using _ = guard
     await use(guard)
     await guard.stop()
-    return { recordings: await recordingsOf(guard.directory), audit: await guard.auditLines() }
+    return { recordings: await recordingsOf(guard.directory), audit: await guard.auditLines(anyEvent) }
   }
 
   async function only(...recorded: Parameters<typeof record>): Promise<ReadRecording> {
@@ -296,11 +297,9 @@ describe('recordings of PostgreSQL sessions', function () {
       })
     await using guard = await Guard.start({ 'firebreak.yaml': text('"off"') }, shop.postgres.password)
     const change = async (recording: string): Promise<void> => {
-      const applied = async (): Promise<number> =>
-        (await guard.auditLines()).filter(({ event }) => event === 'configuration.applied').length
-      const before = await applied()
+      const before = await guard.auditLines('configuration.applied')
       writeFileSync(join(guard.directory, 'firebreak.yaml'), text(recording))
-      while ((await applied()) === before) await new Promise((resolve) => setTimeout(resolve, 20))
+      await guard.auditLines('configuration.applied', before.length + 1)
     }
     await using(guard, async (client) => {
       await client.query("SELECT 'unrecorded'")
@@ -408,7 +407,7 @@ describe('recordings of PostgreSQL sessions', function () {
           message: /can't be recorded, which policy asks for: .*sessions\.test\.ts/,
         })
       const event = onFailure === 'refuse' ? 'session.refused' : 'recording.lost'
-      const line = (await guard.auditLines()).find((candidate) => candidate.event === event)
+      const [line] = await guard.auditLines(event)
       assert.match(String(line?.reason), /sessions\.test\.ts/)
     }
   })

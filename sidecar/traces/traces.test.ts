@@ -104,10 +104,10 @@ describe('traces', function () {
     await client.query({ name: 'p', text: 'UPDATE carts SET note = $1 WHERE id = 1', values: ['yours'] })
     await client.end()
     const spans = await spansWith(server, (all) => all.some(({ name }) => name === 'session default/shop'))
-    const lines = await guard.auditLines()
+    const lines = await guard.audited(5)
     const session = spans.find(({ name }) => name === 'session default/shop')
     assert.ok(session)
-    const [started] = lines.filter(({ event }) => event === 'session.start')
+    const [started] = await guard.auditLines('session.start')
     assert.deepEqual(valuesOf(session.attributes), {
       'firebreak.session': started?.session,
       'firebreak.identity': 'default/tester',
