@@ -3,11 +3,6 @@ import { once } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
 
 /** Longest that anything takes on a busy machine, in milliseconds. */
-const patience = 60_000
-
-import { setTimeout as delay } from 'node:timers/promises'
-
-/** In milliseconds. */
 const patience = 50_000
 /** For the last words of one that is gone: somebody whom it started may keep its output open. */
 const wordsAfterEnd = 5_000
@@ -66,6 +61,9 @@ export class Program implements AsyncDisposable {
       return await Promise.race([
         once(this.child, 'message', { signal }).then(([message]) => message as unknown),
         once(this.child, 'exit', { signal }).then(ended),
+        delay(patience, undefined, { signal }).then(() => {
+          throw new Error(`it sent no message within ${patience} ms:\n${this.#log}`)
+        }),
       ])
     } finally {
       heard.abort()
@@ -77,12 +75,24 @@ export class Program implements AsyncDisposable {
     this.child.send(message)
   }
 
-  /** @returns its exit code, once it is gone and all that it said is in {@link log}. */
+  /**
+   * @returns its exit code, once it is gone and all that it said is in {@link log}.
+   * @throws Error when it goes on; then it is killed.
+   */
   async end(signal: 'SIGTERM' | 'SIGKILL' = 'SIGTERM'): Promise<number | null> {
     if (!this.hasEnded) {
       const exited = once(this.child, 'exit')
+      const late = setTimeout(() => this.kill('SIGKILL'), patience)
+      const sentAt = performance.now()
       this.kill(signal)
       await exited
+      clearTimeout(late)
+      if (
+        signal !== 'SIGKILL' &&
+        this.child.signalCode === 'SIGKILL' &&
+        performance.now() - sentAt >= patience
+      )
+        throw new Error(`it did not end within ${patience} ms of ${signal}:\n${this.#log}`)
     }
     await Promise.race([this.#silent, delay(wordsAfterEnd, undefined, { ref: false })])
     return this.child.exitCode
