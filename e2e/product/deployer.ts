@@ -45,7 +45,7 @@ export class Deployer implements AsyncDisposable {
     try {
       // what a process left behind that was killed; on a cluster of one's own it may be in use
       if (product.cluster.machinery) await deployer.#remove()
-      await loadImages(product.cluster, async (directory) => [
+      await loadImages(product.cluster, 'kubernetes-clients', async (directory) => [
         await buildClientsImage(directory, product.cluster.kubectl.program),
       ])
       await deployer.#declare()

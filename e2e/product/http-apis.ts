@@ -25,7 +25,7 @@ export class HttpApis implements AsyncDisposable {
     try {
       // what a process left behind that was killed; on a cluster of one's own it may be in use
       if (product.cluster.machinery) await apis.#remove()
-      await loadImages(product.cluster, async (directory) => [await buildHttpClientsImage(directory)])
+      await loadImages(product.cluster, 'http-clients', async (place) => [await buildHttpClientsImage(place)])
       await product.kubectl('create', 'namespace', 'data')
       await product.kubectl('create', 'namespace', 'agents')
       await apis.#startServers()

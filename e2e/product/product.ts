@@ -35,8 +35,10 @@ export class Product implements AsyncDisposable {
     const lock = await lockFile(join(stateDirectory(), 'product.lock'), progress)
     const product = new Product(cluster, await Helm.find(cluster.kubeconfig), lock)
     try {
-      progress("Building the product's images …")
-      await loadImages(cluster, productImages)
+      await loadImages(cluster, 'product', async (directory) => {
+        progress("Building the product's images …")
+        return await productImages(directory)
+      })
       // what a process left behind that was killed; on a cluster of one's own it may be in use
       if (cluster.machinery) await product.#remove()
     } catch (error) {
@@ -65,7 +67,7 @@ export class Product implements AsyncDisposable {
 
   /** Waits until all that is declared is in force. @throws with what the operator says when it isn't in time. */
   async inForce(namespace: string, ...declared: readonly string[]): Promise<void> {
-    const wait = ['wait', '-n', namespace, '--for=condition=Ready', '--timeout=60s', ...declared]
+    const wait = ['wait', '-n', namespace, '--for=condition=Ready', '--timeout=180s', ...declared]
     const { status, stderr } = await this.cluster.kubectl.attempt(wait)
     if (status === 0) return
     const states = await this.kubectl('get', '-n', namespace, ...declared, '-o', 'yaml')
@@ -113,7 +115,7 @@ export class Product implements AsyncDisposable {
     await this.kubectl('create', 'namespace', namespace)
     await this.kubectl('label', 'namespace', namespace, 'pod-security.kubernetes.io/enforce=restricted')
     await this.helm.run(['install', 'firebreak', chart, '--namespace', namespace], await this.values())
-    const status = ['status', 'deployment/firebreak-operator', '-n', namespace, '--timeout=150s']
+    const status = ['status', 'deployment/firebreak-operator', '-n', namespace, '--timeout=300s']
     const { stderr, status: code } = await this.cluster.kubectl.attempt(['rollout', ...status])
     if (code === 0) return
     const pods = await this.kubectl('describe', 'pods', '-n', namespace)
@@ -134,8 +136,26 @@ export class Product implements AsyncDisposable {
   }
 }
 
-/** Makes what `build` writes into a directory available to pods. */
+/** By cluster and name. A cluster keeps what it has, and the checkout stays as it is while tests run. */
+const loaded = new WeakMap<TestCluster, Map<string, Promise<void>>>()
+
+/** Makes what `build` writes into a directory available to pods; once, for all who say this name. */
 export async function loadImages(
+  cluster: TestCluster,
+  name: string,
+  build: (directory: string) => Promise<readonly string[]>,
+): Promise<void> {
+  const known = loaded.get(cluster) ?? new Map<string, Promise<void>>()
+  loaded.set(cluster, known)
+  const loading = known.get(name) ?? load(cluster, build)
+  known.set(name, loading)
+  await loading.catch((error: unknown) => {
+    known.delete(name)
+    throw error
+  })
+}
+
+async function load(
   cluster: TestCluster,
   build: (directory: string) => Promise<readonly string[]>,
 ): Promise<void> {

@@ -85,7 +85,7 @@ export class SupportBot implements AsyncDisposable {
 
   async #startDatabase(): Promise<void> {
     const { kubectl } = this.#product.cluster
-    await loadImages(this.#product.cluster, async (directory) => [await buildPostgresImage(directory)])
+    await loadImages(this.#product.cluster, 'postgresql', async (place) => [await buildPostgresImage(place)])
     await this.#product.kubectl('create', 'namespace', this.databaseNamespace)
     await this.#product.kubectl('create', 'namespace', this.namespace)
     const authority = await CertificateAuthority.create('orders')
@@ -96,7 +96,7 @@ export class SupportBot implements AsyncDisposable {
     })
     await this.#product.secret(this.namespace, 'orders-db-ca', { 'ca.crt': authority.certificate })
     await this.#product.kubectl('apply', '-f', file('orders.yaml'))
-    await kubectl.run(['wait', 'pod/orders-db', '-n', 'data', '--for=condition=Ready', '--timeout=90s'])
+    await kubectl.run(['wait', 'pod/orders-db', '-n', 'data', '--for=condition=Ready', '--timeout=180s'])
     await this.sql(readFileSync(file('orders.sql'), 'utf8'), 'postgres')
   }
 

@@ -25,7 +25,7 @@ export async function startTlsServers(product: Product, servers: readonly TlsSer
   const manifests = servers.flatMap(manifestsOf).map((each) => stringify(each))
   await product.cluster.kubectl.apply(manifests.join('---\n'))
   const pods = servers.map(({ name }) => `pod/${name}`)
-  await product.kubectl('wait', ...pods, '-n', 'data', '--for=condition=Ready', '--timeout=90s')
+  await product.kubectl('wait', ...pods, '-n', 'data', '--for=condition=Ready', '--timeout=180s')
   return authority.certificate
 }
 

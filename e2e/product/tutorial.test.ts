@@ -38,7 +38,7 @@ describeOnCluster('the tutorial', (cluster) => {
     product = await Product.prepare(cluster())
     const { kubectl, kubeconfig, machinery } = cluster()
     if (machinery) await product.kubectl('delete', 'namespace', 'agents', 'data', '--ignore-not-found')
-    await loadImages(cluster(), async (place) => [await buildPostgresImage(place)])
+    await loadImages(cluster(), 'postgresql', async (place) => [await buildPostgresImage(place)])
     directory = mkdtempSync(join(tmpdir(), 'firebreak-tutorial-'))
     symlinkSync(file('charts'), join(directory, 'charts'))
     symlinkSync(file('examples'), join(directory, 'examples'))
