@@ -1,4 +1,5 @@
 /** An ordinary pod of an agent, seen from where its program is. */
+import { setTimeout as delay } from 'node:timers/promises'
 import { layout } from '../../operator/injection/layout.ts'
 import type { Output } from '../cluster/command.ts'
 import { toolsImage } from '../cluster/images/standard.ts'
@@ -10,6 +11,9 @@ export interface PodOptions {
   readonly spec?: object
   readonly labels?: Readonly<Record<string, string>>
 }
+
+/** Of a container that ends when it is told to: `sleep` hears nothing of it as the first process. */
+export const untilStopped = ['sh', '-c', 'trap exit TERM; sleep infinity & wait'] as const
 
 /** A manifest without anything of Firebreak's but the label that the AgentIdentity selects by. */
 export function agentPod(namespace: string, name: string, options: PodOptions = {}): object {
@@ -31,6 +35,9 @@ export function agentPod(namespace: string, name: string, options: PodOptions = 
 
 export type AuditLine = Readonly<Record<string, unknown>>
 
+/** What is written stands in a container's log a moment later, which is longer on a busy machine. In milliseconds. */
+const patience = 60_000
+
 export class AgentPod implements AsyncDisposable {
   readonly kubectl: Kubectl
   readonly namespace: string
@@ -44,7 +51,7 @@ export class AgentPod implements AsyncDisposable {
 
   /** @throws with what its containers say when it isn't ready in time. */
   async ready(): Promise<void> {
-    const { status, stderr } = await this.#about('wait', '--for=condition=Ready', '--timeout=60s')
+    const { status, stderr } = await this.#about('wait', '--for=condition=Ready', '--timeout=180s')
     if (status === 0) return
     const logs = ['logs', this.name, '-n', this.namespace, '--all-containers', '--prefix', '--tail=20']
     const { stdout } = await this.kubectl.attempt(logs)
@@ -72,10 +79,29 @@ export class AgentPod implements AsyncDisposable {
   async audit({ previous = false } = {}): Promise<readonly AuditLine[]> {
     const logs = ['logs', this.name, '-n', this.namespace, '-c', layout.enforcerContainer]
     const { stdout } = await this.kubectl.attempt([...logs, ...(previous ? ['--previous'] : [])])
-    return stdout
-      .split('\n')
-      .filter((line) => line.startsWith('{'))
-      .map((line) => JSON.parse(line) as AuditLine)
+    return (
+      stdout
+        .split('\n')
+        // half a line, where the API server ended meanwhile
+        .slice(0, -1)
+        .filter((line) => line.startsWith('{'))
+        .map((line) => JSON.parse(line) as AuditLine)
+    )
+  }
+
+  /** @returns the lines that are meant, once there are so many. @throws with all lines when there are less for a long time. */
+  async audited(isMeant: (line: AuditLine) => boolean, least = 1): Promise<readonly AuditLine[]> {
+    const until = performance.now() + patience
+    for (;;) {
+      const lines = await this.audit()
+      const meant = lines.filter(isMeant)
+      if (meant.length >= least) return meant
+      if (performance.now() > until)
+        throw new Error(
+          `${meant.length} of ${least} lines are among\n${lines.map((line) => JSON.stringify(line)).join('\n')}`,
+        )
+      await delay(200)
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -102,7 +102,7 @@ describeWithProduct('approvals of what an agent in a pod does', (product) => {
   }
 
   before(async function () {
-    this.timeout('10m')
+    this.timeout('15m')
     supportBot = await SupportBot.deploy(product())
     const { cluster } = product()
     await cluster.kubectl.apply(policy)
@@ -116,12 +116,12 @@ describeWithProduct('approvals of what an agent in a pod does', (product) => {
     ]
     const binding = ['create', 'rolebinding', 'approvers', '--clusterrole=firebreak-approver', ...approvers]
     await kubectl(...binding, '-n', supportBot.namespace)
-    const inForce = ['--for=condition=Ready', 'guardrailpolicy/people-decide', '--timeout=60s']
+    const inForce = ['--for=condition=Ready', 'guardrailpolicy/people-decide', '--timeout=180s']
     await kubectl('wait', '-n', supportBot.namespace, ...inForce)
     agent = await supportBot.startAgent('agent')
   })
   after(async function () {
-    this.timeout('5m')
+    this.timeout('10m')
     await supportBot?.[Symbol.asyncDispose]()
   })
 
@@ -155,7 +155,7 @@ describeWithProduct('approvals of what an agent in a pod does', (product) => {
     assert.equal(await left(), '0\n')
     const { stderr: late } = await decide('dirk', name, 'Denied', 'too late')
     assert.match(late, /it is used already/)
-  }).timeout('5m')
+  }).timeout('8m')
 
   it('an approval is for one run: the same command asks anew, and a denial is told', async () => {
     const { sql, left } = await order()
@@ -171,7 +171,7 @@ describeWithProduct('approvals of what an agent in a pod does', (product) => {
     assert.notEqual(status, 0)
     assert.match(stderr, new RegExp(`approvalrequest/${name} was denied by dirk: once is enough`))
     assert.equal(await left(), '1\n')
-  }).timeout('5m')
+  }).timeout('8m')
 
   it('where two have to agree, one is not enough, and nobody counts twice', async () => {
     await supportBot.sql("INSERT INTO customers VALUES (50, 'Cleo', 'c@example.com', '1')")
@@ -186,7 +186,7 @@ describeWithProduct('approvals of what an agent in a pod does', (product) => {
     assert.equal((await running).stdout, 'DELETE 1\n')
     const votes = ['get', 'approval', name, '-o', 'jsonpath={.spec.votes[*].user}']
     assert.equal((await as('dana', ...votes)).stdout, 'dana sam')
-  }).timeout('5m')
+  }).timeout('8m')
 
   it('what is held outlives all replicas of the operator', async () => {
     const { sql } = await order()
@@ -201,7 +201,7 @@ describeWithProduct('approvals of what an agent in a pod does', (product) => {
       'app.kubernetes.io/name=firebreak-operator',
       '--force',
     )
-    const status = ['status', 'deployment/firebreak-operator', ...inOperator, '--timeout=120s']
+    const status = ['status', 'deployment/firebreak-operator', ...inOperator, '--timeout=240s']
     await kubectl('rollout', ...status)
     await eventually(async () => {
       const { status, stderr } = await decide('dana', name, 'Approved', 'after all')
@@ -209,7 +209,7 @@ describeWithProduct('approvals of what an agent in a pod does', (product) => {
     }, /^done$/)
     assert.equal((await running).stdout, 'DELETE 1\n')
     await eventually(() => stateOf(name), /^Used$/)
-  }).timeout('6m')
+  }).timeout('10m')
 
   it("what is held when the pod's enforcer is killed is asked for once, and runs once", async function () {
     const { machinery } = product().cluster
@@ -230,7 +230,7 @@ describeWithProduct('approvals of what an agent in a pod does', (product) => {
       (await requests()).filter(({ text }) => text === sql).map((request) => request.name),
       [name],
     )
-  }).timeout('6m')
+  }).timeout('10m')
 
   it('more rights for a while are asked for in the pod, granted by kubectl, and taken back', async () => {
     const change = 'UPDATE orders SET total = total + 1 WHERE id = 1'
@@ -254,21 +254,19 @@ describeWithProduct('approvals of what an agent in a pod does', (product) => {
     assert.match(until, /^\d{4}-/)
     assert.equal((await decide('dirk', name, 'Denied', 'prices are right')).status, 0)
     await eventually(async () => (await agent.psql([change])).stderr, /denied/)
-  }).timeout('6m')
+  }).timeout('10m')
 
   it('all of it is in the audit trail of the pod, with who decided', async () => {
-    const decided = (await agent.audit()).filter(
-      ({ event }) => event === 'approval.decided' || event === 'elevation.granted',
-    )
-    assert.ok(decided.length > 0)
-    const previous = await agent.audit({ previous: true })
-    const used = [...previous, ...(await agent.audit())].filter(({ event }) => event === 'approval.used')
-    assert.ok(used.length >= 3, JSON.stringify(used))
-  }).timeout('2m')
+    await agent.audited(({ event }) => event === 'approval.decided' || event === 'elevation.granted')
+    // the enforcer was killed meanwhile
+    const all = async (): Promise<string> =>
+      JSON.stringify([...(await agent.audit({ previous: true })), ...(await agent.audit())])
+    await eventually(all, /("event":"approval.used".*){3}/)
+  }).timeout('5m')
 
   it('requests go with the agent that they are of', async () => {
     assert.ok((await requests()).length > 0)
     await kubectl('delete', 'agentidentity', 'support-bot', '-n', 'agents')
     await eventually(async () => String((await requests()).length), /^0$/)
-  }).timeout('6m')
+  }).timeout('10m')
 })
