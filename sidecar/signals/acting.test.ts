@@ -9,6 +9,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { parse, stringify } from 'yaml'
 import { Agents, agents, orchestratorToken } from '../../test/agents.ts'
+import type { AuditLine } from '../../test/audit-trail.ts'
 import { GatewayProcess } from '../../test/gateway-process.ts'
 import { ManualClock } from '../../test/manual-clock.ts'
 import { manifests } from '../../test/policies.ts'
@@ -27,13 +28,13 @@ function firebreak(...words: string[]): Promise<{ readonly code: unknown; readon
   })
 }
 
-/** The signals in the trail, once all sessions have their end in it. @param count how many there have to be. */
-async function signalsOf(guard: Guard, count: number): Promise<readonly Readonly<Record<string, unknown>>[]> {
-  const found = await until(async () => {
-    const lines = await guard.auditLines()
-    const all = (of: string): typeof lines => lines.filter(({ event }) => event === of)
-    return all('session.end').length === all('session.start').length && all('signal')
-  })
+/**
+ * The signals in the trail, once all sessions have their end in it.
+ * @param count how many there have to be.
+ */
+async function signalsOf(guard: Guard, count: number, sessions: number): Promise<readonly AuditLine[]> {
+  await guard.auditLines('session.end', sessions)
+  const found = await guard.auditLines('signal', count)
   assert.equal(found.length, count, JSON.stringify(found))
   return found
 }
@@ -100,14 +101,10 @@ describe('signals that act', function () {
       await again.end()
       assert.equal((await firebreak('suspended', '--config', guard.directory)).code, 0)
       assert.equal((await firebreak('resume', 'tester', '--config', guard.directory)).code, 1)
-      const lines = await until(async () => {
-        const all = await guard.auditLines()
-        return all.some(({ event }) => event === 'approval.used') && all
-      })
-      const [signal] = lines.filter(({ event }) => event === 'signal')
+      const [signal] = await guard.auditLines('signal')
       assert.equal(signal?.severity, 'critical')
       assert.equal(signal?.action, 'suspend')
-      const events = lines.filter(({ event }) => String(event).startsWith('approval.'))
+      const events = await guard.auditLines(({ event }) => String(event).startsWith('approval.'), 3)
       assert.deepEqual(
         events.map(({ event, reason }) => [event, reason]),
         [
@@ -126,7 +123,7 @@ describe('signals that act', function () {
         await until(async () => (await firebreak('suspended', '--config', guard.directory)).code === 1)
         assert.equal((await firebreak('resume', 'default/tester', '--config', guard.directory)).code, 0)
       }
-      await signalsOf(guard, 2)
+      await signalsOf(guard, 2, 2)
     })
 
     it('holds over SIGKILL, over another policy, and against files that somebody forges', async () => {
@@ -267,10 +264,10 @@ describe('signals that act', function () {
           ['signal', 'tampering', 'high', undefined],
         ],
       )
-      await signalsOf(guard, 2)
-      const lines = await guard.auditLines()
+      await signalsOf(guard, 2, 1)
+      const lines = await guard.auditLines(({ alerts }) => alerts !== undefined, 5)
       // each command has it in its own line; people are told once
-      assert.equal(lines.filter(({ alerts }) => alerts !== undefined).length, 5)
+      assert.equal(lines.length, 5)
     } finally {
       server.close()
     }
@@ -286,7 +283,7 @@ describe('signals that act', function () {
       for (let turn = 0; turn < 4; turn++) await assert.rejects(client.query(tamper))
       await client.end()
     }
-    const told = await signalsOf(guard, 2)
+    const told = await signalsOf(guard, 2, 2)
     assert.match(String(told[1]?.explanation), /The same was seen 3 times more since it was told last\.$/)
   })
 
@@ -304,7 +301,7 @@ describe('signals that act', function () {
         const client = await shop.connect(guard.address, 'shop')
         for (const statement of statements) await client.query(statement)
         await client.end()
-        const found = await signalsOf(guard, statements.length - 1)
+        const found = await signalsOf(guard, statements.length - 1, 1)
         assert.deepEqual(
           found.map(({ explanation }) => explanation),
           statements.length === 1 ? [] : ['default/tester used for the first time: table public.carts.'],
@@ -327,21 +324,17 @@ describe('signals that act', function () {
       assert.ok(text.includes(signals) && agents.length === 1)
       const running = await Agents.start(shop)
       writeFileSync(join(running.guard.directory, 'firebreak.yaml'), text)
-      await until(async () =>
-        (await running.guard.auditLines()).some(
-          ({ event, before }) => event === 'configuration.applied' && before,
-        ),
-      )
+      await running.guard.auditLines('configuration.applied', 2)
       return running
     }
     /** @param least how many there have to be. */
-    const found = async ({ guard }: Agents, least = 1): Promise<unknown[]> =>
-      await until(async () => {
-        const all = (await guard.auditLines()).filter(
-          ({ event, action }) => event === 'signal' && action !== undefined,
-        )
-        return all.length >= least && all.map(({ kind, identity, action }) => [kind, identity, action])
-      })
+    const found = async ({ guard }: Agents, least = 1): Promise<unknown[]> => {
+      const all = await guard.auditLines(
+        ({ event, action }) => event === 'signal' && action !== undefined,
+        least,
+      )
+      return all.map(({ kind, identity, action }) => [kind, identity, action])
+    }
 
     it('of a token that proves nobody takes nothing from anybody', async () => {
       await using running = await start()
@@ -390,6 +383,7 @@ describe('signals that act', function () {
         await client.query('SELECT id FROM orders')
         await client.end()
       }
+      await running.guard.auditLines('session.end', 2)
       assert.deepEqual(await found(running, 0), [])
     })
   })
