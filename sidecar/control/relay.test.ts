@@ -29,7 +29,7 @@ function identity(egress: readonly object[]): AgentIdentity {
 }
 
 describe('Envoy behind the relay', function () {
-  this.timeout(60_000)
+  this.timeout(180_000)
   const stack = new AsyncDisposableStack()
   let directory: string
   let relay: Relay
@@ -55,9 +55,9 @@ describe('Envoy behind the relay', function () {
     return answers
   }
   const until = async (what: () => boolean | Promise<boolean>): Promise<void> => {
-    const end = Date.now() + 15_000
+    const end = performance.now() + 60_000
     while (!(await what())) {
-      assert.ok(Date.now() < end, log)
+      assert.ok(performance.now() < end, log)
       await new Promise((resolve) => setTimeout(resolve, 20))
     }
   }
@@ -142,8 +142,7 @@ describe('Envoy behind the relay', function () {
     ]
     const answers = await push(envoyResources(identity(egress), guarded, directory))
     assert.deepEqual([...answers.values()], [undefined, undefined], log)
-    const clusters = await admin('/clusters?format=json')
-    assert.match(clusters, /host:api\.example\.com:443/)
+    await until(async () => (await admin('/clusters?format=json')).includes('host:api.example.com:443'))
     await until(async () => (await admin('/config_dump')).includes('"10.0.0.0/8:443"'))
     const again = await push(envoyResources(identity(egress), guarded, directory))
     assert.equal(again.size, 0)

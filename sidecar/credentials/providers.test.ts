@@ -19,7 +19,11 @@ interface Expected {
 const { commands, answers } = parse(
   readFileSync(new URL('providers.test.yaml', import.meta.url), 'utf8'),
 ) as {
-  commands: (Expected & { readonly script: string })[]
+  commands: (Expected & {
+    readonly script: string
+    /** That it may take; else as long as any. */
+    readonly milliseconds?: number
+  })[]
   answers: (Expected & {
     readonly body?: unknown
     readonly raw?: string
@@ -46,7 +50,7 @@ describe('a program that gives a credential', () => {
 
   for (const example of commands)
     it(`prints ${example.name}`, async () =>
-      check(await runForCredential(['sh', '-c', example.script], directory, 500), example))
+      check(await runForCredential(['sh', '-c', example.script], directory, example.milliseconds), example))
 
   it('gets its arguments as they are, with no shell between', async () => {
     const argument = '$(id); `id` "quoted" * \\'

@@ -10,14 +10,16 @@ async function listening(server: Server): Promise<number> {
   return (server.address() as AddressInfo).port
 }
 
-describe('a request of the sidecar', () => {
+describe('a request of the sidecar', function () {
+  this.timeout(60_000)
   const servers: Server[] = []
   const serve = async (handle: RequestListener): Promise<string> => {
     const server = createServer(handle)
     servers.push(server)
     return `http://127.0.0.1:${await listening(server)}`
   }
-  const fetch = boundedFetch({ milliseconds: 300, bytes: 1_000 })
+  const fetch = boundedFetch({ milliseconds: 20_000, bytes: 1_000 })
+  const hurried = boundedFetch({ milliseconds: 300, bytes: 1_000 })
 
   afterEach(() => {
     for (const server of servers.splice(0)) {
@@ -49,9 +51,9 @@ describe('a request of the sidecar', () => {
 
   it('does not wait for ever, for the answer or for its end', async () => {
     const silent = await serve(() => {})
-    await assert.rejects(fetch(silent), /no answer in time/)
+    await assert.rejects(hurried(silent), /no answer in time/)
     const slow = await serve((_, response) => response.write('a'))
-    await assert.rejects(fetch(slow), /no answer in time/)
+    await assert.rejects(hurried(slow), /no answer in time/)
   })
 
   it('reads no more than it should', async () => {
@@ -84,7 +86,7 @@ describe('a request of the sidecar', () => {
     servers.push(server)
     const url = `https://localhost:${await listening(server)}`
     const trusting = (ca?: string): ReturnType<typeof boundedFetch> =>
-      boundedFetch({ ca, milliseconds: 2_000, bytes: 1_000 })
+      boundedFetch({ ca, milliseconds: 20_000, bytes: 1_000 })
     assert.equal(await (await trusting(own.certificate)(url)).text(), 'secure')
     await assert.rejects(trusting()(url), /certificate/)
     await assert.rejects(trusting(selfSigned('localhost').certificate)(url), /certificate/)
