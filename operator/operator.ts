@@ -30,6 +30,8 @@ import { type ControlEvents, ControlServer } from './xds/server.ts'
 import { AgentSnapshots } from './xds/snapshots.ts'
 
 const renewEvery = 3_600_000
+/** An operator that stops waits no longer for the API server: the kubelet gives it 30 s, 5 of which it still serves. In milliseconds. */
+const answeredWithin = 8_000
 
 export interface Operator extends AsyncDisposable {
   /** Of the configuration stream. */
@@ -147,7 +149,8 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
   }
   const stop = new AbortController()
   const leading = leadWhenElected(
-    client,
+    // its own: the lease is given up even if nothing else is answered
+    starting.use(new KubernetesClient(options.kubeConfig)),
     {
       namespace: options.place.namespace,
       name: 'firebreak-operator',
@@ -208,7 +211,11 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
     controlPort: stream.port,
     controlCa: certificate.ca,
     metrics,
-    [Symbol.asyncDispose]: () => running.disposeAsync(),
+    [Symbol.asyncDispose]: async () => {
+      const late = setTimeout(() => void client[Symbol.asyncDispose](), answeredWithin)
+      await running.disposeAsync()
+      clearTimeout(late)
+    },
   }
 }
 

@@ -201,4 +201,14 @@ describe('two replicas of the operator', function () {
     await eventually(inForce, new RegExp(`^(?!${before.split(' ')[0]}).* 2/2$`))
     onlyInjected(await answers())
   })
+
+  it('end in the time that the kubelet gives them, though the API server answers nothing', async () => {
+    const leader = replicas.get(await holder())
+    cluster.apiServer.signal('SIGSTOP')
+    const startedAt = performance.now()
+    assert.equal(await leader?.end('SIGTERM'), 0)
+    const milliseconds = performance.now() - startedAt
+    // 30 s, of which it still serves for 5
+    assert.ok(milliseconds < 25_000, `${milliseconds} ms\n${leader?.log}`)
+  })
 })

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { createServer, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
 import { KubeConfig } from '@kubernetes/client-node'
 import { ApiError, KubernetesClient } from './client.ts'
 import { agentIdentities } from './objects.ts'
@@ -53,10 +54,26 @@ describe('a request that the API server puts off', function () {
     assert.equal(server.asked(), 1)
   })
 
+  it('ends with the client', async () => {
+    await using server = await serverThat((response) => putOff(response, { 'retry-after': '10' }))
+    const listed = assert.rejects(server.client.list(agentIdentities), { name: 'AbortError' })
+    while (server.asked() === 0) await delay(10)
+    await delay(500)
+    await server.client[Symbol.asyncDispose]()
+    await listed
+    assert.equal(server.asked(), 1)
+  })
+
   it('ends with its signal', async () => {
     await using server = await serverThat((response) => putOff(response, { 'retry-after': '10' }))
-    const signal = AbortSignal.timeout(200)
-    await assert.rejects(server.client.list(agentIdentities, {}, signal), { name: 'AbortError' })
+    const stop = new AbortController()
+    const listed = assert.rejects(server.client.list(agentIdentities, {}, stop.signal), {
+      name: 'AbortError',
+    })
+    while (server.asked() === 0) await delay(10)
+    await delay(100)
+    stop.abort()
+    await listed
     assert.equal(server.asked(), 1)
   })
 })

@@ -12,6 +12,8 @@ const pageSize = 500
 const maximumAttempts = 5
 /** However long it wants to be left alone. In seconds. */
 const longestWait = 10
+/** An answer that is read whole begins within that time, and doesn't pause for longer. In milliseconds. */
+const answerWithin = 30_000
 
 /** The API server said no. https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/status/ */
 export class ApiError extends Error {
@@ -34,6 +36,8 @@ interface Request {
   readonly body?: unknown
   readonly contentType?: string
   readonly signal?: AbortSignal | undefined
+  /** The answer goes on for as long as the server has something to say. */
+  readonly endless?: boolean
 }
 
 export interface Selection {
@@ -49,6 +53,7 @@ export class KubernetesClient implements AsyncDisposable {
   readonly #config: ApiServerAccess
   readonly #server: string
   readonly #agent: Agent
+  readonly #ended = new AbortController()
 
   /** @throws Error when the configuration names no cluster. */
   constructor(config: ApiServerAccess) {
@@ -74,12 +79,13 @@ export class KubernetesClient implements AsyncDisposable {
         keepAlive: true,
         keepAliveInitialDelay: 30_000,
       },
-      headersTimeout: 30_000,
-      bodyTimeout: 0,
+      headersTimeout: answerWithin,
     })
   }
 
+  /** Nothing is asked any more, and what was asked fails. */
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#ended.abort()
     await this.#agent.destroy()
   }
 
@@ -159,6 +165,7 @@ export class KubernetesClient implements AsyncDisposable {
       path: resource.path(namespace),
       query: { ...selectors, watch: true, allowWatchBookmarks: true, resourceVersion },
       signal,
+      endless: true,
     })
     for await (const line of linesOf(response.body)) {
       const event = JSON.parse(line) as WatchEvent<T>
@@ -174,7 +181,8 @@ export class KubernetesClient implements AsyncDisposable {
     signal?: AbortSignal,
   ): AsyncGenerator<string> {
     const path = `${pods.path(namespace, pod)}/log`
-    const response = await this.#send({ method: 'GET', path, query: { ...query, container }, signal })
+    const what = { method: 'GET', path, query: { ...query, container }, signal, endless: true } as const
+    const response = await this.#send(what)
     yield* linesOf(response.body)
   }
 
@@ -267,17 +275,20 @@ export class KubernetesClient implements AsyncDisposable {
       const wait = Number(response.headers['retry-after'])
       if (response.statusCode !== 429 || !(wait > 0) || attempt === maximumAttempts)
         throw errorOf(statusIn(text) ?? { code: response.statusCode, message: text.slice(0, 500) })
-      await delay(Math.min(wait, longestWait) * 1_000, undefined, what.signal && { signal: what.signal })
+      const signal = AbortSignal.any([this.#ended.signal, ...(what.signal ? [what.signal] : [])])
+      await delay(Math.min(wait, longestWait) * 1_000, undefined, { signal })
     }
   }
 
-  async #attempt({ method, path, query = {}, body, contentType = 'application/json', signal }: Request) {
+  async #attempt(what: Request) {
+    const { method, path, query = {}, body, contentType = 'application/json', signal, endless } = what
     const url = new URL(`${this.#server.replace(/\/$/, '')}${path}`)
     for (const [name, value] of Object.entries(query))
       if (value !== undefined) url.searchParams.set(name, String(value))
     return await request(url, {
       method,
       dispatcher: this.#agent,
+      bodyTimeout: endless ? 0 : answerWithin,
       headers: {
         accept: 'application/json',
         'user-agent': 'firebreak-operator',

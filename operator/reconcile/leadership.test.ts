@@ -57,4 +57,30 @@ describe('leadership', function () {
     await third.stop()
     assert.equal(most, 1)
   })
+
+  it('is not given up while what the leader has begun goes on: it lapses', async () => {
+    const { client } = api
+    const stop = new AbortController()
+    const work = Promise.withResolvers<void>()
+    const errors: string[] = []
+    let leads = false
+    const done = leadWhenElected(
+      client,
+      {
+        ...{ namespace: 'default', name: 'stuck', holder: 'first', endWithin: 100 },
+        onError: ({ message }) => errors.push(message),
+      },
+      () => {
+        leads = true
+        return work.promise
+      },
+      stop.signal,
+    )
+    await untilTrue(() => leads)
+    stop.abort()
+    await done
+    assert.deepEqual(errors, ['what the leader has begun did not end within 100 ms'])
+    assert.equal((await client.get(leases, 'stuck', 'default'))?.spec?.holderIdentity, 'first')
+    work.resolve()
+  })
 })

@@ -10,9 +10,12 @@ export interface LeadershipOptions {
   readonly holder: string
   /** How long a lease stands after its last renewal. Whole seconds. */
   readonly durationSeconds?: number
+  /** When it is stopped, what it has begun as the leader is waited for that long; then the lease is left to lapse. In milliseconds. */
+  readonly endWithin?: number
   readonly onError: (error: Error) => void
 }
 
+type ElectionOptions = Required<Omit<LeadershipOptions, 'endWithin'>>
 type Lease = NonNullable<Awaited<ReturnType<typeof readLease>>>
 
 /**
@@ -26,24 +29,30 @@ export async function leadWhenElected(
   lead: (signal: AbortSignal) => Promise<void>,
   signal: AbortSignal,
 ): Promise<void> {
-  const { durationSeconds = 15, onError } = options
+  const { durationSeconds = 15, endWithin = 12_000, onError } = options
   const renewEvery = (durationSeconds * 1000) / 5
   const election = new Election(client, { ...options, durationSeconds })
+  const answered = <T>(promise: Promise<T>): Promise<T> =>
+    within(promise, renewEvery * 2, 'the API server did not answer')
   let term: Term | undefined
   while (!signal.aborted) {
     const askedAt = performance.now()
     try {
-      if (await within(election.tryToHold(), renewEvery * 2)) {
+      if (await answered(election.tryToHold())) {
         if (!term?.running) term = new Term(lead, onError)
         term.lastsUntil(askedAt + durationSeconds * 1000 * 0.7)
       } else await term?.end()
     } catch (error) {
-      onError(error instanceof Error ? error : new Error(String(error)))
+      onError(asError(error))
     }
     await delay(renewEvery, undefined, { signal }).catch(() => {})
   }
-  await term?.end()
-  await election.giveUp().catch(onError)
+  try {
+    if (term) await within(term.end(), endWithin, 'what the leader has begun did not end')
+    await answered(election.giveUp())
+  } catch (error) {
+    onError(asError(error))
+  }
 }
 
 /** One time of leading. */
@@ -79,11 +88,11 @@ class Term {
 /** The lease of one name, as one replica sees it. */
 class Election {
   readonly #client: KubernetesClient
-  readonly #options: Required<LeadershipOptions>
+  readonly #options: ElectionOptions
   /** What was last seen, and when by our own clock: clocks of replicas need not agree. */
   #seen: { readonly version: string | undefined; readonly at: number } = { version: undefined, at: 0 }
 
-  constructor(client: KubernetesClient, options: Required<LeadershipOptions>) {
+  constructor(client: KubernetesClient, options: ElectionOptions) {
     this.#client = client
     this.#options = options
   }
@@ -146,13 +155,18 @@ function readLease(client: KubernetesClient, namespace: string, name: string) {
   return client.get(leases, name, namespace)
 }
 
-async function within<T>(promise: Promise<T>, milliseconds: number): Promise<T> {
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error))
+}
+
+/** @param otherwise what is said when it takes longer. */
+async function within<T>(promise: Promise<T>, milliseconds: number, otherwise: string): Promise<T> {
   const late = new AbortController()
   try {
     return await Promise.race([
       promise,
       delay(milliseconds, undefined, { signal: late.signal }).then(() => {
-        throw new Error(`the API server did not answer within ${milliseconds} ms`)
+        throw new Error(`${otherwise} within ${milliseconds} ms`)
       }),
     ])
   } finally {

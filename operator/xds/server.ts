@@ -7,6 +7,7 @@ import { ApprovalFeed } from '../approvals/feed.ts'
 import type { ApprovalRequests } from '../approvals/requests.ts'
 import { approvalsService, type Caller } from '../approvals/service.ts'
 import type { KeyAndCertificate } from '../certificates/authority.ts'
+import { Connections } from '../connections.ts'
 import type { KubernetesClient } from '../kubernetes/client.ts'
 import { signalsService, type TellSignal } from '../signals/service.ts'
 import type { World } from '../watch/world.ts'
@@ -16,6 +17,8 @@ import type { AgentSnapshots } from './snapshots.ts'
 
 /** A connection without a stream is closed after that long. In milliseconds. */
 const idleFor = 10_000
+/** When this replica stops, sidecars are to have gone after that long. In milliseconds. */
+const leaveWithin = 1_000
 /** Node's timers take no more. */
 const longestTimer = 2 ** 31 - 1
 
@@ -48,6 +51,7 @@ export class ControlServer implements AsyncDisposable {
   readonly #calls = new Set<Call>()
   #streams = 0
   readonly #sessions = new Set<ServerHttp2Session>()
+  readonly #connections: Connections
 
   /** @param host the pod's own address when absent. */
   static async start(
@@ -79,6 +83,7 @@ export class ControlServer implements AsyncDisposable {
     // nothing is compressed: the same goes to thousands at once, and what it would save on the wire it would cost in time
     this.#server = createSecureServer({ cert: certificate, key, minVersion: 'TLSv1.3' }).on('stream', streams)
     this.#server.on('session', (session) => this.#keep(session))
+    this.#connections = new Connections(this.#server)
     context.world.pods.onChange((_key, now, before) => {
       const uid = now?.metadata.uid ?? before?.metadata.uid ?? ''
       if (isAlive(now, uid)) return
@@ -105,11 +110,9 @@ export class ControlServer implements AsyncDisposable {
     const closed = new Promise((resolve) => this.#server.close(resolve))
     for (const call of this.#calls) call.end(Code.Unavailable, 'this replica stops')
     for (const session of this.#sessions) session.close()
-    const timer = setTimeout(() => {
-      for (const session of this.#sessions) session.destroy()
-    }, 1_000)
+    const late = setTimeout(() => this.#connections.destroy(), leaveWithin)
     await closed
-    clearTimeout(timer)
+    clearTimeout(late)
   }
 
   #keep(session: ServerHttp2Session): void {
