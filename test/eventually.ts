@@ -9,7 +9,7 @@ export type Eventually = (
 ) => Promise<string>
 
 /** @param log is shown besides what was read last, when it is never as wanted. */
-export function eventuallyWith(log: () => string, patience = 20): Eventually {
+export function eventuallyWith(log: () => string, patience = 40): Eventually {
   return async (read, wanted, seconds = patience) => {
     const until = performance.now() + seconds * 1000
     for (;;) {

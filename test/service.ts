@@ -45,12 +45,14 @@ export class Service implements AsyncDisposable {
       return
     }
     const replica = connect(port, '127.0.0.1')
-    const next = (): void => this.#forward(client, others)
+    this.#keep(replica)
+    const next = (): void => {
+      if (!client.destroyed) this.#forward(client, others)
+    }
+    // it may leave before it is connected
+    client.once('close', () => replica.destroy())
     replica.once('error', next).once('connect', () => {
-      replica.off('error', next)
-      this.#keep(replica)
-      client.on('close', () => replica.destroy())
-      replica.on('close', () => client.destroy())
+      replica.off('error', next).once('close', () => client.destroy())
       client.pipe(replica).pipe(client)
     })
   }
