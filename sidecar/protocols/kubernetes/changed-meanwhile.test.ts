@@ -6,8 +6,8 @@ import { createServer, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
-import { setTimeout as delay } from 'node:timers/promises'
 import { decideRequest, listRequests } from '@firebreak/sidecar/approvals/desk.ts'
+import { eventuallyWith } from '../../../test/eventually.ts'
 import { kubernetesManifests } from '../../../test/kubernetes-shop.ts'
 import { Guard } from '../../../test/shop.ts'
 
@@ -39,10 +39,13 @@ const says = (code: number, message: string): Respond =>
   answers(code, { kind: 'Status', apiVersion: 'v1', status: 'Failure', message, code })
 
 const image = '{"spec":{"template":{"spec":{"containers":[{"name":"c","image":"i"}]}}}}'
+const path = '/apis/apps/v1/namespaces/prod/deployments/web'
 const strategic = 'application/strategic-merge-patch+json'
 
+const eventually = eventuallyWith(() => 'what waits for people')
+
 describe('a patch while something changes', function () {
-  this.timeout(30_000)
+  this.timeout(60_000)
   const reached: Reached[] = []
   let tried: Respond
   let done: Respond
@@ -89,26 +92,28 @@ describe('a patch while something changes', function () {
     { address: { port } }: Guard,
     body: string | Buffer,
     type = strategic,
-    path = '/apis/apps/v1/namespaces/prod/deployments/web',
+    of = path,
     method = 'PATCH',
   ): Promise<{ readonly status: number; readonly text: string }> {
     const headers = { 'content-type': type }
-    const answer = await fetch(`http://127.0.0.1:${port}${path}`, { method, headers, body })
+    const answer = await fetch(`http://127.0.0.1:${port}${of}`, { method, headers, body })
     return { status: answer.status, text: await answer.text() }
   }
   const sent = (): readonly string[] =>
     reached.filter(({ url }) => !url.includes('dryRun')).map(({ body }) => body)
 
   it('is not sent under another policy by which it would have been tried', async () => {
-    const policy = await guarded(all)
+    const kept = '    - {name: kept, match: {actions: ["k8s:delete"]}, effect: deny}\n'
+    const policy = await guarded(all + kept)
     const url = `http://127.0.0.1:${policy.address.port}/api/v1/namespaces/prod/pods?watch=1`
     const watches = await Promise.all(Array.from({ length: 128 }, () => fetch(url)))
     const waiting = send(policy, image)
-    await delay(300)
+    // what comes later is decided: so it was, and waits for a connection
+    assert.equal((await send(policy, '', strategic, path, 'DELETE')).status, 403)
     assert.deepEqual(reached, [])
-    const path = join(policy.directory, 'firebreak.yaml')
+    const manifests = join(policy.directory, 'firebreak.yaml')
     // watches are not allowed any more, and make room
-    writeFileSync(path, readFileSync(path, 'utf8').replace(all, work))
+    writeFileSync(manifests, readFileSync(manifests, 'utf8').replace(all, work))
     const { status, text } = await waiting
     await Promise.allSettled(watches.map((watch) => watch.text()))
     assert.equal(status, 403, text)
@@ -121,25 +126,21 @@ describe('a patch while something changes', function () {
     tried = says(422, 'canary-value is immutable')
     const waiting = send(policy, image)
     const approvals = join(policy.directory, 'approvals')
-    const open = async (): Promise<string> => {
-      for (;;) {
-        const [request] = await listRequests(approvals).catch(() => [])
-        if (request) return request.metadata.name
-        await delay(30)
-      }
+    const undecided = async (): Promise<string> => {
+      const requests = await listRequests(approvals).catch(() => [])
+      return requests.find(({ status: at }) => at?.state === 'Pending')?.metadata.name ?? ''
     }
-    await decideRequest(approvals, await open(), { decision: 'Approved', reason: 'a test' })
+    const decide = async (decision: 'Approved' | 'Denied'): Promise<void> => {
+      const name = await eventually(undecided, /./)
+      await decideRequest(approvals, name, { decision, reason: 'a test' })
+    }
+    await decide('Approved')
     const { status, text } = await waiting
     assert.equal(status, 422, text)
     assert.match(text, /canary-value is immutable/)
     assert.deepEqual([reached.length, sent()], [2, []])
     const refused = send(policy, image)
-    await delay(200)
-    const second = (await listRequests(approvals)).find(
-      ({ status: at }) => (at?.state ?? 'Pending') === 'Pending',
-    )
-    assert.ok(second)
-    await decideRequest(approvals, second.metadata.name, { decision: 'Denied', reason: 'a test' })
+    await decide('Denied')
     const told = await refused
     assert.deepEqual([told.status, told.text.includes('canary')], [403, false], told.text)
   })
@@ -175,7 +176,7 @@ describe('a patch while something changes', function () {
         reached.map(({ body }) => body),
         [patch, at(7), patch, at(8), patch, at(9)],
       )
-      const lines = await policy.audited()
+      const lines = await policy.audited(1)
       assert.deepEqual([lines.length, lines[0]?.decision, lines[0]?.error], [1, 'allow', undefined])
     })
 
@@ -195,7 +196,7 @@ describe('a patch while something changes', function () {
       assert.equal(answer.status, 403, answer.text)
       assert.match(answer.text, /no rule allows k8s:privileged on object prod\.deployments\.web/)
       assert.deepEqual(sent(), [at(7)])
-      const [line] = await policy.audited()
+      const [line] = await policy.audited(1)
       assert.equal(line?.decision, 'deny')
       assert.match(JSON.stringify(line?.actions), /k8s:privileged/)
     })
@@ -220,12 +221,12 @@ describe('a patch while something changes', function () {
 
   it('is not sent again under another policy', async () => {
     const policy = await guarded(work)
-    const path = join(policy.directory, 'firebreak.yaml')
+    const manifests = join(policy.directory, 'firebreak.yaml')
     done = (response, seen) => {
       tried = () =>
         writeFileSync(
-          path,
-          readFileSync(path, 'utf8').replace(work, work.replace('"k8s:patch"', '"k8s:list"')),
+          manifests,
+          readFileSync(manifests, 'utf8').replace(work, work.replace('"k8s:patch"', '"k8s:list"')),
         )
       says(409, 'stale')(response, seen)
     }
@@ -241,8 +242,7 @@ describe('a patch while something changes', function () {
     const applied =
       '{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"web"},"spec":{"template":{"spec":{"containers":[]}}}}'
     const creating = await guarded(work.replace('"k8s:patch"', '"k8s:patch", "k8s:create"'))
-    const path = '/apis/apps/v1/namespaces/prod/deployments/web?fieldManager=x'
-    const apply = () => send(creating, applied, 'application/apply-patch+yaml', path)
+    const apply = () => send(creating, applied, 'application/apply-patch+yaml', `${path}?fieldManager=x`)
     const at = (version: string): string =>
       applied.replace('"metadata":{', `"metadata":{"resourceVersion":"${version}",`)
     const none = at('9223372036854775807')
