@@ -10,7 +10,7 @@ import { parseAuditTargets } from './audit-targets.ts'
 const main = fileURLToPath(new URL('main.ts', import.meta.url))
 
 describe('firebreak audit verify', function () {
-  this.timeout(30_000)
+  this.timeout(180_000)
   let directory: string
   const first = runLines(3)
   const second = runLines(2, { before: endOf(first) })

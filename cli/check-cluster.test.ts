@@ -31,7 +31,7 @@ interface Checked {
 }
 
 describe('firebreak check --cluster', function () {
-  this.timeout(120_000)
+  this.timeout(600_000)
   const directory = mkdtempSync(join(tmpdir(), 'firebreak-check-'))
   let api: ApiServer
   let reader: string

@@ -12,13 +12,13 @@ const main = fileURLToPath(new URL('main.ts', import.meta.url))
 function firebreak(...words: string[]): { status: number | null; out: string; err: string } {
   const { status, stdout, stderr } = spawnSync(process.execPath, [main, ...words], {
     encoding: 'utf8',
-    timeout: 60_000,
+    timeout: 300_000,
   })
   return { status, out: stdout, err: stderr }
 }
 
 describe('firebreak', function () {
-  this.timeout(60_000)
+  this.timeout(600_000)
   const directory = mkdtempSync(join(tmpdir(), 'firebreak-cli-'))
   after(() => rmSync(directory, { recursive: true, force: true }))
 

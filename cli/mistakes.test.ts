@@ -27,7 +27,7 @@ users: [{name: me, user: {token: none}}]
 `
 
 describe('A mistake', function () {
-  this.timeout(30_000)
+  this.timeout(180_000)
   const home = mkdtempSync(join(tmpdir(), 'firebreak-mistakes-'))
   const directory = join(home, 'manifests')
   const empty = join(home, 'empty')
@@ -60,7 +60,7 @@ describe('A mistake', function () {
           [file('main.ts'), ...words.map(filledIn)],
           {
             encoding: 'utf8',
-            timeout: 20_000,
+            timeout: 120_000,
             env: { ...process.env, KUBECONFIG: join(home, 'kubeconfig') },
           },
         )

@@ -202,7 +202,7 @@ export class ApprovalCluster implements AsyncDisposable {
     this.#webhooks = webhooks
     this.#control = control
     this.#operatorUser = operatorUser
-    this.eventually = eventuallyWith(() => this.log)
+    this.eventually = eventuallyWith(() => this.log, 120)
   }
 
   get cluster(): ControlPlane {

@@ -31,6 +31,7 @@ export async function startBrowser(): Promise<Browser> {
   const place = await fetched()
   return await chromium.launch({
     executablePath: join(place, 'chromium'),
+    timeout: 300_000,
     // tests run as root in containers, where it has no sandbox; the pages are the test's own
     args: ['--headless=shell', '--no-sandbox', '--disable-gpu'],
     env: { ...process.env, LD_LIBRARY_PATH: join(place, 'lib'), FONTCONFIG_PATH: place },

@@ -6,6 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import type { ApprovalRequest } from '@firebreak/crds'
 import { Agent, Ask, Desk, drop } from '@firebreak/sidecar/approvals/testdata/station.ts'
+import { eventuallyWith } from '../../test/eventually.ts'
 import { emptyScreen, press, render, type Screen, withRequests } from './screen.ts'
 import { details, table } from './show.ts'
 import { clip, printable } from './text.ts'
@@ -13,7 +14,7 @@ import { clip, printable } from './text.ts'
 const main = fileURLToPath(new URL('../main.ts', import.meta.url))
 
 function firebreak(...words: string[]): SpawnSyncReturns<string> {
-  return spawnSync(process.execPath, [main, ...words], { encoding: 'utf8', timeout: 60_000 })
+  return spawnSync(process.execPath, [main, ...words], { encoding: 'utf8', timeout: 300_000 })
 }
 
 const now = Date.parse('2026-01-01T12:00:00Z')
@@ -164,7 +165,7 @@ describe('the live list', () => {
 })
 
 describe('firebreak approvals', function () {
-  this.timeout(120_000)
+  this.timeout(600_000)
   let desk: Desk
 
   beforeEach(async () => {
@@ -216,8 +217,8 @@ describe('firebreak approvals', function () {
     await delay(1_000)
     const ask = new Ask(desk.station, new Agent('S1'), 'DROP TABLE carts', { commands: [drop] })
     const name = await ask.name()
-    for (let turn = 0; turn < 500 && !out.includes(name); turn++) await delay(20)
-    assert.equal((JSON.parse(out.split('\n')[0] ?? '') as ApprovalRequest).metadata.name, name)
+    const seen = await eventuallyWith(() => '', 120)(() => out, /\n/)
+    assert.equal((JSON.parse(seen.split('\n')[0] ?? '') as ApprovalRequest).metadata.name, name)
     child.kill('SIGINT')
     assert.deepEqual((await once(child, 'exit'))[0], 0)
     ask.gone.abort()

@@ -30,7 +30,7 @@ function manifestsIn(yaml: string): ManifestSet {
 }
 
 describe('firebreak diff', function () {
-  this.timeout(60_000)
+  this.timeout(300_000)
 
   for (const { title, changes, says, onlyLess = false } of cases)
     it(`says of ${title} what it changes`, () => {

@@ -179,7 +179,7 @@ function isTold(asked: Asked, { access, changes }: Comparison): boolean {
 }
 
 describe('What firebreak diff tells', function () {
-  this.timeout(120_000)
+  this.timeout(600_000)
 
   it('is every decision that differs', () => {
     fc.assert(

@@ -32,7 +32,7 @@ const build = fileURLToPath(new URL('../../deploy/krew/build.ts', import.meta.ur
 const url = 'https://downloads.example.com/firebreak'
 
 describe('the archive for krew', function () {
-  this.timeout(300_000)
+  this.timeout(600_000)
   const directory = mkdtempSync(join(tmpdir(), 'firebreak-krew-'))
   const bin = join(directory, 'krew/bin')
   let cluster: ApprovalCluster

@@ -15,7 +15,7 @@ import { KubectlPlugin, type Said } from '../../test/kubectl-plugin.ts'
 import type { SidecarProcess } from '../../test/sidecar-process.ts'
 
 describe('kubectl firebreak', function () {
-  this.timeout(300_000)
+  this.timeout(600_000)
   let plugin: KubectlPlugin
   let cluster: ApprovalCluster
   let sidecar: SidecarProcess
@@ -132,7 +132,7 @@ describe('kubectl firebreak', function () {
     terminal.stdout?.setEncoding('utf8').on('data', (chunk: string) => {
       seen += chunk
     })
-    const eventually = eventuallyWith(() => seen)
+    const eventually = eventuallyWith(() => seen, 120)
     try {
       await eventually(() => seen, new RegExp(`> ${name}`))
       terminal.stdin?.write('a')
@@ -141,6 +141,7 @@ describe('kubectl firebreak', function () {
       terminal.stdin?.write('a')
       await eventually(() => seen, new RegExp(`${name}: approved`))
       assert.equal(await running, '1 rows')
+      await cluster.eventually(async () => (await cluster.request(name)).status?.state ?? '', /^Used$/)
       const exited = once(terminal, 'exit')
       terminal.stdin?.write('q')
       assert.deepEqual(await exited, [0, null])
@@ -210,12 +211,13 @@ describe('kubectl firebreak', function () {
   })
 
   it("reads the audit trail in the log of the pod's enforcer", async () => {
-    const trail = `${sidecar.audit.trim()}\n{"level":"info","event":"of the program"}\n`
+    const written = sidecar.audit.trim()
+    const trail = `${written}\n{"level":"info","event":"of the program"}\n`
     const kubelet = await startKubelet(trail)
     try {
       await runsOn('bot-1', (kubelet.address() as AddressInfo).port)
       const all = await firebreak('alice', 'audit', 'bot-1', '-o', 'json')
-      assert.equal(all.out, `${sidecar.audit.trim()}\n`, all.err)
+      assert.equal(all.out, `${written}\n`, all.err)
       const { status, out } = await firebreak('alice', 'audit', 'bot-1', '--decision', 'hold')
       assert.equal(status, 0)
       assert.match(out, /^\S+Z +command +hold +DELETE FROM carts WHERE id = 102 .*\\u\{1b\}/m)

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { hostile, RecordedShop } from '../../test/recorded-shop.ts'
 
 describe('firebreak replay', function () {
-  this.timeout(60_000)
+  this.timeout(600_000)
   let shop: RecordedShop
   let id: string
 

@@ -11,13 +11,15 @@ describe('firebreak sessions elsewhere', function () {
   this.timeout(600_000)
   const directory = mkdtempSync(join(tmpdir(), 'firebreak-elsewhere-'))
   let objects: ObjectStore
-  before(async () => {
+  before(async function () {
+    // its program is compiled the first time
+    this.timeout('45m')
     objects = await ObjectStore.start()
     Object.assign(process.env, objects.credentials)
   })
   after(async () => {
-    for (const name of Object.keys(objects.credentials)) delete process.env[name]
-    await objects[Symbol.asyncDispose]()
+    for (const name of Object.keys(objects?.credentials ?? {})) delete process.env[name]
+    await objects?.[Symbol.asyncDispose]()
     rmSync(directory, { recursive: true })
   })
 

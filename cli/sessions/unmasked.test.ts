@@ -16,7 +16,7 @@ async function session(client: pg.Client): Promise<void> {
 }
 
 describe('sessions whose recording has what masks hid', function () {
-  this.timeout(120_000)
+  this.timeout(600_000)
   let shop: RecordedShop
   let id: string
   let keys: { readonly reader: string; readonly unmasked: string }

@@ -21,7 +21,7 @@ import { RecordingWriter } from '@firebreak/sidecar/recording/writer.ts'
 const main = fileURLToPath(new URL('../main.ts', import.meta.url))
 
 describe('firebreak sessions verify', function () {
-  this.timeout(60_000)
+  this.timeout(600_000)
   let state: string
 
   beforeEach(async () => {

@@ -25,13 +25,13 @@ const mistakes = parse(readFileSync(file('testdata/mistakes.yaml'), 'utf8')) as 
 function firebreak(...words: string[]): { status: number | null; out: string; err: string } {
   const { status, stdout, stderr } = spawnSync(process.execPath, [file('../main.ts'), ...words], {
     encoding: 'utf8',
-    timeout: 120_000,
+    timeout: 300_000,
   })
   return { status, out: stdout, err: stderr }
 }
 
 describe('Tests of policies', function () {
-  this.timeout(120_000)
+  this.timeout(600_000)
   const directory = mkdtempSync(join(tmpdir(), 'firebreak-tests-'))
   const databases = new Databases()
 

@@ -7,7 +7,8 @@ import { fileURLToPath } from 'node:url'
 
 const program = fileURLToPath(new URL('main.ts', import.meta.url))
 
-describe('npm run cluster', () => {
+describe('npm run cluster', function () {
+  this.timeout(120_000)
   let state: string
 
   // a state of its own, so that a cluster which is up is not touched

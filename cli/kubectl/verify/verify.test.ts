@@ -5,7 +5,7 @@ import { KubectlPlugin, type Said } from '../../../test/kubectl-plugin.ts'
 import { labelsFor, probePod } from './manifests.ts'
 
 describe('kubectl firebreak verify, without nodes', function () {
-  this.timeout(300_000)
+  this.timeout(600_000)
   let cluster: ApprovalCluster
   let plugin: KubectlPlugin
   const admin = async (): Promise<string> =>

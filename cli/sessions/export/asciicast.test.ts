@@ -59,7 +59,7 @@ const shown = ({ events }: Cast, wanted = 'o'): string =>
   events.flatMap(([, code, data]) => (code === wanted ? [data] : [])).join('')
 
 describe('firebreak sessions export --asciicast', function () {
-  this.timeout(120_000)
+  this.timeout(600_000)
   let pods: PodPrograms
   let guard: Guard
   let id: string
@@ -129,7 +129,9 @@ describe('firebreak sessions export --asciicast', function () {
     assert.doesNotMatch(stdout, /[^\P{C}\n]|\p{Zl}|\p{Zp}/u)
   })
 
-  it('is read and played by asciinema', async () => {
+  it('is read and played by asciinema', async function () {
+    // it is fetched the first time
+    this.timeout('20m')
     const cast = parseCast(exported())
     const interpreter = await python(['asciinema==2.4.0'])
     const played = execFileSync(interpreter, ['-m', 'asciinema', 'cat', file], {

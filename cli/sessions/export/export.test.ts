@@ -3,12 +3,13 @@ import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import type { Browser, Page } from 'playwright-core'
+import { eventuallyWith } from '../../../test/eventually.ts'
 import { hostile, RecordedShop } from '../../../test/recorded-shop.ts'
 import { startBrowser } from '../../../tools/browser.ts'
 import { printable } from '../../approvals/text.ts'
 
 describe('firebreak sessions export', function () {
-  this.timeout(120_000)
+  this.timeout(600_000)
   let shop: RecordedShop
   let id: string
   let file: string
@@ -86,6 +87,7 @@ describe('firebreak sessions export', function () {
   describe('in a browser', () => {
     let browser: Browser
     let page: Page
+    const eventually = eventuallyWith(() => requested.join('\n'), 60)
     const requested: string[] = []
     const complaints: string[] = []
 
@@ -93,6 +95,7 @@ describe('firebreak sessions export', function () {
       this.timeout('10m')
       browser = await startBrowser()
       page = await browser.newPage()
+      page.setDefaultTimeout(120_000)
       page.on('request', (request) => requested.push(request.url()))
       page.on('console', (message) => complaints.push(message.text()))
       page.on('pageerror', (error) => complaints.push(error.message))
@@ -157,8 +160,7 @@ describe('firebreak sessions export', function () {
       await page.evaluate(
         "document.body.append(Object.assign(new Image(), { src: 'http://attacker.invalid/x' }))",
       )
-      await page.waitForTimeout(200)
-      assert.match(complaints.join(' '), /Content Security Policy/)
+      await eventually(() => complaints.join(' '), /Content Security Policy/)
     })
   })
 })

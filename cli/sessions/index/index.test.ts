@@ -14,7 +14,7 @@ import { IndexWriter } from './writer.ts'
 type Json = Readonly<Record<string, unknown>>
 
 describe('firebreak sessions list and search', function () {
-  this.timeout(60_000)
+  this.timeout(600_000)
   let shop: RecordedShop
   let ids: string[]
 
