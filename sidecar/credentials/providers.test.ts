@@ -41,7 +41,8 @@ function check(result: Result<ProvidedCredential, string>, { gives, fails }: Exp
   }
 }
 
-describe('a program that gives a credential', () => {
+describe('a program that gives a credential', function () {
+  this.timeout(60_000)
   let directory: string
   before(() => {
     directory = mkdtempSync(join(tmpdir(), 'firebreak-command-'))

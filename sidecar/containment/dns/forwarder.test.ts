@@ -4,6 +4,7 @@ import { connect, createServer, type Server } from 'node:net'
 import { type Answer, type DecodedPacket, decode, encode, type Packet } from 'dns-packet'
 import fc from 'fast-check'
 import { ManualClock } from '../../../test/manual-clock.ts'
+import { freePort } from '../../../tools/postgres.ts'
 import { type EgressRefusal, Refusals } from '../refusals.ts'
 import { Forwarder } from './forwarder.ts'
 import { MessageReader, withLength } from './framing.ts'
@@ -38,8 +39,8 @@ class Resolver implements AsyncDisposable {
   }
 
   async listen(): Promise<number> {
-    await new Promise<void>((resolve) => this.#udp.bind(0, '127.0.0.1', resolve))
-    const { port } = this.#udp.address()
+    const port = await freePort()
+    await new Promise<void>((resolve) => this.#udp.bind(port, '127.0.0.1', resolve))
     await new Promise<void>((resolve) => this.#tcp.listen(port, '127.0.0.1', resolve))
     return port
   }
@@ -64,7 +65,7 @@ const address = (name: string, data = '192.0.2.1'): Answer => ({ type: 'A', name
 type Answered = DecodedPacket & { readonly rcode: string }
 
 describe('the DNS forwarder', function () {
-  this.timeout(30_000)
+  this.timeout(120_000)
   let resolver: Resolver
   let forwarder: Forwarder
   let refused: EgressRefusal[]
@@ -77,7 +78,7 @@ describe('the DNS forwarder', function () {
     const refusals = new Refusals('agents/support-bot', (line) => refused.push(line), clock)
     forwarder = await Forwarder.open({
       hosts: ['127.0.0.1'],
-      port: 0,
+      port: await freePort(),
       servers: ['127.0.0.1'],
       serverPort,
       names: {
@@ -102,7 +103,7 @@ describe('the DNS forwarder', function () {
     await resolver[Symbol.asyncDispose]()
   })
 
-  const sendUdp = (bytes: Buffer, wait = 1_500): Promise<Buffer | undefined> => {
+  const sendUdp = (bytes: Buffer, wait = 30_000): Promise<Buffer | undefined> => {
     const socket = createSocket('udp4')
     return new Promise((resolve) => {
       const timer = setTimeout(() => resolve(undefined), wait)
@@ -115,7 +116,7 @@ describe('the DNS forwarder', function () {
   }
 
   const ask = async (packet: Packet): Promise<Answered> => {
-    const answer = await sendUdp(encode({ type: 'query', id: 7, ...packet }), 10_000)
+    const answer = await sendUdp(encode({ type: 'query', id: 7, ...packet }))
     assert.ok(answer, 'there is an answer')
     return decode(answer) as Answered
   }
@@ -305,7 +306,7 @@ describe('the DNS forwarder', function () {
   })
 
   it('reads any bytes without an exception and without delay', () => {
-    const start = performance.now()
+    const start = process.cpuUsage()
     const head = Buffer.from('000701000001000000000000', 'hex')
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 600 }), fc.boolean(), (bytes, asQuestion) => {
@@ -313,6 +314,6 @@ describe('the DNS forwarder', function () {
       }),
       { numRuns: 3_000 },
     )
-    assert.ok(performance.now() - start < 10_000)
+    assert.ok(process.cpuUsage(start).user < 10_000_000)
   })
 })
