@@ -287,7 +287,7 @@ describe('a target that speaks HTTP/2', function () {
         breakOff(stream)
         await gone.promise
         assert.ok(!isWhole)
-        await eventually(async () => String((await guard.audited()).length), /^1$/)
+        assert.equal((await guard.audited(1)).length, 1)
       })
 
     it('of an answer, by its length or by how it ends', async () => {

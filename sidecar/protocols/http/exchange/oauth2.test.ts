@@ -72,7 +72,7 @@ describe('an API that takes access tokens', function () {
     const answer = await ask()
     assert.equal(answer.status, 200)
     assert.deepEqual([api.reached.length, tokens().length, await timesAsked()], [3, 2, 2])
-    const lines = await guard.audited()
+    const lines = await guard.audited(2)
     assert.deepEqual(
       lines.map(({ decision, error }) => [decision, error]),
       [
