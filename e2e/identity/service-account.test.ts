@@ -6,7 +6,8 @@ import { Guard, Shop } from '../../test/shop.ts'
 import { freePort } from '../../tools/postgres.ts'
 import { type ControlPlane, startControlPlane } from '../index.ts'
 
-describe('service account tokens of an API server', () => {
+describe('service account tokens of an API server', function () {
+  this.timeout(120_000)
   let cluster: ControlPlane
   let publisher: Server
   let shop: Shop
@@ -25,11 +26,11 @@ describe('service account tokens of an API server', () => {
       },
     })
     // as clusters do whose issuer is public: what the API server says, for everybody
-    publisher = createServer({ cert: host.certificate, key: host.key }, (request, response) => {
-      cluster.kubectl.run(['get', '--raw', request.url ?? '/']).then(
-        (body) => response.end(body),
-        () => response.writeHead(404).end(),
-      )
+    const said = new Map<string, string>()
+    for (const path of ['/.well-known/openid-configuration', '/openid/v1/jwks'])
+      said.set(path, await cluster.kubectl.run(['get', '--raw', path]))
+    publisher = createServer({ cert: host.certificate, key: host.key }, ({ url = '' }, response) => {
+      response.writeHead(said.has(url) ? 200 : 404).end(said.get(url))
     })
     await new Promise<void>((resolve) => publisher.listen(port, resolve))
     for (const account of ['support-bot', 'other'])
@@ -69,7 +70,7 @@ spec: {rules: [{name: read, match: {actions: ["sql:select"]}, effect: allow}]}
   })
 
   after(async function () {
-    this.timeout('1m')
+    this.timeout('3m')
     await guard?.[Symbol.asyncDispose]()
     await shop?.[Symbol.asyncDispose]()
     publisher?.close()

@@ -19,7 +19,7 @@ const rules = `    - {name: anything, match: {actions: ["sql:*"]}, effect: allow
 `
 
 describe('clients of PostgreSQL', function () {
-  this.timeout(300_000)
+  this.timeout(600_000)
   let shop: Shop
   let guard: Guard
 
@@ -60,7 +60,7 @@ describe('clients of PostgreSQL', function () {
           ...process.env,
           PGPASSWORD: shop.postgres.password,
           PGSSLMODE: 'disable',
-          PGCONNECT_TIMEOUT: '10',
+          PGCONNECT_TIMEOUT: '60',
         },
         maxBuffer: 1 << 28,
       })

@@ -31,7 +31,7 @@ const roles =
 
 for (const json of [false, true])
   describe(`a client of MCP, of a server that answers in ${json ? 'JSON' : 'events'}`, function () {
-    this.timeout(60_000)
+    this.timeout(120_000)
     let server: McpServer
     let guard: Guard | undefined
     const clients: Client[] = []
@@ -239,7 +239,7 @@ for (const json of [false, true])
       const changed = Promise.withResolvers<void>()
       client.setNotificationHandler(ToolListChangedNotificationSchema, () => changed.resolve())
       // the stream is opened behind the scenes
-      const again = setInterval(() => void server.toolsChanged(), 50)
+      const again = setInterval(() => void server.toolsChanged(), 50).unref()
       await changed.promise
       clearInterval(again)
     })
