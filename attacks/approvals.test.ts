@@ -6,6 +6,7 @@ import type { ApprovalRequest } from '@firebreak/crds'
 import { decideRequest, isFinished, listRequests } from '@firebreak/sidecar'
 import type pg from 'pg'
 import { parse } from 'yaml'
+import { eventuallyWith } from '../test/eventually.ts'
 import { manifests } from '../test/policies.ts'
 import { attacksDirectory, Guard, Shop } from '../test/shop.ts'
 
@@ -47,8 +48,10 @@ const rules = (groups: string): string => `    - {name: anything, match: {action
     - {name: ask, match: {actions: ["sql:delete", "sql:drop"]}, effect: requireApproval, approval: {whileWaiting: fail${groups}}}
 `
 
+const eventually = eventuallyWith(() => 'nobody has looked at the file', 60)
+
 describe('attacks on approvals', function () {
-  this.timeout(60_000)
+  this.timeout(300_000)
   let shop: Shop
   let guard: Guard
 
@@ -156,7 +159,10 @@ describe('attacks on approvals', function () {
       }
       if (decide !== undefined) text = text.replace('  requestedAt:', `  decision: ${decide}\n  requestedAt:`)
       writeFileSync(path, text)
-      await delay(600)
+      await eventually(
+        () => (readFileSync(path, 'utf8') === text ? 'as the attacker wrote it' : 'as it was'),
+        /as it was/,
+      )
       assert.equal(await held(agent, ['DELETE FROM carts WHERE id = 1']), request)
       assert.equal(await shop.fingerprint('shop'), before)
       const [waiting] = await pending()

@@ -37,7 +37,7 @@ const { people, sidecars, ignored } = parse(
 }
 
 describe('attacks on approvals in a cluster', function () {
-  this.timeout(60_000)
+  this.timeout(300_000)
   let cluster: ApprovalCluster
   /** Of the pod bot-1 of agents/support-bot, and of a pod of another agent. */
   let own: ApprovalClient

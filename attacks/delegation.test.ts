@@ -58,7 +58,7 @@ spec:
 `
 
 describe('delegations under attack', function () {
-  this.timeout(60_000)
+  this.timeout(300_000)
   let shop: Shop
   let agents: Agents
   let stranger: Awaited<ReturnType<typeof generateKeyPair>>

@@ -35,13 +35,15 @@ const { attacks, benign } = parse(readFileSync(new URL('identity.yaml', attacksD
 }
 
 describe('tokens', function () {
-  this.timeout(60_000)
+  this.timeout(300_000)
   let provider: IdentityProvider
   let stranger: SigningKey
   let shop: Shop
   let guard: Guard
+  let started = 0
 
   before(async () => {
+    started = performance.now()
     provider = await IdentityProvider.start()
     stranger = await makeKey('first')
     shop = await Shop.start()
@@ -111,7 +113,8 @@ describe('tokens', function () {
   it('does not ask the provider again for every key that nobody knows', async () => {
     const asked = (await provider.requests()).filter((path) => path.includes('jwks'))
     // once at the first token, and once in ten seconds for the strangers' keys
-    assert.ok(asked.length <= 4, `${asked.length} requests`)
+    const most = 2 + (performance.now() - started) / 10_000
+    assert.ok(asked.length <= most, `${asked.length} requests`)
   })
 })
 

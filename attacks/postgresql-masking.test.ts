@@ -77,7 +77,7 @@ async function play(address: Address, database: string, attack: Attack): Promise
 }
 
 describe('attacks on masked values of PostgreSQL', function () {
-  this.timeout(120_000)
+  this.timeout(300_000)
   let shop: Shop
   let guard: Guard
   let pristine: readonly [string, string]

@@ -84,7 +84,7 @@ function withValues(sql: string, values: Readonly<Record<string, string>>): stri
 }
 
 describe('twins of PostgreSQL that differ only in masked values', function () {
-  this.timeout(60_000 + runs * 1_000)
+  this.timeout(300_000 + runs * 1_000)
   let shop: Shop
   let guard: Guard | undefined
   let one: Twin | undefined

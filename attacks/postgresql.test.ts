@@ -96,7 +96,7 @@ async function play(
 }
 
 describe('attacks on PostgreSQL', function () {
-  this.timeout(60_000)
+  this.timeout(300_000)
   let shop: Shop
   let guard: Guard
   let untouched: string
@@ -133,7 +133,7 @@ describe('attacks on PostgreSQL', function () {
 })
 
 describe('look-alikes of attacks on PostgreSQL', function () {
-  this.timeout(60_000)
+  this.timeout(300_000)
   let shop: Shop
   let guard: Guard
 

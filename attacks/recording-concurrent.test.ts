@@ -42,7 +42,7 @@ interface Recorded {
 }
 
 describe('attacks on recordings of what is answered at once', function () {
-  this.timeout(60_000)
+  this.timeout(300_000)
   let shop: HttpShop
   const open = new Map<string, ServerResponse>()
 

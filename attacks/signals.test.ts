@@ -38,7 +38,7 @@ const policy = readFileSync(new URL('signals-policy/firebreak.yaml', attacksDire
 const aDay = 86_400_000
 
 describe('signals', function () {
-  this.timeout(120_000)
+  this.timeout(300_000)
   let shop: Shop
 
   before(async () => {

@@ -109,7 +109,7 @@ export class ContainedPod implements AsyncDisposable {
     const port = host === '127.0.0.1' ? listenerPort : this.shop.postgres.port
     const words = ['-h', host, '-p', String(port), '-U', 'agent', '-d', 'shop', '-w', '-At']
     words.push(...commands.flatMap((command) => ['-c', command]))
-    return await this.network.run(user, [this.#psql, ...words], { PGCONNECT_TIMEOUT: '8' })
+    return await this.network.run(user, [this.#psql, ...words], { PGCONNECT_TIMEOUT: '60' })
   }
 
   auditLines(): readonly Readonly<Record<string, unknown>>[] {

@@ -58,7 +58,7 @@ def received(client):
 
 def udp(host, port):
     with socket.socket(family(host), socket.SOCK_DGRAM) as client:
-        client.settimeout(1)
+        client.settimeout(10)
         client.connect((host, int(port)))
         client.send(b"BYPASS")
         return client.recv(100)
@@ -111,13 +111,13 @@ def dns(server, name, kind="1", how="udp"):
     question += b"\0" + struct.pack("!HH", int(kind), 1)
     if how == "udp":
         with socket.socket(family(server), socket.SOCK_DGRAM) as client:
-            client.settimeout(6)
+            client.settimeout(20)
             client.connect((server, 53))
             client.send(question)
             answer = client.recv(4096)
     else:
         with socket.socket(family(server), socket.SOCK_STREAM) as client:
-            client.settimeout(6)
+            client.settimeout(20)
             client.connect((server, 53))
             client.sendall(struct.pack("!H", len(question)) + question)
             answer = received(client)[2:]
