@@ -71,7 +71,7 @@ const pauses = fc.oneof(
 const silent: AuditWriterEvents = { failed() {}, recovered() {}, dropped() {} }
 
 describe('AuditWriter', function () {
-  this.timeout(30_000)
+  this.timeout(120_000)
   let directory: string
   before(() => {
     directory = mkdtempSync(join(tmpdir(), 'firebreak-audit-'))
@@ -197,7 +197,8 @@ describe('AuditWriter', function () {
   })
 })
 
-describe('Spool', () => {
+describe('Spool', function () {
+  this.timeout(60_000)
   let directory: string
   beforeEach(() => {
     directory = mkdtempSync(join(tmpdir(), 'firebreak-spool-'))

@@ -54,7 +54,7 @@ const terms: SessionTerms = {
 const entry = { ...everything, text: 'select 1', parameters: [] }
 
 describe('an entry of a recording', function () {
-  this.timeout(120_000)
+  this.timeout(300_000)
   let reader: ReaderKey
   let signer: KeyObject
   let show: ShowCommand

@@ -18,7 +18,8 @@ import {
 } from './testdata/recordings.ts'
 import { type Verification, verifyRecording } from './verify.ts'
 
-describe('a recording', () => {
+describe('a recording', function () {
+  this.timeout(120_000)
   let reader: ReaderKey
   let signer: KeyObject
 

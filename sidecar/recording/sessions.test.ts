@@ -52,7 +52,7 @@ function responsesOf({ entries }: ReadRecording): Buffer {
 }
 
 describe('recordings of PostgreSQL sessions', function () {
-  this.timeout(60_000)
+  this.timeout(300_000)
   let shop: Shop
 
   before(async () => {
@@ -343,10 +343,15 @@ describe('recordings of PostgreSQL sessions', function () {
           const client = await shop.connect(guard.address, 'shop')
           const noise = "SELECT string_agg(md5(random()::text), '') FROM generate_series(1, 20000)"
           let ended: unknown
-          for (let count = 0; count < 8 && ended === undefined; count++) {
-            await client.query(noise).catch((error: unknown) => {
+          const query = (): Promise<unknown> =>
+            client.query(noise).catch((error: unknown) => {
               ended = error
             })
+          await query()
+          await guard.auditLines('recording.limit')
+          // those who end with it have a moment
+          for (let count = 0; count < (onLimit === 'end' ? 600 : 2) && ended === undefined; count++) {
+            await query()
             await new Promise((resolve) => setTimeout(resolve, 100))
           }
           if (onLimit === 'continue') assert.equal(ended, undefined)

@@ -22,7 +22,8 @@ interface Answer {
   readonly original?: Buffer
 }
 
-describe('a recording with what masks hid', () => {
+describe('a recording with what masks hid', function () {
+  this.timeout(120_000)
   const signer = newSigner()
   let reader: ReaderKey
   let unmasked: ReaderKey

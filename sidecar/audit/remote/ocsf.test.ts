@@ -57,7 +57,7 @@ async function everyLine(): Promise<string[]> {
 }
 
 describe('audit lines as OCSF events', function () {
-  this.timeout(120_000)
+  this.timeout(300_000)
   let lines: string[]
   let events: Event[]
   before(async () => {

@@ -66,16 +66,24 @@ describe('audit trail by OTLP', function () {
     audit.session('session.end', who, ended)
     const events = (Object.keys(notices) as (keyof Notices)[]).filter((event) => !event.startsWith('audit.'))
     for (const event of events) audit.notice(event, notices[event])
+    const resources = (): Exported['resourceLogs'] =>
+      server.requests.flatMap(({ body }) => (JSON.parse(body) as Exported).resourceLogs)
+    // a collector may pass on side by side what it got one after the other
+    const seqOf = ({ body }: LogRecord): number => (JSON.parse(body.stringValue) as { seq: number }).seq
+    async function recordsOnce(count: number): Promise<readonly LogRecord[]> {
+      for (const until = performance.now() + 60_000; ; await delay(50)) {
+        const records = resources().flatMap(({ scopeLogs }) =>
+          scopeLogs.flatMap(({ logRecords }) => logRecords),
+        )
+        if (records.length >= count) return records.toSorted((a, b) => seqOf(a) - seqOf(b))
+        assert.ok(performance.now() < until, `only ${records.length} of ${count} came`)
+      }
+    }
+    // with those of the run's beginning, of the command and of the session; what it ends with has 3 s to get there
+    await recordsOnce(events.length + 4)
     assert.equal(await audit.close(), 0)
     const written = readFileSync(path, 'utf8')
-    const count = written.split('\n').length - 1
-    let records: LogRecord[] = []
-    let resources: Exported['resourceLogs'] = []
-    for (let turn = 0; records.length < count && turn < 200; turn++) {
-      await delay(50)
-      resources = server.requests.flatMap(({ body }) => (JSON.parse(body) as Exported).resourceLogs)
-      records = resources.flatMap(({ scopeLogs }) => scopeLogs.flatMap(({ logRecords }) => logRecords))
-    }
+    const records = await recordsOnce(written.split('\n').length - 1)
     assert.equal(records.map(({ body }) => `${body.stringValue}\n`).join(''), written)
     const stream = Readable.from([Buffer.from(records.map(({ body }) => `${body.stringValue}\n`).join(''))])
     assert.deepEqual((await verifyTrail([{ name: 'collector', stream }])).problems, [])
@@ -100,7 +108,7 @@ describe('audit trail by OTLP', function () {
       'ocsf.activity_id': '1',
       'ocsf.severity_id': '3',
     })
-    assert.deepEqual(valuesOf(resources[0]?.resource.attributes ?? []), {
+    assert.deepEqual(valuesOf(resources()[0]?.resource.attributes ?? []), {
       'service.name': 'firebreak',
       'service.instance.id': line.source,
     })
@@ -110,7 +118,8 @@ describe('audit trail by OTLP', function () {
     await using server = await LogServer.start()
     server.answerBody = '{"partialSuccess":{"rejectedLogRecords":"1","errorMessage":"too old"}}'
     const { audit, path } = await open(server.url, 'rejecting')
-    for (let turn = 0; server.requests.length < 2 && turn < 200; turn++) await delay(20)
+    for (const until = performance.now() + 60_000; server.requests.length < 2; await delay(20))
+      assert.ok(performance.now() < until, 'nothing was said of what is rejected')
     await delay(500)
     assert.equal(server.requests.length, 2, 'the line that says so is rejected too, and that is that')
     server.answerBody = '{}'

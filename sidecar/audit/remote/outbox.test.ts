@@ -8,15 +8,15 @@ import { Outbox } from './outbox.ts'
 
 const limit = 2 ** 28
 
-describe('Outbox', () => {
+describe('Outbox', function () {
+  this.timeout(120_000)
   let directory: string
   beforeEach(() => {
     directory = mkdtempSync(join(tmpdir(), 'firebreak-outbox-'))
   })
   afterEach(() => rmSync(directory, { recursive: true }))
 
-  it('gives every line out in order, again at most after a crash, whatever happens in between', async function () {
-    this.timeout(20_000)
+  it('gives every line out in order, again at most after a crash, whatever happens in between', async () => {
     const steps = fc.array(
       fc.oneof(
         fc.record({ kind: fc.constant('write' as const), lines: fc.integer({ min: 1, max: 2_000 }) }),

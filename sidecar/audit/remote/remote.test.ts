@@ -191,7 +191,7 @@ describe('audit trail elsewhere', function () {
   it('removes what is delivered, whatever has passed through', async () => {
     await using server = await LogServer.start()
     const writing = write([overHttp(server)])
-    await writing.until(({ made }) => made > 20_000)
+    await writing.until(({ made }) => made > 20_000, 240)
     const { made } = await writing.stop()
     assert.ok(server.lines.join('\n').length > 4 * 2 ** 20, 'several segments')
     assertAll(server.lines, made)

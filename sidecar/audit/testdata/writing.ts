@@ -6,8 +6,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 
 const program = fileURLToPath(new URL('numbered-lines.ts', import.meta.url))
-/** In milliseconds; a busy machine may take long for what takes a moment. */
-const patience = 60_000
+/** In seconds; a busy machine may take long for what takes a moment. */
+const patience = 60
 
 export interface WritingOptions {
   /** `-` is standard output; targets are JSON. */
@@ -54,9 +54,9 @@ export class Writing {
     return Number(after())
   }
 
-  async until(seen: (writing: this) => boolean): Promise<void> {
+  async until(seen: (writing: this) => boolean, seconds = patience): Promise<void> {
     const { child } = this
-    for (const until = performance.now() + patience; !seen(this); await delay(10))
+    for (const until = performance.now() + seconds * 1000; !seen(this); await delay(10))
       assert.ok(
         performance.now() < until && child.exitCode === null && child.signalCode === null,
         `it never came: ${this.messages.slice(-500)}`,

@@ -20,7 +20,7 @@ import { verifyRecording } from '../verify.ts'
 import { openSinks, openStore } from './open-store.ts'
 
 describe('recordings by who may only write', function () {
-  this.timeout(60_000)
+  this.timeout(300_000)
   const stack = new AsyncDisposableStack()
   let reader: ReaderKey
   let signer: KeyObject
