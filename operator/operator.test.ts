@@ -127,7 +127,7 @@ describe('the operator on a real API server', function () {
       }),
     )
     await cluster.kubectl.run(['apply', '-f', '-'], { input: manifests })
-    const eventually = eventuallyWith(() => logged.join('\n'), 30)
+    const eventually = eventuallyWith(() => logged.join('\n'), 60)
     await eventually(
       () => cluster.kubectl.run(['get', 'namespace', 'agents', '--show-labels']),
       /firebreak\.dev\/agents=true/,

@@ -47,7 +47,7 @@ spec: {rules: [{name: only, match: {actions: ["${action}"]}, effect: allow}]}
 `
 
 describe('two replicas of the operator', function () {
-  this.timeout(240_000)
+  this.timeout('8m')
   const stack = new AsyncDisposableStack()
   const replicas = new Map<string, ReplicaProcess>()
   const webhookPorts = new Map<string, number>()
@@ -80,6 +80,14 @@ describe('two replicas of the operator', function () {
       metadata: { name, namespace: 'agents', labels: { app: 'support-bot' } },
       spec: { serviceAccountName: 'bot', containers: [{ name: 'agent', image: 'x' }] },
     })
+  /** The sidecars of a pod; one that another replica let pass before it knew the agent is made anew. */
+  const injected = async (name: string): Promise<string> => {
+    const sidecars = await kubectl(
+      ...['get', 'pod', name, '-n', 'agents', '-o', 'jsonpath={.spec.initContainers[*].name}'],
+    )
+    if (sidecars === '') await cluster.kubectl.run(['replace', '--force', '-f', '-'], { input: pod(name) })
+    return sidecars
+  }
   /** No longer ready, as Kubernetes notices: before a replica is stopped, and some time after it was killed. */
   const leaves = (name: string): void => {
     webhooks.endpoints.delete(webhookPorts.get(name) ?? 0)
@@ -148,6 +156,7 @@ describe('two replicas of the operator', function () {
     )
     for (const name of pods) {
       await cluster.kubectl.apply(pod(name))
+      await eventually(() => injected(name), /^firebreak-enforcer /)
       const uid = await kubectl('get', 'pod', name, '-n', 'agents', '-o', 'jsonpath={.metadata.uid}')
       const token = await kubectl(
         ...['create', 'token', 'bot', '-n', 'agents', '--audience=firebreak-control'],

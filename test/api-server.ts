@@ -1,6 +1,5 @@
 /** A real API server for a test file, with our kinds in it. */
 import { globSync } from 'node:fs'
-import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { KubeConfig } from '@kubernetes/client-node'
 import { type ControlPlane, startControlPlane, type User } from '../e2e/index.ts'
@@ -34,13 +33,4 @@ export function kubeConfigOf({ kubeconfig }: Pick<User, 'kubeconfig'>): KubeConf
   const config = new KubeConfig()
   config.loadFromFile(kubeconfig)
   return config
-}
-
-/** @throws Error when it takes longer than anything does on a busy machine. */
-export async function untilTrue(what: () => boolean): Promise<void> {
-  const until = performance.now() + 60_000
-  while (!what()) {
-    if (performance.now() > until) throw new Error(`it never came about that ${what}`)
-    await delay(10)
-  }
 }

@@ -266,6 +266,15 @@ export class ApprovalCluster implements AsyncDisposable {
       spec: { serviceAccountName: 'bot', containers: [{ name: 'agent', image: 'x' }] },
     }
     await this.apply(JSON.stringify(pod))
+    if (app !== 'support-bot') return
+    // a replica that has just begun to serve may not know the agent yet, and lets its pod pass as anybody's
+    const label = ['get', 'pod', name, '-n', namespace, '-o', 'jsonpath={.metadata.labels}']
+    await this.eventually(async () => {
+      const labels = await this.kubectl(...label)
+      if (!labels.includes('firebreak.dev/agent'))
+        await this.cluster.kubectl.run(['replace', '--force', '-f', '-'], { input: JSON.stringify(pod) })
+      return labels
+    }, /firebreak\.dev\/agent/)
   }
 
   /** Makes a pod of an agent and starts its sidecar. @returns once its configuration is in force. */
@@ -312,6 +321,16 @@ export class ApprovalCluster implements AsyncDisposable {
 
   async apply(text: string): Promise<void> {
     await this.cluster.kubectl.run(['apply', '-f', '-'], { input: text })
+  }
+
+  /** Applies what changes the agent's configuration. @returns once a sidecar has what comes of it. */
+  async putInForce(text: string, sidecar: SidecarProcess): Promise<void> {
+    const identity = ['get', 'agentidentity', 'support-bot', '-n', namespace]
+    const revision = (): Promise<string> => this.kubectl(...identity, '-o', 'jsonpath={.status.revision}')
+    const before = await revision()
+    await this.apply(text)
+    const now = await this.eventually(revision, new RegExp(`^(?!${before}$).`))
+    await this.eventually(() => sidecar.log, new RegExp(`revision ${now} is in force`))
   }
 
   /** What kubectl says to somebody. */

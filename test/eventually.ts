@@ -20,3 +20,12 @@ export function eventuallyWith(log: () => string, patience = 40): Eventually {
     }
   }
 }
+
+/** @throws Error when it takes longer than anything does on a busy machine. */
+export async function untilTrue(what: () => boolean): Promise<void> {
+  const until = performance.now() + 60_000
+  while (!what()) {
+    if (performance.now() > until) throw new Error(`it never came about that ${what}`)
+    await delay(10)
+  }
+}

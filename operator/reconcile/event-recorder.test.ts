@@ -5,7 +5,7 @@ import { events, namespaces } from '../kubernetes/objects.ts'
 import { EventRecorder, type Happening } from './event-recorder.ts'
 
 describe('the recorder of Events on a real API server', function () {
-  this.timeout(60_000)
+  this.timeout('4m')
   let api: ApiServer
   const lost: string[] = []
   before(async function () {

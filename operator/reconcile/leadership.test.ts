@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
-import { type ApiServer, startApiServer, untilTrue } from '../../test/api-server.ts'
+import { type ApiServer, startApiServer } from '../../test/api-server.ts'
+import { untilTrue } from '../../test/eventually.ts'
 import { leases } from '../kubernetes/objects.ts'
 import { leadWhenElected } from './leadership.ts'
 
 describe('leadership', function () {
-  this.timeout(120_000)
+  this.timeout('5m')
   let api: ApiServer
   before(async function () {
     this.timeout('45m')

@@ -23,7 +23,7 @@ const credentialCases = parse(
 ) as readonly { readonly name: string; readonly spec: object; readonly says: string }[]
 
 describe('the probe of a protected resource', function () {
-  this.timeout(60_000)
+  this.timeout('2m')
   const stack = new AsyncDisposableStack()
   const addresses = new Map<string, string>()
   const secrets = new Map<string, { data: Record<string, string> }>()

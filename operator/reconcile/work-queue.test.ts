@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
 import { setTimeout as delay } from 'node:timers/promises'
+import { untilTrue } from '../../test/eventually.ts'
 import { WorkQueue } from './work-queue.ts'
 
-describe('a work queue', () => {
+describe('a work queue', function () {
+  this.timeout(90_000)
   const neverFails = (_key: string, error: Error): void => assert.fail(error)
 
   it('works on a key once, however often it is asked for while it waits', async () => {
@@ -17,6 +19,7 @@ describe('a work queue', () => {
     )
     for (const key of ['a', 'b', 'b', 'b', 'c']) queue.add(key)
     assert.equal(queue.depth, 2)
+    await untilTrue(() => worked.length >= 3)
     await delay(40)
     assert.deepEqual(worked, ['a', 'b', 'c'])
   })
@@ -24,11 +27,12 @@ describe('a work queue', () => {
   it('works again on a key that was asked for while it was worked on, and never on one key twice at a time', async () => {
     let running = 0
     let runs = 0
+    const first = Promise.withResolvers<void>()
     await using queue = new WorkQueue(
       async () => {
         runs++
         assert.equal(++running, 1)
-        await delay(10)
+        await first.promise
         running--
         return undefined
       },
@@ -38,7 +42,10 @@ describe('a work queue', () => {
     await delay(2)
     queue.add('a')
     queue.add('a')
-    await delay(50)
+    assert.equal(runs, 1)
+    first.resolve()
+    await untilTrue(() => runs > 1)
+    await delay(40)
     assert.equal(runs, 2)
   })
 
@@ -54,7 +61,8 @@ describe('a work queue', () => {
       { concurrency: 1, firstDelay: 20, onError: (_key, error) => failed.push(error.message) },
     )
     queue.add('a')
-    await delay(250)
+    await untilTrue(() => at.length >= 4)
+    await delay(100)
     assert.deepEqual(failed, ['failure 1', 'failure 2', 'failure 3'])
     assert.equal(at.length, 4)
     const waits = at.slice(1).map((time, index) => time - (at[index] ?? 0))
@@ -73,6 +81,7 @@ describe('a work queue', () => {
     queue.addAfter('a', 30)
     queue.addAfter('a', 5)
     queue.addAfter('a', 60_000)
+    await untilTrue(() => runs > 0)
     await delay(60)
     assert.equal(runs, 1)
   })

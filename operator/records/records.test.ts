@@ -48,7 +48,7 @@ spec:
 }
 
 describe('records of pods', function () {
-  this.timeout('5m')
+  this.timeout('8m')
   const stack = new AsyncDisposableStack()
   const directory = mkdtempSync(join(tmpdir(), 'firebreak-records-'))
   const records = join(directory, 'records.json')
@@ -326,25 +326,33 @@ describe('records of pods', function () {
     const address = { host: '127.0.0.1', port: sidecar.ports.get('shop') ?? 0 }
     const client = await shop.connect(address, 'shop')
     await client.query("SELECT 'what is kept'")
-    await new Promise((resolve) => setTimeout(resolve, 1_500))
+    // within a second or so, and long before the session ends
+    const search = ['sessions', 'search', '"what is kept"', '--key', join(directory, 'reader.txt')]
+    await eventually(() => firebreak(...search).out, /SELECT 'what is kept'/)
+    const ofCommand = /"event":"command".*what is kept/
+    await eventually(async () => String(Object.values(await sinks()).every(has(ofCommand))), /true/)
     await sidecar.end('SIGKILL')
     const { out } = firebreak('sessions', 'verify', '--all')
     assert.match(out, /no end: .*unaltered/)
     assert.doesNotMatch(out, /: altered/)
-    const found = firebreak('sessions', 'search', '"what is kept"', '--key', join(directory, 'reader.txt'))
-    assert.match(found.out, /what is kept/)
+    assert.match(firebreak(...search).out, /what is kept/)
   })
 
-  it('leave the whole audit trail at each kind of sink, from its first line on', async () => {
-    const [start = ''] = sidecar.audit.split('\n')
-    const { source } = JSON.parse(start) as { source: string }
+  const has = (what: RegExp) => (lines: readonly string[]) => lines.some((line) => what.test(line))
+  /** What each has received. */
+  const sinks = async (): Promise<Readonly<Record<string, readonly string[]>>> => {
     const rows = await shop.admin('audit', 'SELECT line FROM firebreak_audit ORDER BY source, seq')
-    const sinks = {
+    return {
       http: sink.lines,
       otlp: logs.requests.flatMap(({ body }) => linesOf(JSON.parse(body) as ExportedLogs)),
       postgresql: rows.rows.map(({ line }) => String(line)),
     }
-    for (const [name, received] of Object.entries(sinks)) {
+  }
+
+  it('leave the whole audit trail at each kind of sink, from its first line on', async () => {
+    const [start = ''] = sidecar.audit.split('\n')
+    const { source } = JSON.parse(start) as { source: string }
+    for (const [name, received] of Object.entries(await sinks())) {
       const own = received.filter((line) => line.includes(`"source":"${source}"`))
       const stream = Readable.from([Buffer.from(own.map((line) => `${line}\n`).join(''))])
       const { problems, chains } = await verifyTrail([{ name, stream }])

@@ -2,6 +2,7 @@
 import { fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { Program } from '../../test/program.ts'
+import { freePort } from '../../tools/postgres.ts'
 import type { OperatorOptions } from '../options.ts'
 
 /** As cli/main.ts starts Node, with what cli/operator.ts sets. */
@@ -12,7 +13,7 @@ export interface ReplicaSettings {
   readonly kubeconfig: string
   readonly user: string
   readonly replica: string
-  /** 0: any. */
+  /** 0: one that nobody else gets, also while no replica has it. */
   readonly controlPort: number
   /** Its own port, and that of the Service by which the API server reaches it; by itself, when absent. */
   readonly webhooks?: { readonly port: number; readonly servicePort: number }
@@ -27,8 +28,9 @@ export class ReplicaProcess extends Program {
   /** @returns once it serves. */
   static async start(settings: ReplicaSettings): Promise<ReplicaProcess> {
     const program = fileURLToPath(new URL('replica.ts', import.meta.url))
+    const controlPort = settings.controlPort || (await freePort())
     const replica = new ReplicaProcess(
-      fork(program, [JSON.stringify(settings)], {
+      fork(program, [JSON.stringify({ ...settings, controlPort })], {
         execArgv: asShipped,
         stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       }),

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { KubeConfig } from '@kubernetes/client-node'
-import { type ApiServer, startApiServer, untilTrue } from '../../test/api-server.ts'
+import { type ApiServer, startApiServer } from '../../test/api-server.ts'
+import { untilTrue } from '../../test/eventually.ts'
 import { KubernetesClient } from '../kubernetes/client.ts'
 import { type KubernetesObject, pods, Resource, secrets } from '../kubernetes/objects.ts'
 import { Informer } from './informer.ts'
@@ -16,7 +17,7 @@ const secret = (name: string, value = 'a') => ({
 })
 
 describe('an informer on a real API server', function () {
-  this.timeout(120_000)
+  this.timeout('4m')
   let api: ApiServer
   before(async function () {
     this.timeout('45m')
@@ -98,7 +99,8 @@ describe('an informer on a real API server', function () {
   })
 })
 
-describe('an informer on an API server that fails', () => {
+describe('an informer on an API server that fails', function () {
+  this.timeout(90_000)
   /** Answers lists with one object per version, and watches as the test says. */
   async function withServer(
     watch: (count: number, response: ServerResponse, url: URL) => void,
@@ -187,7 +189,7 @@ describe('an informer on an API server that fails', () => {
           secrets,
           { failed: (error) => failures.push(error.message) },
           {},
-          { quietFor: 200 },
+          { quietFor: 1_000 },
         )
         await untilTrue(() => informer.get('default/later') !== undefined)
         assert.equal(lists(), 1)
@@ -215,5 +217,5 @@ describe('an informer on an API server that fails', () => {
         assert.deepEqual(failures, ['out of order', 'out of order', 'out of order'])
       },
     )
-  }).timeout(20_000)
+  })
 })

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { typeUrls } from '@firebreak/xds'
 import type { ControlPlane } from '../../e2e/index.ts'
-import { startApiServer, untilTrue } from '../../test/api-server.ts'
+import { startApiServer } from '../../test/api-server.ts'
+import { untilTrue } from '../../test/eventually.ts'
 import type { KubernetesClient } from '../kubernetes/client.ts'
 import { AcknowledgementLedger } from './acknowledgements.ts'
 import { Replicas } from './replicas.ts'
@@ -9,7 +10,8 @@ import { Replicas } from './replicas.ts'
 const agent = 'agents/bot'
 const configuration = (revision: string) => ({ versions: new Map([[agent, revision]]) })
 
-describe('what sidecars have acknowledged', () => {
+describe('what sidecars have acknowledged', function () {
+  this.timeout(90_000)
   let ledger: AcknowledgementLedger
   let changed: string[]
   beforeEach(() => {
@@ -56,7 +58,7 @@ describe('what sidecars have acknowledged', () => {
 })
 
 describe('replicas of the operator', function () {
-  this.timeout(60_000)
+  this.timeout('4m')
   const stack = new AsyncDisposableStack()
   let client: KubernetesClient
   let cluster: ControlPlane

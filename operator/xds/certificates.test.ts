@@ -58,7 +58,7 @@ interface Heard {
 }
 
 describe('clients that come by TLS', function () {
-  this.timeout(60_000)
+  this.timeout('4m')
   const stack = new AsyncDisposableStack()
   let api: ApiServer
   let cluster: ControlPlane

@@ -26,7 +26,7 @@ const noDrop = '    - {name: no-drop, match: {actions: ["sql:drop"]}, effect: de
 const noDelete = '    - {name: no-delete, match: {actions: ["sql:delete"]}, effect: deny}\n'
 
 describe("an agent's sidecar and the operator", function () {
-  this.timeout(60_000)
+  this.timeout('4m')
   const stack = new AsyncDisposableStack()
   let api: ApiServer
   let cluster: ControlPlane
@@ -141,7 +141,8 @@ describe("an agent's sidecar and the operator", function () {
     await eventually(() => attempt(client, 'DELETE FROM orders WHERE id = -1'), /no-delete/)
     const milliseconds = performance.now() - startedAt
     console.log(`        in force ${milliseconds.toFixed(0)} ms after the API server was asked`)
-    assert.ok(milliseconds < 5_000, `${milliseconds} ms`)
+    // nothing but the stream brings it, and that has it in some hundred milliseconds where nobody else is at work
+    assert.ok(milliseconds < 30_000, `${milliseconds} ms`)
     await eventually(contained, /^1\/1 True/)
     assert.notEqual((JSON.parse(await identity('{.status}')) as { revision: string }).revision, revision)
     await client.end()
