@@ -28,7 +28,7 @@ function unread(output: Readable | null): Readable {
 }
 
 describe('audit trail of a process', function () {
-  this.timeout(180_000)
+  this.timeout(300_000)
   let directory: string
   let path: string
   const started: Writing[] = []
@@ -271,7 +271,7 @@ describe('audit trail of a process', function () {
   })
 
   it('waits for a slow pipe, and at the end too', async () => {
-    const writing = write({ path: '-' })
+    const writing = write({ path: '-', together: 50 })
     const output = unread(writing.child.stdout)
     await writing.until(({ made }) => made > 5_000)
     const stopping = writing.stop()
@@ -290,7 +290,7 @@ describe('audit trail of a process', function () {
   })
 
   it('ends in spite of a pipe that nobody reads, and says how many lines are lost', async () => {
-    const writing = write({ path: '-' })
+    const writing = write({ path: '-', together: 50 })
     const output = unread(writing.child.stdout)
     await writing.until(({ made }) => made > 5_000)
     const { made, lost } = await writing.stop()

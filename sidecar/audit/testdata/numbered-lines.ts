@@ -1,13 +1,13 @@
 /**
  * A process that writes an audit trail of numbered lines as fast as it is let, until SIGTERM.
  *
- * Usage: numbered-lines.ts FILE|-|TARGETS block|spool|drop FIRST. TARGETS is JSON. Standard error says what happens, and
- * how far it is.
+ * Usage: numbered-lines.ts FILE|-|TARGETS block|spool|drop FIRST TOGETHER. TARGETS is JSON. So many lines come together.
+ * Standard error says what happens, and how far it is.
  */
 import { Audit } from '../audit.ts'
 import type { AuditTarget } from '../target.ts'
 
-const [path = '-', onFailure = 'block', first = '1'] = process.argv.slice(2)
+const [path = '-', onFailure = 'block', first = '1', together = '5'] = process.argv.slice(2)
 const audit = await Audit.open(
   path.startsWith('[')
     ? (JSON.parse(path) as AuditTarget[])
@@ -35,7 +35,7 @@ async function make(): Promise<void> {
     // as a session does before each command
     await audit.ready(policy)
     if (stopped) return
-    for (let count = 0; count < 5; count++)
+    for (let count = 0; count < Number(together); count++)
       audit.notice('configuration.applied', { revision: String(next++) })
     await new Promise((resolve) => setTimeout(resolve, 1))
   }

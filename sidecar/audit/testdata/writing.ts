@@ -7,13 +7,15 @@ import { fileURLToPath } from 'node:url'
 
 const program = fileURLToPath(new URL('numbered-lines.ts', import.meta.url))
 /** In seconds; a busy machine may take long for what takes a moment. */
-const patience = 60
+const patience = 120
 
 export interface WritingOptions {
   /** `-` is standard output; targets are JSON. */
   readonly path: string
   readonly onFailure?: 'block' | 'spool' | 'drop'
   readonly first?: number
+  /** How many it makes at a time. */
+  readonly together?: number
   /** Files can't grow beyond: RLIMIT_FSIZE, in units of 512 bytes. */
   readonly fileLimit?: number
 }
@@ -25,8 +27,8 @@ export class Writing {
   readonly ended: Promise<number | null>
   messages = ''
 
-  constructor({ path, onFailure = 'block', first = 1, fileLimit }: WritingOptions) {
-    const words = [program, path, onFailure, String(first)]
+  constructor({ path, onFailure = 'block', first = 1, together = 5, fileLimit }: WritingOptions) {
+    const words = [program, path, onFailure, String(first), String(together)]
     const stdio = ['ignore', path === '-' ? 'pipe' : 'ignore', 'pipe'] as const
     this.child =
       fileLimit === undefined
