@@ -84,6 +84,8 @@ Exit code 0: stopped by SIGTERM, SIGINT or SIGHUP. 1: the configuration is not v
     })
     if (values.config === undefined) throw new UsageError('run needs --config DIR')
     const clientTls = readTls(values['tls-certificate'], values['tls-key'])
+    // clients come as soon as it listens: from then on it ends by itself
+    const stopped = stopSignal()
     try {
       const { recipients, unmaskedRecipients } = await parseRecipients(values)
       await using _standalone = await Standalone.start({
@@ -103,7 +105,7 @@ Exit code 0: stopped by SIGTERM, SIGINT or SIGHUP. 1: the configuration is not v
         traces: parseTraces(values.traces),
         onEvent: report,
       })
-      await stopSignal()
+      await stopped
       console.error('stopping: sessions are told, the rest of the audit is written')
     } catch (error) {
       if (!(error instanceof ConfigurationError)) throw error
