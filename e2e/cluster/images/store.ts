@@ -40,6 +40,7 @@ export async function imageStore(
   const store = join(stores, hash.digest('hex').slice(0, 12))
   if (existsSync(store)) return store
   await using _lock = await lockFile(`${stores}.lock`, progress)
+  if (existsSync(store)) return store
   for (const name of readdirSync(stores)) rmSync(join(stores, name), { recursive: true, force: true })
   progress('Unpacking the images (once) …')
   const draft = mkdtempSync(join(stores, 'draft-'))
