@@ -10,7 +10,7 @@ export type Meant = string | ((line: AuditLine) => boolean)
 /** All lines are meant. */
 export const anyEvent = (): boolean => true
 
-const patience = 30_000
+const patience = 40_000
 const stillness = 30
 
 /**

@@ -1,11 +1,12 @@
 /** A pod that is contained for real: rules in the kernel, a real Envoy, the enforcer, and outside a PostgreSQL and a resolver. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { debianPrograms, envoy, findClient } from '../tools/clients.ts'
 import { startPostgres } from '../tools/postgres.ts'
+import { type AuditLine, auditLinesIn, type Meant } from './audit-trail.ts'
 import { PodNetwork, PodProcess, type PodUser, type Ran, uids } from './pod-network.ts'
 import { Shop } from './shop.ts'
 
@@ -112,11 +113,9 @@ export class ContainedPod implements AsyncDisposable {
     return await this.network.run(user, [this.#psql, ...words], { PGCONNECT_TIMEOUT: '60' })
   }
 
-  auditLines(): readonly Readonly<Record<string, unknown>>[] {
-    return readFileSync(join(this.network.runDirectory, 'audit.jsonl'), 'utf8')
-      .split('\n')
-      .filter((line) => line !== '')
-      .map((line) => JSON.parse(line) as Record<string, unknown>)
+  /** The audit lines that are meant, once there is one, and no more of any kind come. */
+  async auditLines(meant: Meant): Promise<readonly AuditLine[]> {
+    return await auditLinesIn(join(this.network.runDirectory, 'audit.jsonl'), meant, 1)
   }
 
   #writeConfiguration(): void {

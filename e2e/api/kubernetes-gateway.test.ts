@@ -250,7 +250,7 @@ describe('kubectl through the gateway', function () {
   })
 
   it('leaves a line of each request, with what it did', async () => {
-    const lines = (await guard.audited()) as readonly {
+    const lines = (await guard.audited(31)) as readonly {
       readonly text: string
       readonly decision: { readonly effect: string }
     }[]

@@ -86,7 +86,7 @@ spec: {rules: [{name: read, match: {actions: ["sql:select"]}, effect: allow}]}
     const agent = await connect(await token('support-bot', '--audience', 'firebreak'))
     assert.equal((await agent.query('SELECT count(*)::integer AS n FROM customers')).rows[0].n, 3)
     await agent.end()
-    const line = (await guard.auditLines()).find(({ event }) => event === 'session.start')
+    const [line] = await guard.auditLines('session.start')
     const { subject } = { ...(line?.proof as { subject?: string } | undefined) }
     assert.equal(subject, 'system:serviceaccount:default:support-bot')
   })
