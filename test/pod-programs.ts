@@ -3,10 +3,16 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { decideRequest, listRequests } from '@firebreak/sidecar'
 import { WebSocket, WebSocketServer } from 'ws'
+import type { AuditLine } from './audit-trail.ts'
+import { eventuallyWith } from './eventually.ts'
 import { kubernetesManifests } from './kubernetes-shop.ts'
 import { Guard } from './shop.ts'
 import { sayWhatIsHeard } from './tunneled-ports.ts'
+
+const eventually = eventuallyWith(() => 'what people are asked')
 
 export const everythingOfPods = '    - {name: all, match: {actions: ["k8s:*"]}, effect: allow}\n'
 
@@ -24,8 +30,7 @@ export class PodPrograms implements AsyncDisposable {
 
   static async start(): Promise<PodPrograms> {
     const programs = new PodPrograms()
-    programs.#server.listen(0, '127.0.0.1')
-    await once(programs.#server, 'listening')
+    await programs.listen()
     return programs
   }
 
@@ -44,6 +49,19 @@ export class PodPrograms implements AsyncDisposable {
         void sayWhatIsHeard(request, socket).catch(() => {})
       else sockets.handleUpgrade(request, socket, head, (client) => this.#serve(client, request.url ?? ''))
     })
+  }
+
+  async listen(): Promise<void> {
+    this.#server.listen(0, '127.0.0.1')
+    await once(this.#server, 'listening')
+  }
+
+  /** As if nothing had reached it. */
+  forget(): void {
+    this.reached.length = 0
+    this.given = ''
+    this.protocol = undefined
+    this.messages = undefined
   }
 
   /** In bytes, of what was written and nobody has taken yet. */
@@ -94,6 +112,59 @@ export class PodPrograms implements AsyncDisposable {
       tell(3)(Buffer.from(JSON.stringify(statusOf(code))))
       client.close(1000)
     })
+  }
+}
+
+/** For the tests of a suite: each may have a gateway of its own in front of them. */
+export class TestedPods extends PodPrograms {
+  #gateway: Guard | undefined
+
+  constructor() {
+    super()
+    before(() => this.listen())
+    after(() => this[Symbol.asyncDispose]())
+    beforeEach(() => this.forget())
+    afterEach(async () => {
+      await this.#gateway?.[Symbol.asyncDispose]()
+      this.#gateway = undefined
+    })
+  }
+
+  get gateway(): Guard {
+    if (!this.#gateway) throw new Error('it has not been started')
+    return this.#gateway
+  }
+
+  readonly start = async (...about: Parameters<PodPrograms['guard']>): Promise<Guard> => {
+    this.#gateway = await this.guard(...about)
+    return this.#gateway
+  }
+
+  /** The audit lines of commands, when there is one of the exec, which is the last. */
+  readonly lines = async (): Promise<readonly AuditLine[]> => {
+    const ofExec = ({ event, actions }: AuditLine): boolean =>
+      event === 'command' && (actions as readonly string[]).includes('k8s:exec')
+    await this.gateway.auditLines(ofExec)
+    return await this.gateway.audited(1)
+  }
+
+  /** @returns the name of the request that people were asked with first, once it is in this state. */
+  readonly asked = async (state: 'Pending' | 'Withdrawn'): Promise<string> => {
+    const nameAndState = async (): Promise<string> => {
+      const [request] = await listRequests(this.#approvals).catch(() => [])
+      return `${request?.metadata.name} is ${request?.status?.state}`
+    }
+    const [name = ''] = (await eventually(nameAndState, new RegExp(` is ${state}$`))).split(' ')
+    return name
+  }
+
+  readonly approve = async (): Promise<void> => {
+    const name = await this.asked('Pending')
+    await decideRequest(this.#approvals, name, { decision: 'Approved', reason: 'a test' })
+  }
+
+  get #approvals(): string {
+    return join(this.gateway.directory, 'approvals')
   }
 }
 
@@ -164,7 +235,11 @@ export class PodStream {
 
   /** Resolves when a channel has shown something. */
   async shows(channel: number, pattern: RegExp): Promise<string> {
-    while (!pattern.test(this.seen(channel))) await this.#changed.promise
+    while (!pattern.test(this.seen(channel))) {
+      await Promise.race([this.#changed.promise, this.closed])
+      if (this.socket.readyState === WebSocket.CLOSED && !pattern.test(this.seen(channel)))
+        throw new Error(`it is over, and never showed ${pattern}: ${JSON.stringify([...this.#seen])}`)
+    }
     return this.seen(channel)
   }
 }

@@ -1,5 +1,4 @@
 /** A client's side of a stream over SPDY, as client-go's executor has it. */
-import { once } from 'node:events'
 import { request } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { text } from 'node:stream/consumers'
@@ -161,9 +160,7 @@ export class SpdyProgram {
   }
 
   async #next(): Promise<void> {
-    const over = new AbortController()
-    await Promise.race([this.#changed.promise, once(this.socket, 'close', { signal: over.signal })])
-    over.abort()
+    await Promise.race([this.#changed.promise, this.closed])
     if (this.socket.destroyed) throw new Error(`it is over; it has seen ${JSON.stringify([...this.#seen])}`)
   }
 

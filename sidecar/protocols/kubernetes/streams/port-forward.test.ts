@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import type { Duplex } from 'node:stream'
-import { eventuallyWith } from '../../../../test/eventually.ts'
-import { PodPrograms, PodStream } from '../../../../test/pod-programs.ts'
+import type { AuditLine } from '../../../../test/audit-trail.ts'
+import { PodStream, TestedPods } from '../../../../test/pod-programs.ts'
 import type { Guard } from '../../../../test/shop.ts'
 import { upgraded } from '../../../../test/spdy-programs.ts'
 import { pingMe, Tunnel } from '../../../../test/tunneled-ports.ts'
@@ -15,31 +15,17 @@ const onePort = `    - name: one-port
 `
 
 describe('a port of a pod', function () {
-  this.timeout(30_000)
-  let pods: PodPrograms
-  let guard: Guard | undefined
-
-  before(async () => {
-    pods = await PodPrograms.start()
-  })
-  after(() => pods[Symbol.asyncDispose]())
-  beforeEach(() => {
-    pods.reached.length = 0
-  })
-  afterEach(async () => {
-    await guard?.[Symbol.asyncDispose]()
-    guard = undefined
-  })
-
-  const start = async (policy?: string): Promise<void> => {
-    guard = await pods.guard(onePort, policy)
+  this.timeout(60_000)
+  const pods = new TestedPods()
+  const start = (policy?: string): Promise<Guard> => pods.start(onePort, policy)
+  const forward = (query: string, protocol: string): PodStream =>
+    new PodStream(pods.gateway, query, { subresource: 'portforward', protocols: [protocol] })
+  /** What the audit lines of commands say, once one says what is awaited. */
+  const lines = async (awaited: RegExp): Promise<readonly string[]> => {
+    const said = ({ decision, text }: AuditLine): string => `${decision} ${text}`
+    await pods.gateway.auditLines((line) => line.event === 'command' && awaited.test(said(line)))
+    return (await pods.gateway.audited(1)).map(said)
   }
-  const forward = (query: string, protocol: string): PodStream => {
-    assert.ok(guard)
-    return new PodStream(guard, query, { subresource: 'portforward', protocols: [protocol] })
-  }
-  const lines = async (): Promise<readonly string[]> =>
-    ((await guard?.audited()) ?? []).map(({ decision, text }) => `${decision} ${text}`)
 
   describe('that the request names', () => {
     const protocol = 'v4.channel.k8s.io'
@@ -51,7 +37,7 @@ describe('a port of a pod', function () {
       await stream.shows(0, /hello/)
       stream.socket.close()
       await stream.closed
-      await eventuallyWith(() => '')(async () => (await lines()).join('\n'), /^allow GET .*portforward/)
+      await lines(/^allow GET .*portforward/)
     })
 
     it('is not connected to, if it is not', async () => {
@@ -74,10 +60,9 @@ describe('a port of a pod', function () {
 
   describe('that is told later', () => {
     const open = async (): Promise<Tunnel> => {
-      assert.ok(guard)
       const path = '/api/v1/namespaces/prod/pods/web/portforward'
       return await Tunnel.open(
-        `http://127.0.0.1:${guard.address.port}${path}`,
+        `http://127.0.0.1:${pods.gateway.address.port}${path}`,
         'SPDY/3.1+portforward.k8s.io, SPDY/4+portforward.k8s.io',
       )
     }
@@ -108,7 +93,7 @@ describe('a port of a pod', function () {
       }
       assert.ok(heard.equals(whole))
       tunnel.close()
-      const found = await lines()
+      const found = await lines(/^allow port 8080 of /)
       assert.equal(found.filter((line) => line.startsWith('allow port 8080 of ')).length, 1)
       assert.deepEqual(pods.reached[0]?.protocols, ['SPDY/3.1+portforward.k8s.io'])
     })
@@ -119,7 +104,7 @@ describe('a port of a pod', function () {
         const tunnel = await open()
         tunnel.send(await new SpdyClient().opens(1, ofPort('22', kind)))
         assert.match(await endOf(tunnel), /no rule allows k8s:portForward/)
-        assert.ok((await lines()).some((line) => line.startsWith('deny port 22 of ')))
+        await lines(/^deny port 22 of /)
       })
 
     const none: readonly (readonly [string, Pairs])[] = [
@@ -139,9 +124,8 @@ describe('a port of a pod', function () {
 
   describe('that is told later, over SPDY as it is', () => {
     const open = async (): Promise<Duplex> => {
-      assert.ok(guard)
       const protocols = ['portforward.k8s.io']
-      const answer = await upgraded(guard, '', { subresource: 'portforward', protocols })
+      const answer = await upgraded(pods.gateway, '', { subresource: 'portforward', protocols })
       assert.ok('socket' in answer)
       assert.equal(answer.protocol, 'SPDY/3.1 portforward.k8s.io')
       return answer.socket
@@ -170,7 +154,7 @@ describe('a port of a pod', function () {
       socket.write(whole)
       await hears(socket, whole)
       socket.destroy()
-      const found = await lines()
+      const found = await lines(/^allow port 8080 of /)
       assert.equal(found.filter((line) => line.startsWith('allow port 8080 of ')).length, 1)
       assert.deepEqual(pods.reached[0]?.protocols, ['SPDY/3.1+portforward.k8s.io'])
     })
@@ -206,8 +190,7 @@ describe('a port of a pod', function () {
         socket.write(await bytes())
         await once(socket, 'close')
         assert.equal(heard, 0)
-        const found = await lines()
-        assert.ok(found.some((each) => line.test(each)))
+        const found = await lines(line)
         assert.ok(found.every((each) => !each.startsWith('allow port ')))
       })
   })

@@ -2,55 +2,21 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { connect } from 'node:net'
-import { join } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
 import {
   everythingOfPods,
   execQuery,
-  PodPrograms,
   PodStream,
   type StreamOptions,
+  TestedPods,
 } from '../../../../test/pod-programs.ts'
-import { type ReadRecording, recordingsOf } from '../../../../test/recordings.ts'
-import type { Guard } from '../../../../test/shop.ts'
-import { decideRequest, listRequests } from '../../../approvals/desk.ts'
+import { recordingsOf } from '../../../../test/recordings.ts'
 
 describe('a program in a pod', function () {
   this.timeout(60_000)
-  let pods: PodPrograms
-  let guard: Guard | undefined
-
-  before(async () => {
-    pods = await PodPrograms.start()
-  })
-  after(() => pods[Symbol.asyncDispose]())
-  beforeEach(() => {
-    pods.reached.length = 0
-    pods.given = ''
-    pods.protocol = undefined
-    pods.messages = undefined
-  })
-  afterEach(async () => {
-    await guard?.[Symbol.asyncDispose]()
-    guard = undefined
-  })
-
-  const start = async (rules?: string, policy?: string, resource?: string): Promise<Guard> => {
-    guard = await pods.guard(rules, policy, resource)
-    return guard
-  }
-  const exec = (command: readonly string[], more = '', options: StreamOptions = {}): PodStream => {
-    assert.ok(guard)
-    return new PodStream(guard, execQuery(command, more), options)
-  }
-  /** The audit lines, when there is one of the exec, which is the last. */
-  const lines = async (): Promise<readonly Record<string, unknown>[]> => {
-    for (;;) {
-      const found = (await guard?.audited()) ?? []
-      if (found.some(({ actions }) => (actions as string[]).includes('k8s:exec'))) return found
-      await delay(20)
-    }
-  }
+  const pods = new TestedPods()
+  const { start, lines, asked, approve } = pods
+  const exec = (command: readonly string[], more = '', options: StreamOptions = {}): PodStream =>
+    new PodStream(pods.gateway, execQuery(command, more), options)
 
   it('runs, and its output and result come back', async () => {
     await start()
@@ -82,16 +48,13 @@ describe('a program in a pod', function () {
   })
 
   it('is started when it is asked for again, once people have agreed', async () => {
-    const { directory } = await start(`    - name: ask
+    await start(`    - name: ask
       match: {actions: ["k8s:exec"]}
       effect: requireApproval
       approval: {expiresAfter: 5m, whileWaiting: fail}
 ${everythingOfPods}`)
     assert.match((await exec(['echo', 'agreed']).refusal).message, /approv/)
-    const approvals = join(directory, 'approvals')
-    const [asked] = await listRequests(approvals)
-    assert.ok(asked)
-    await decideRequest(approvals, asked.metadata.name, { decision: 'Approved', reason: 'a test' })
+    await approve()
     assert.match((await exec(['echo', 'another']).refusal).message, /approv/)
     const stream = exec(['echo', 'agreed'])
     assert.equal(await stream.closed, 1000)
@@ -208,7 +171,7 @@ ${everythingOfPods}`)
       ['breaks off', (stream: PodStream) => stream.socket.terminate()],
     ] as const)
       it(`does not get a held line when its client ${name}, and nobody is asked any more`, async () => {
-        const { directory } = await start(touching)
+        await start(touching)
         const stream = await exec(['sh'], '&stdin=true').open()
         stream.send(0, 'touch /none\n')
         await stream.shows(2, /held for approval/)
@@ -222,13 +185,11 @@ ${everythingOfPods}`)
           [{ code: 'not-approved' }],
         )
         assert.equal(pods.given, '')
-        const state = async (): Promise<string | undefined> =>
-          (await listRequests(join(directory, 'approvals')))[0]?.status?.state
-        while ((await state()) !== 'Withdrawn') await delay(20)
+        await asked('Withdrawn')
       })
 
     it('has no line that is known once one has gone to it that is not', async () => {
-      const { directory } = await start(`    - {name: run, match: {actions: ["k8s:*"]}, effect: allow}
+      await start(`    - {name: run, match: {actions: ["k8s:*"]}, effect: allow}
     - name: ask
       match: {actions: ["k8s:shell"], condition: "'rm' in command.shell.programs"}
       effect: requireApproval
@@ -237,10 +198,7 @@ ${everythingOfPods}`)
       const stream = await exec(['sh'], '&stdin=true').open()
       stream.send(0, 'echo known\necho "a\necho "; rm /none; echo "\n')
       await stream.shows(2, /held for approval/)
-      const approvals = join(directory, 'approvals')
-      const [asked] = await listRequests(approvals)
-      assert.ok(asked)
-      await decideRequest(approvals, asked.metadata.name, { decision: 'Approved', reason: 'a test' })
+      await approve()
       await stream.shows(2, /held for approval[\s\S]*held for approval/)
       assert.equal(pods.given, `${given('echo known')}echo "a\n`)
       stream.socket.close()
@@ -263,15 +221,12 @@ ${everythingOfPods}`)
       })
 
     it('gets a held line when people agree, and what follows waits', async () => {
-      const { directory } = await start(touching)
+      await start(touching)
       const stream = await exec(['sh'], '&stdin=true').open()
       stream.send(0, 'touch /dev/null && echo touched\necho after\n')
       await stream.shows(2, /held for approval/)
       assert.equal(pods.given, '')
-      const approvals = join(directory, 'approvals')
-      const [asked] = await listRequests(approvals)
-      assert.ok(asked)
-      await decideRequest(approvals, asked.metadata.name, { decision: 'Approved', reason: 'a test' })
+      await approve()
       await stream.shows(1, /touched\nafter\n/)
       stream.socket.close()
       await stream.closed
@@ -371,14 +326,9 @@ ${everythingOfPods}`)
     await stream.shows(1, /typed/)
     stream.socket.close()
     await stream.closed
-    const ended = async (): Promise<ReadRecording> => {
-      for (;;) {
-        const [recording] = await recordingsOf(directory)
-        if (recording?.entries.at(-1)?.entry.type === 'end') return recording
-        await delay(50)
-      }
-    }
-    const { entries } = await ended()
+    await pods.gateway.stop()
+    const [{ entries } = { entries: [] }] = await recordingsOf(directory)
+    assert.equal(entries.at(-1)?.entry.type, 'end')
     const bytes = (type: 'response' | 'input'): readonly string[] =>
       entries.flatMap(({ entry }) => (entry.type === type ? [entry.bytes.toString()] : []))
     assert.deepEqual(bytes('response'), [
@@ -417,17 +367,15 @@ ${everythingOfPods}`)
       ['SPDY', 'POST', 'Upgrade: SPDY/3.1\r\nX-Stream-Protocol-Version: v4.channel.k8s.io'],
     ] as const)
       it(`but not by who asks for ${name}, speaks before an answer, and leaves while people are asked`, async () => {
-        const { directory, address } =
+        const { address } =
           await start(`    - {name: ask, match: {actions: ["k8s:exec"]}, effect: requireApproval}
 ${everythingOfPods}`)
         const client = connect(address.port, address.host)
         const path = `/api/v1/namespaces/prod/pods/web/exec?${execQuery(['id'])}`
         client.write(`${method} ${path} HTTP/1.1\r\nHost: api\r\nConnection: Upgrade\r\n${upgrade}\r\n\r\n`)
-        const state = async (): Promise<string | undefined> =>
-          (await listRequests(join(directory, 'approvals')).catch(() => []))[0]?.status?.state
-        while ((await state()) !== 'Pending') await delay(20)
+        await asked('Pending')
         client.end('early')
-        while ((await state()) !== 'Withdrawn') await delay(20)
+        await asked('Withdrawn')
         assert.deepEqual(pods.reached, [])
         client.destroy()
       })

@@ -3,59 +3,30 @@ import assert from 'node:assert/strict'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { everythingOfPods, execQuery, PodPrograms, PodStream } from '../../../../test/pod-programs.ts'
+import { eventuallyWith } from '../../../../test/eventually.ts'
+import { everythingOfPods, execQuery, PodStream, TestedPods } from '../../../../test/pod-programs.ts'
 import { recordingsOf } from '../../../../test/recordings.ts'
-import type { Guard } from '../../../../test/shop.ts'
 import { type SpdyOptions, SpdyProgram, upgraded } from '../../../../test/spdy-programs.ts'
-import { decideRequest, listRequests } from '../../../approvals/desk.ts'
+import { listRequests } from '../../../approvals/desk.ts'
 import { SpdyChannels } from './spdy-channels.ts'
 import { control, data, number, type Pairs, SpdyClient } from './testing.ts'
 
+const eventually = eventuallyWith(() => 'bytes wait to be read')
+
 describe('a program in a pod, over SPDY', function () {
-  this.timeout(30_000)
-  let pods: PodPrograms
-  let guard: Guard | undefined
-
-  before(async () => {
-    pods = await PodPrograms.start()
-  })
-  after(() => pods[Symbol.asyncDispose]())
-  beforeEach(() => {
-    pods.reached.length = 0
-    pods.given = ''
-    pods.protocol = undefined
-    pods.messages = undefined
-  })
-  afterEach(async () => {
-    await guard?.[Symbol.asyncDispose]()
-    guard = undefined
-  })
-
-  const start = async (rules?: string, policy?: string): Promise<Guard> => {
-    guard = await pods.guard(rules, policy)
-    return guard
-  }
-  const sameGuard = (): Guard => {
-    assert.ok(guard)
-    return guard
-  }
+  this.timeout(60_000)
+  const pods = new TestedPods()
+  const { start, lines, asked, approve } = pods
   const output = ['error', 'stdout', 'stderr']
   const input = ['error', 'stdin', 'stdout', 'stderr']
   const terminal = ['error', 'stdin', 'stdout', 'resize']
   const exec = async (command: readonly string[], more = '', streams = output): Promise<SpdyProgram> => {
-    return await SpdyProgram.open(sameGuard(), execQuery(command, more), streams)
+    return await SpdyProgram.open(pods.gateway, execQuery(command, more), streams)
   }
   const refusal = async (query: string, options?: SpdyOptions): Promise<string> => {
-    const answer = await upgraded(sameGuard(), query, options)
+    const answer = await upgraded(pods.gateway, query, options)
     assert.ok('message' in answer)
     return answer.message
-  }
-  const lines = async (): Promise<readonly Record<string, unknown>[]> => {
-    for (;;) {
-      const found = (await guard?.audited()) ?? []
-      if (found.some(({ actions }) => (actions as string[]).includes('k8s:exec'))) return found
-      await delay(20)
-    }
   }
 
   it('runs, and its output and result come back, and the end of each', async () => {
@@ -90,7 +61,7 @@ describe('a program in a pod, over SPDY', function () {
     await program.shows('stdout', /typed/)
     program.leave()
     await program.closed
-    await guard?.stop()
+    await pods.gateway.stop()
     const [{ entries } = { entries: [] }] = await recordingsOf(directory)
     const shown = entries.flatMap(({ entry }) => (entry.type === 'response' ? [entry.bytes.toString()] : []))
     assert.deepEqual(shown.slice(1), ['\u001b[8;24;80t', 'typed'])
@@ -133,7 +104,7 @@ describe('a program in a pod, over SPDY', function () {
     ['breaks off', (program: SpdyProgram) => void program.socket.destroy()],
   ] as const)
     it(`does not get a held line when its client ${name}, who was answered until then`, async () => {
-      const { directory } = await start(touching)
+      await start(touching)
       const program = await exec(['sh'], '&stdin=true', input)
       program.write('stdin', 'touch /none\n')
       await program.shows('stderr', /held for approval/)
@@ -141,27 +112,27 @@ describe('a program in a pod, over SPDY', function () {
       await program.hears(() => program.pongs.includes(7))
       leave(program)
       await program.closed
-      const approvals = join(directory, 'approvals')
-      while ((await listRequests(approvals))[0]?.status?.state !== 'Withdrawn') await delay(20)
+      await asked('Withdrawn')
       assert.equal(pods.given, '')
     })
 
   it('does not get a held line when its client leaves without having read what came before', async () => {
     const { directory } = await start(touching)
     const program = await exec(['sh'], '&stdin=true', input)
-    program.write('stdin', 'seq 5000000\ntouch /none\n')
+    const paused = join(directory, 'paused')
+    program.write('stdin', `until test -e ${paused}; do sleep 0.05; done; seq 5000000\ntouch /none\n`)
     await program.shows('stderr', /held for approval/)
     program.socket.pause()
-    while (pods.unsent < 1_000_000) await delay(20)
+    writeFileSync(paused, '')
+    await eventually(() => String(pods.unsent), /^[1-9]\d{6}/)
     program.leave()
-    const approvals = join(directory, 'approvals')
-    while ((await listRequests(approvals))[0]?.status?.state !== 'Withdrawn') await delay(20)
+    await asked('Withdrawn')
     assert.doesNotMatch(pods.given, /touch/)
   })
 
   it('says why a line is refused where there is no stream for errors', async () => {
     await start(linesOfShell)
-    const program = await SpdyProgram.open(sameGuard(), 'command=sh&stdin=true&stdout=true', [
+    const program = await SpdyProgram.open(pods.gateway, 'command=sh&stdin=true&stdout=true', [
       'error',
       'stdin',
       'stdout',
@@ -190,12 +161,10 @@ describe('a program in a pod, over SPDY', function () {
       approval: {expiresAfter: 5m, whileWaiting: fail}
 ${everythingOfPods}`)
     const agreed = execQuery(['echo', 'agreed'])
-    assert.match((await new PodStream(sameGuard(), agreed).refusal).message, /approv/)
+    assert.match((await new PodStream(pods.gateway, agreed).refusal).message, /approv/)
     assert.match(await refusal(agreed), /approv/)
-    const approvals = join(directory, 'approvals')
-    const asked = await listRequests(approvals)
-    assert.equal(asked.length, 1)
-    await decideRequest(approvals, asked[0]?.metadata.name ?? '', { decision: 'Approved', reason: 'a test' })
+    assert.equal((await listRequests(join(directory, 'approvals'))).length, 1)
+    await approve()
     const program = await exec(['echo', 'agreed'])
     await program.closed
     assert.equal(program.seen('stdout'), 'agreed\n')
