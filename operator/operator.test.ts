@@ -72,7 +72,7 @@ spec:
 `
 
 describe('the operator on a real API server', function () {
-  this.timeout(120_000)
+  this.timeout('4m')
   let cluster: ControlPlane
   let developer: User
   let agent: User

@@ -23,7 +23,7 @@ export async function startApiServer(
     file,
   ])
   await cluster.kubectl.run(['apply', ...files])
-  await cluster.kubectl.run(['wait', '--for=condition=Established', '--timeout=60s', ...files])
+  await cluster.kubectl.run(['wait', '--for=condition=Established', '--timeout=180s', ...files])
   const client = stack.use(new KubernetesClient(kubeConfigOf(cluster)))
   const running = stack.move()
   return { cluster, client, [Symbol.asyncDispose]: () => running.disposeAsync() }

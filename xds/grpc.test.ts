@@ -38,7 +38,8 @@ function framed(body: Uint8Array, flag = 0, length = body.length): Buffer {
 const request = (typeUrl: string): Uint8Array =>
   toBinary(DiscoveryRequestSchema, create(DiscoveryRequestSchema, { typeUrl }))
 
-describe('gRPC over Node’s HTTP/2', () => {
+describe('gRPC over Node’s HTTP/2', function () {
+  this.timeout(60_000)
   let server: Http2Server
   let session: ClientHttp2Session
   let baseUrl: string

@@ -26,7 +26,8 @@ const approvalRequest = fileURLToPath(new URL('approval-request.yaml', import.me
 const refusals = readData('refused-objects.yaml') as readonly Refusal[]
 const shown = readData('shown.yaml') as Shown
 
-describe('the kinds on an API server', () => {
+describe('the kinds on an API server', function () {
+  this.timeout('2m')
   let cluster: ControlPlane
 
   before(async function () {
@@ -37,7 +38,7 @@ describe('the kinds on an API server', () => {
     const { status, stderr } = await cluster.kubectl.attempt(['apply', ...crds])
     assert.equal(stderr, '', 'the schemas are right and warn of nothing')
     assert.equal(status, 0)
-    await cluster.kubectl.run(['wait', '--for=condition=Established', '--timeout=60s', ...crds])
+    await cluster.kubectl.run(['wait', '--for=condition=Established', '--timeout=180s', ...crds])
     await cluster.kubectl.run(['create', 'namespace', 'agents'])
   })
   after(() => cluster?.[Symbol.asyncDispose]())

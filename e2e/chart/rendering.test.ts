@@ -25,7 +25,7 @@ interface Rendered {
 }
 
 describe('the chart', function () {
-  this.timeout(120_000)
+  this.timeout('4m')
   const namespace = 'firebreak-system'
   let helm: Helm
   let cluster: ControlPlane
@@ -43,7 +43,7 @@ describe('the chart', function () {
     ])
     const others = ['-f', file('others.yaml')]
     await cluster.kubectl.run(['apply', ...others])
-    await cluster.kubectl.run(['wait', '--for=condition=Established', '--timeout=60s', ...others])
+    await cluster.kubectl.run(['wait', '--for=condition=Established', '--timeout=180s', ...others])
   })
   after(() => stack.disposeAsync())
 
@@ -89,7 +89,7 @@ describe('the chart', function () {
 })
 
 describe('the Kustomize base', function () {
-  this.timeout(120_000)
+  this.timeout('4m')
   const namespace = 'firebreak-system'
   let cluster: ControlPlane
   before(async function () {

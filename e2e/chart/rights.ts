@@ -52,7 +52,8 @@ interface AuditEvent {
 /** What a user did, without names of objects, and what was forbidden. @param log of the API server, a JSON line each. */
 export function usedRights(log: string, username: string): { used: Set<Right>; forbidden: Set<Right> } {
   const [used, forbidden] = [new Set<Right>(), new Set<Right>()]
-  for (const line of log.split('\n').filter((each) => each !== '')) {
+  // the last line may still be being written
+  for (const line of log.split('\n').slice(0, -1)) {
     const { verb, user, objectRef, responseStatus } = JSON.parse(line) as AuditEvent
     if (user.username !== username || !objectRef) continue
     const { resource, apiGroup, subresource } = objectRef

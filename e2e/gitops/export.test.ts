@@ -10,7 +10,7 @@ import { type ApiServer, startApiServer } from '../../test/api-server.ts'
 const file = (path: string): string => fileURLToPath(new URL(path, import.meta.url))
 
 describe('A directory of manifests and a cluster', function () {
-  this.timeout(120_000)
+  this.timeout('4m')
   const home = mkdtempSync(join(tmpdir(), 'firebreak-export-'))
   let api: ApiServer
 

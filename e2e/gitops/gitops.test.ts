@@ -53,7 +53,7 @@ function permutations<Item>(items: readonly Item[]): Item[][] {
 }
 
 describe('GitOps', function () {
-  this.timeout(240_000)
+  this.timeout('15m')
   const stack = new AsyncDisposableStack()
   const failures: string[] = []
   let api: ApiServer
@@ -90,7 +90,7 @@ describe('GitOps', function () {
   }
 
   async function until(manifest: Manifest, wanted: (now: Manifest) => boolean): Promise<Manifest> {
-    for (const end = Date.now() + 60_000; ; ) {
+    for (const end = Date.now() + 120_000; ; ) {
       const now = await read(manifest)
       if (wanted(now)) return now
       assert.ok(Date.now() < end, `${JSON.stringify(now, undefined, 1)}\n${failures.join('\n')}`)
@@ -207,7 +207,7 @@ describe('GitOps', function () {
     for (const [index, order] of pruned.entries()) {
       const namespace = `order-${index}`
       for (const { kind, metadata } of order)
-        await kubectl('delete', kind, metadata.name, '-n', namespace, '--timeout=60s')
+        await kubectl('delete', kind, metadata.name, '-n', namespace, '--timeout=180s')
       assert.equal(await kubectl('get', 'firebreak', '-n', namespace, '-o', 'name'), '')
     }
     assert.doesNotMatch(
@@ -234,7 +234,7 @@ describe('GitOps', function () {
   it('is configured in Flux as documented, by names that are there', async () => {
     const crd = await fluxKustomizationCrd()
     await kubectl('apply', '--server-side', '-f', crd)
-    await kubectl('wait', '--for=condition=Established', '--timeout=60s', '-f', crd)
+    await kubectl('wait', '--for=condition=Established', '--timeout=180s', '-f', crd)
     await kubectl('create', 'namespace', 'flux-system')
     const path = file('../../docs/gitops/flux.yaml')
     await kubectl('apply', '--validate=strict', '-f', path)

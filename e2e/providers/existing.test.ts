@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { type ControlPlane, startControlPlane, type TestCluster } from '../index.ts'
 import { existing } from './existing.ts'
 
-describe('an existing cluster for the tests', () => {
+describe('an existing cluster for the tests', function () {
+  this.timeout('2m')
   let kubeconfig: string | undefined
   let controlPlane: ControlPlane
   let cluster: TestCluster

@@ -9,7 +9,7 @@ import { processExists } from '../process.ts'
 import { type ControlPlane, startControlPlane } from './start.ts'
 
 describe('a control plane', function () {
-  this.timeout('1m')
+  this.timeout('5m')
   let plane: ControlPlane
 
   before(async function () {
@@ -41,7 +41,7 @@ describe('a control plane', function () {
   it('runs the controllers it is asked for', async () => {
     await plane.kubectl.run(['create', 'namespace', 'passing'])
     await plane.kubectl.run(['create', 'configmap', 'content', '--namespace=passing'])
-    await plane.kubectl.run(['delete', 'namespace', 'passing', '--timeout=30s'])
+    await plane.kubectl.run(['delete', 'namespace', 'passing', '--timeout=120s'])
   })
 
   it('keeps its objects when its API server is killed and started again', async () => {
@@ -75,7 +75,7 @@ describe('a control plane', function () {
     const { directory, processes } = JSON.parse(line) as { directory: string; processes: number[] }
     assert.deepEqual(processes.map(processExists), [true, true])
     child.kill('SIGKILL')
-    for (let attempt = 0; processes.some(processExists) && attempt < 200; attempt++) await delay(50)
+    for (let attempt = 0; processes.some(processExists) && attempt < 1_200; attempt++) await delay(50)
     assert.deepEqual(processes.map(processExists), [false, false])
     await using _next = await startControlPlane()
     assert.equal(existsSync(directory), false, 'its files are removed when the next one starts')
