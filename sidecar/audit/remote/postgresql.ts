@@ -1,4 +1,6 @@
 /** A table in PostgreSQL. Lines that are there already stay as they are, so each is there once. */
+import { Socket } from 'node:net'
+import { setTimeout as pause } from 'node:timers/promises'
 import pg from 'pg'
 import type { ReceiverTarget } from '../target.ts'
 import { readLine } from './ocsf.ts'
@@ -24,12 +26,21 @@ const insertion = `INSERT INTO firebreak_audit (source, seq, time, event, identi
 SELECT * FROM unnest($1::text[], $2::bigint[], $3::timestamptz[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[])
 ON CONFLICT DO NOTHING`
 
+/** In milliseconds, as the other. */
 const answerWithin = 15_000
+/** How long a server may take to say goodbye. */
+const leaveWithin = 1_000
+
+/** With its socket, which ends whatever the server does. */
+interface Connection {
+  readonly client: pg.Client
+  readonly socket: Socket
+}
 
 export class PostgresqlReceiver implements Receiver {
   readonly name: string
   readonly #target: PostgresqlTarget
-  #client: pg.Client | undefined
+  #connection: Connection | undefined
 
   constructor(target: PostgresqlTarget) {
     const { host, pathname } = new URL(target.url)
@@ -38,14 +49,16 @@ export class PostgresqlReceiver implements Receiver {
   }
 
   async send(lines: readonly string[], signal: AbortSignal): Promise<number> {
-    const client = this.#client ?? (await this.#connect())
-    const abort = (): void => void client.end().catch(() => {})
+    signal.throwIfAborted()
+    const connection = this.#connection ?? this.#newConnection()
+    const abort = (): void => void connection.socket.destroy()
     signal.addEventListener('abort', abort, { once: true })
     try {
-      await client.query(insertion, columnsOf(lines))
+      if (connection !== this.#connection) await this.#open(connection)
+      await connection.client.query(insertion, columnsOf(lines))
       return 0
     } catch (error) {
-      this.#forget(client)
+      this.#forget(connection)
       throw error
     } finally {
       signal.removeEventListener('abort', abort)
@@ -53,13 +66,18 @@ export class PostgresqlReceiver implements Receiver {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#client?.end().catch(() => {})
+    if (!this.#connection) return
+    const { client, socket } = this.#connection
+    await Promise.race([client.end().catch(() => {}), pause(leaveWithin, undefined, { ref: false })])
+    socket.destroy()
   }
 
-  async #connect(): Promise<pg.Client> {
+  #newConnection(): Connection {
     const { url, password, ca } = this.#target
     const address = new URL(url)
+    const socket = new Socket()
     const client = new pg.Client({
+      stream: () => socket,
       host: address.hostname.replace(/^\[|\]$/g, ''),
       port: Number(address.port || 5432),
       user: decodeURIComponent(address.username),
@@ -71,18 +89,23 @@ export class PostgresqlReceiver implements Receiver {
       query_timeout: answerWithin,
       keepAlive: true,
     })
-    client.on('error', () => this.#forget(client))
+    const connection = { client, socket }
+    client.on('error', () => this.#forget(connection))
+    return connection
+  }
+
+  async #open(connection: Connection): Promise<void> {
+    const { client } = connection
     await client.connect()
-    this.#client = client
+    this.#connection = connection
     const { rows } = await client.query("SELECT to_regclass('firebreak_audit') IS NULL AS missing")
     if (rows[0]?.missing) await client.query(tableDefinition)
-    return client
   }
 
   /** The next lines come by another connection. */
-  #forget(client: pg.Client): void {
-    if (this.#client === client) this.#client = undefined
-    client.end().catch(() => {})
+  #forget(connection: Connection): void {
+    if (this.#connection === connection) this.#connection = undefined
+    connection.client.end().catch(() => {})
   }
 }
 
