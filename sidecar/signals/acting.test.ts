@@ -40,7 +40,7 @@ async function signalsOf(guard: Guard, count: number, sessions: number): Promise
 }
 
 describe('signals that act', function () {
-  this.timeout(120_000)
+  this.timeout(300_000)
   let shop: Shop
 
   before(async () => {
@@ -383,6 +383,7 @@ describe('signals that act', function () {
         await client.query('SELECT id FROM orders')
         await client.end()
       }
+      await running.guard.auditLines('session.end', 2)
       await running.guard.auditLines('session.end', 2)
       assert.deepEqual(await found(running, 0), [])
     })

@@ -239,7 +239,7 @@ function inWords({ who, at, found }: Heard): string {
 }
 
 describe('a benign workload', function () {
-  this.timeout(120_000)
+  this.timeout(300_000)
   const days = 15
 
   it('raises no alert: while it is learned, over two weeks, and on the day after', () => {

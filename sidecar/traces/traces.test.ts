@@ -20,10 +20,10 @@ const rules = `    - {name: anything, match: {actions: ["sql:*"]}, effect: allow
     - {name: hide, match: {tags: ["pii/*"]}, effect: mask, mask: {strategy: partial, keepLast: 4}}
 `
 
-const eventually = eventuallyWith(() => '')
+const eventually = eventuallyWith(() => '', 60)
 
 describe('traces', function () {
-  this.timeout(600_000)
+  this.timeout(900_000)
   let shop: Shop
   let server: LogServer
 
@@ -73,6 +73,15 @@ describe('traces', function () {
     return [of('exported'), of('dropped')]
   }
 
+  /** All spans, once that of the session, which comes last, and those of so many commands are there. */
+  const spansOfSession = (commands: number): Promise<readonly ExportedSpan[]> =>
+    spansWith(
+      server,
+      (all) =>
+        all.some(({ name }) => name === 'session default/shop') &&
+        all.filter(({ name }) => name.startsWith('command ')).length === commands,
+    )
+
   const connect = (guard: Guard): Promise<pg.Client> => shop.connect(guard.address, 'shop')
 
   /** A command's span, with its parts by name. */
@@ -103,7 +112,7 @@ describe('traces', function () {
     await client.query({ name: 'p', text: 'UPDATE carts SET note = $1 WHERE id = 1', values: ['mine'] })
     await client.query({ name: 'p', text: 'UPDATE carts SET note = $1 WHERE id = 1', values: ['yours'] })
     await client.end()
-    const spans = await spansWith(server, (all) => all.some(({ name }) => name === 'session default/shop'))
+    const spans = await spansOfSession(5)
     const lines = await guard.audited(5)
     const session = spans.find(({ name }) => name === 'session default/shop')
     assert.ok(session)
@@ -187,8 +196,8 @@ describe('traces', function () {
     const { 'service.instance.id': source, ...resource } = resourceOf(server)
     assert.equal(source, lines[0]?.source)
     assert.equal(resource['service.name'], 'firebreak')
-    const [exported, dropped] = await counted(guard)
-    assert.deepEqual([exported, dropped], [spans.length, 0])
+    // the collector's own answer may come a moment later than what it has passed on
+    assert.equal(await eventually(async () => String(await counted(guard)), /^(?!0,)/), `${spans.length},0`)
   })
 
   it('shows how long people were asked, and what came of it', async () => {
@@ -215,7 +224,7 @@ describe('traces', function () {
       assert.equal(await running, decision === 'Approved' ? 'ran' : 'refused')
     }
     await client.end()
-    const spans = await spansWith(server, (all) => all.some(({ name }) => name === 'session default/shop'))
+    const spans = await spansOfSession(2)
     const commands = spans.filter(({ name }) => name === 'command DELETE public.carts')
     const parts = commands.map(({ spanId }) => spans.filter(({ parentSpanId }) => parentSpanId === spanId))
     assert.deepEqual(
@@ -277,7 +286,7 @@ describe('traces', function () {
         return String((await counted(guard))[1])
       },
       /[1-9]/,
-      120,
+      400,
     )
     const refused = events.filter(({ kind }) => kind === 'tracesUndelivered')
     assert.equal(refused.length, 1, 'told once')

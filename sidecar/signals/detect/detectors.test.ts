@@ -198,7 +198,7 @@ describe('what is watched of an identity', () => {
     const before = JSON.stringify(kept).length
     run(30_000, 40_000)
     assert.ok(JSON.stringify(watch.baseline.keep()).length <= before + 2_000)
-  }).timeout(60_000)
+  }).timeout(300_000)
 
   it('is the same after it was written and read', () => {
     fc.assert(

@@ -58,7 +58,10 @@ export function resourceOf({ requests: [first] }: LogServer): Record<string, str
   return valuesOf(resourceSpans[0]?.resource.attributes ?? [])
 }
 
-/** Waits for the spans until there are those that are wanted. */
+/**
+ * Waits for the spans until there are those that are wanted.
+ * @returns them in the order in which they began: a collector may pass on side by side what it got one after the other.
+ */
 export async function spansWith(
   server: LogServer,
   wanted: (spans: readonly ExportedSpan[]) => boolean,
@@ -66,7 +69,8 @@ export async function spansWith(
   const until = performance.now() + 60_000
   for (;;) {
     const spans = spansOf(server)
-    if (wanted(spans)) return spans
+    if (wanted(spans))
+      return spans.toSorted((a, b) => Number(BigInt(a.startTimeUnixNano) - BigInt(b.startTimeUnixNano)))
     if (performance.now() > until)
       throw new Error(`the spans never came: ${JSON.stringify(spans.map(({ name }) => name))}`)
     await delay(50)
