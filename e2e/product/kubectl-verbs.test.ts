@@ -45,6 +45,8 @@ class Metrics implements AsyncDisposable {
     await product.kubectl('create', 'configmap', 'program', '-n', 'metrics', program)
     const bundle = Buffer.from(authority.certificate).toString('base64')
     await product.cluster.kubectl.apply(fileOf('metrics.yaml').replace('CA\n', `${bundle}\n`))
+    const available = ['--for=condition=Available', '--timeout=180s']
+    await product.kubectl('wait', 'apiservice/v1beta1.metrics.k8s.io', ...available)
     return new Metrics(product)
   }
 
@@ -70,24 +72,29 @@ describeWithProduct("kubectl's verbs in a pod of an agent", (product) => {
   let metrics: Metrics | undefined
 
   const inPod = (script: string): Promise<Output> =>
-    agent.run(['timeout', '55', 'sh', '-c', `cd /tmp/work; ${script}`])
+    agent.run(['timeout', '170', 'sh', '-c', `cd /tmp/work; ${script}`])
 
   before(async function () {
-    this.timeout('10m')
+    this.timeout('15m')
     const { kubectl } = product().cluster
     // what a process left behind that was killed; on a cluster of one's own it may be in use
     if (product().cluster.machinery) await new Metrics(product())[Symbol.asyncDispose]()
     deployer = await Deployer.deploy(product())
     for (const name of declared) await kubectl.apply(fileOf(name))
     metrics = await Metrics.serve(product())
-    await product().kubectl('wait', 'crd/widgets.lab.example', '--for=condition=Established')
+    await product().kubectl(
+      'wait',
+      'crd/widgets.lab.example',
+      '--for=condition=Established',
+      '--timeout=120s',
+    )
     await product().inForce(deployer.namespace, 'agentidentity/operator', 'protectedresource/lab')
     agent = await deployer.startAgent('operator', { labels: { app: 'operator' } })
     for (const name of files)
       await agent.run(['sh', '-c', `mkdir -p /tmp/work && cat > /tmp/work/${name}`], { input: fileOf(name) })
   })
   after(async function () {
-    this.timeout('5m')
+    this.timeout('10m')
     await metrics?.[Symbol.asyncDispose]()
     await deployer?.[Symbol.asyncDispose]()
     for (const name of clusterWide) await remove(product(), name)
@@ -102,7 +109,7 @@ describeWithProduct("kubectl's verbs in a pod of an agent", (product) => {
       if (really === undefined) return
       const [object, jsonPath, value] = really
       assert.equal(await product().kubectl('get', object, '-n', 'shop', '-o', `jsonpath=${jsonPath}`), value)
-    }).timeout('1m')
+    }).timeout('3m')
 
   it('are there for informers for many kinds at once, which list again what no server remembers', async () => {
     const { status, stdout } = await inPod(`informer shop ${kinds} > informed & trap "kill $!" EXIT
@@ -110,13 +117,14 @@ describeWithProduct("kubectl's verbs in a pod of an agent", (product) => {
       kubectl -n shop label deployment/web configmap/settings widget/gears seen=it > /dev/null
       for kind in deployments configmaps widgets
       do until grep -q "^updated $kind .* it" informed; do sleep 0.1; done; done
+      until [ "$(grep -c '^watches widgets' informed)" = 2 ]; do sleep 0.1; done
       cat informed`)
     assert.equal(status, 0, stdout)
     assert.match(stdout, /^added events /m)
     assert.match(stdout, /^updated configmaps settings it \*{8}$/m)
     const ofWidgets = stdout.match(/^(lists|watches) widgets$/gm)
     assert.deepEqual(ofWidgets, ['lists widgets', 'watches widgets', 'lists widgets', 'watches widgets'])
-  }).timeout('1m')
+  }).timeout('3m')
 
   it('are there for informers that are told by a bookmark that they have all there is', async () => {
     const { status, stdout } =
@@ -128,5 +136,5 @@ describeWithProduct("kubectl's verbs in a pod of an agent", (product) => {
     assert.match(stdout, /^streams widgets$/m)
     assert.match(stdout, /^added configmaps settings it \*{8}$/m)
     assert.doesNotMatch(stdout, /^lists /m)
-  }).timeout('1m')
+  }).timeout('3m')
 })

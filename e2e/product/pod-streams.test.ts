@@ -1,6 +1,6 @@
 /** Real kubectl runs programs in real pods, through the gateway. */
 import assert from 'node:assert/strict'
-import { type ChildProcessByStdio, spawn } from 'node:child_process'
+import { type ChildProcess, type ChildProcessByStdio, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -66,14 +66,17 @@ const pod = (name: string, command: readonly string[], more: object = {}): objec
 })
 
 describeOnCluster('kubectl with programs in pods, through the gateway', (cluster) => {
+  const patience = 60
   const directory = mkdtempSync(join(tmpdir(), 'firebreak-streams-'))
   let guard: Guard
   /** Masks what detectors find as well. */
   let detecting: Guard
   let kubectl: Kubectl
+  /** That go on by themselves. */
+  const children = new Set<ChildProcess>()
 
   before(async function () {
-    this.timeout('3m')
+    this.timeout('10m')
     const admin = cluster().kubectl
     await admin.run(['delete', 'namespace', namespace, '--ignore-not-found'])
     await admin.run(['create', 'namespace', namespace])
@@ -94,7 +97,7 @@ describeOnCluster('kubectl with programs in pods, through the gateway', (cluster
       '--all',
       `--namespace=${namespace}`,
       '--for=condition=Ready',
-      '--timeout=90s',
+      '--timeout=180s',
     ])
     const token = (await admin.run(['create', 'token', 'role', `--namespace=${namespace}`])).trim()
     const { clusters } = parse(readFileSync(cluster().kubeconfig, 'utf8')) as {
@@ -132,7 +135,9 @@ describeOnCluster('kubectl with programs in pods, through the gateway', (cluster
     )
     kubectl = new Kubectl(admin.program, kubeconfig, directory)
   })
-  after(async () => {
+  after(async function () {
+    this.timeout('2m')
+    for (const child of children) child.kill('SIGKILL')
     await guard?.[Symbol.asyncDispose]()
     await detecting?.[Symbol.asyncDispose]()
     await cluster().kubectl.run(['delete', 'namespace', namespace, '--wait=false', '--ignore-not-found'])
@@ -145,7 +150,8 @@ describeOnCluster('kubectl with programs in pods, through the gateway', (cluster
   ]
 
   for (const { name, environment, method } of protocols)
-    describe(`over ${name}`, () => {
+    describe(`over ${name}`, function () {
+      this.timeout('3m')
       const spoken = { PATH: process.env.PATH, HOME: directory, ...environment }
       const attempt = (args: readonly string[], options: RunOptions = {}): Promise<Output> =>
         attemptCommand(kubectl.program, kubectlArgs(...args), spoken, options)
@@ -161,6 +167,8 @@ describeOnCluster('kubectl with programs in pods, through the gateway', (cluster
         args: readonly string[],
       ): { child: ChildProcessByStdio<Writable, Readable, Readable>; seen: () => string } => {
         const child = spawn(program, args, { stdio: 'pipe', env: spoken })
+        children.add(child)
+        child.once('exit', () => children.delete(child))
         let seen = ''
         for (const stream of [child.stdout, child.stderr])
           stream.on('data', (chunk: Buffer) => {
@@ -207,7 +215,7 @@ describeOnCluster('kubectl with programs in pods, through the gateway', (cluster
       it('types into a terminal lines of which nothing is known', async () => {
         const command = [kubectl.program, ...kubectlArgs('exec', '-it', 'box', '--', 'bash', '--norc')]
         const { child, seen } = starting('script', ['-qec', command.join(' '), '/dev/null'])
-        const eventually = eventuallyWith(seen)
+        const eventually = eventuallyWith(seen, patience)
         // the terminal itself echoes what is typed before kubectl has taken it over
         child.stdin.write('rm /etc/hostname\recho shown-$((1+1))\r')
         await eventually(seen, /denied: no rule allows k8s:shell[\s\S]*denied: no rule allows k8s:shell/)
@@ -231,7 +239,7 @@ describeOnCluster('kubectl with programs in pods, through the gateway', (cluster
 
       it('takes part in a program that runs', async () => {
         const { child, seen } = starting(kubectl.program, kubectlArgs('attach', '-i', 'listener'))
-        const eventually = eventuallyWith(seen)
+        const eventually = eventuallyWith(seen, patience)
         await eventually(() => String(child.stdin.write('hello\n')) + seen(), /got hello/)
         child.kill()
         await once(child, 'close')
@@ -242,10 +250,10 @@ describeOnCluster('kubectl with programs in pods, through the gateway', (cluster
           starting(kubectl.program, kubectlArgs('-v=6', 'port-forward', 'box', ...ports))
         const localPort = async (seen: () => string, port: number): Promise<string> => {
           const forwarding = new RegExp(`Forwarding from 127.0.0.1:(\\d+) -> ${port}`)
-          await eventuallyWith(seen)(seen, forwarding)
+          await eventuallyWith(seen, patience)(seen, forwarding)
           return `http://127.0.0.1:${forwarding.exec(seen())?.[1]}`
         }
-        const before = (await guard.audited()).length
+        const before = (await guard.audited(0)).length
         const { child, seen } = forward(':8080', ':8081')
         const allowed = await localPort(seen, 8080)
         for (let each = 0; each < 3; each++) {
@@ -253,23 +261,22 @@ describeOnCluster('kubectl with programs in pods, through the gateway', (cluster
           assert.equal(await response.text(), 'from 8080')
         }
         await assert.rejects(fetch(await localPort(seen, 8081)))
-        await eventuallyWith(seen)(seen, /lost connection/)
+        await eventuallyWith(seen, patience)(seen, /lost connection/)
         assert.match(seen(), beganBy('portforward'))
         child.kill()
-        const lines = (await guard.audited())
-          .slice(before)
-          .filter(({ actions }) => (actions as string[]).includes('k8s:portForward'))
-        assert.ok(
-          lines.some(({ decision, text }) => decision === 'deny' && /^port 8081 of /.test(String(text))),
-        )
-        assert.ok(
-          lines.some(({ decision, text }) => decision === 'allow' && /^port 8080 of /.test(String(text))),
-        )
+        const audited = async (): Promise<string> =>
+          (await guard.audited(0))
+            .slice(before)
+            .filter(({ actions }) => (actions as string[]).includes('k8s:portForward'))
+            .map(({ decision, text }) => `${decision} ${text}`)
+            .join('\n')
+        for (const line of [/^deny port 8081 of /m, /^allow port 8080 of /m])
+          await eventuallyWith(seen, patience)(audited, line)
       })
 
       it('follows what a container writes', async () => {
         const { child, seen } = starting(kubectl.program, kubectlArgs('logs', '-f', 'listener'))
-        await eventuallyWith(seen)(seen, /got hello/)
+        await eventuallyWith(seen, patience)(seen, /got hello/)
         child.kill()
         await once(child, 'close')
       })
