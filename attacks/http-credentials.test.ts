@@ -45,7 +45,7 @@ const { tokenEndpoints, oauth2, aws } = parse(
 const secret = 'the-secret'
 
 describe('attacks on the credentials of HTTP APIs', function () {
-  this.timeout(60_000)
+  this.timeout(120_000)
   let api: HttpShop
   let endpoint: HttpShop
   let elsewhere: HttpShop

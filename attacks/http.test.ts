@@ -42,7 +42,7 @@ async function send({ host, port }: Address, bytes: Buffer, method: string): Pro
   let received = ''
   try {
     return await new Promise<string>((resolve, reject) => {
-      socket.setTimeout(10_000, () => reject(new Error(`nobody answers, after ${received}`)))
+      socket.setTimeout(40_000, () => reject(new Error(`nobody answers, after ${received}`)))
       socket.on('data', (chunk: Buffer) => {
         received += chunk.toString('latin1')
         if (isWhole(received, method)) resolve(received)
@@ -160,11 +160,12 @@ describe('attacks on HTTP', function () {
     socket.on('data', (chunk: Buffer) => {
       received += chunk.toString('latin1')
     })
-    const drip = setInterval(() => socket.write('x'), 500)
-    socket.write('GET /users HTTP/1.1\r\nHost: shop\r\nX-Slow: ')
-    await new Promise<void>((resolve) => {
+    const ended = new Promise<void>((resolve) => {
       socket.on('end', () => resolve()).on('error', () => resolve())
     })
+    socket.write('GET /users HTTP/1.1\r\nHost: shop\r\nX-Slow: ')
+    const drip = setInterval(() => socket.write('x'), 500)
+    await ended
     clearInterval(drip)
     socket.destroy()
     assert.equal(statusOf(received), 408)

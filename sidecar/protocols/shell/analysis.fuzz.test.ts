@@ -78,7 +78,7 @@ const lines = fc.oneof(
 )
 
 describe('what is told of a shell’s line', function () {
-  this.timeout('2m')
+  this.timeout('5m')
   const directory = mkdtempSync(join(tmpdir(), 'firebreak-shell-'))
   const log = join(directory, 'started')
 
@@ -95,7 +95,7 @@ describe('what is told of a shell’s line', function () {
     writeFileSync(log, '')
     const input = `${line}\n${last}\n`
     const env = { PATH: directory, HOME: directory }
-    spawnSync(shell, [], { input, env, cwd: directory, timeout: 10_000 })
+    spawnSync(shell, [], { input, env, cwd: directory, timeout: 60_000 })
     return readFileSync(log, 'utf8').split('\n').filter(Boolean)
   }
 

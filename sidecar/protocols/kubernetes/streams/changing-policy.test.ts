@@ -2,8 +2,7 @@
 import assert from 'node:assert/strict'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { everythingOfPods, execQuery, PodPrograms, PodStream } from '../../../../test/pod-programs.ts'
-import type { Guard } from '../../../../test/shop.ts'
+import { everythingOfPods, execQuery, PodStream, TestedPods } from '../../../../test/pod-programs.ts'
 import { Tunnel } from '../../../../test/tunneled-ports.ts'
 import { data, ofPort, SpdyClient } from './testing.ts'
 
@@ -17,32 +16,19 @@ const onlyPort = (port: string): string => `    - name: port
 `
 
 describe('a stream of a pod whose policy becomes another one', function () {
-  this.timeout(30_000)
-  let pods: PodPrograms
-  let guard: Guard | undefined
-
-  before(async () => {
-    pods = await PodPrograms.start()
-  })
-  after(() => pods[Symbol.asyncDispose]())
-  afterEach(async () => {
-    await guard?.[Symbol.asyncDispose]()
-    guard = undefined
-  })
+  this.timeout(60_000)
+  const pods = new TestedPods()
 
   const change = (from: string, to: string): void => {
-    assert.ok(guard)
-    const path = join(guard.directory, 'firebreak.yaml')
+    const path = join(pods.gateway.directory, 'firebreak.yaml')
     const manifests = readFileSync(path, 'utf8')
     assert.ok(manifests.includes(from))
     writeFileSync(path, manifests.replace(from, to))
   }
-  const exec = (command: readonly string[]): PodStream => {
-    assert.ok(guard)
-    return new PodStream(guard, execQuery(command, '&stdin=true'))
-  }
+  const exec = (command: readonly string[]): PodStream =>
+    new PodStream(pods.gateway, execQuery(command, '&stdin=true'))
   const running = async (before: string): Promise<PodStream> => {
-    guard = await pods.guard(before, '', classification)
+    await pods.start(before, '', classification)
     const stream = await exec(['cat']).open()
     stream.send(0, 'before\n')
     await stream.shows(1, /before/)
@@ -92,8 +78,7 @@ describe('a stream of a pod whose policy becomes another one', function () {
     const stream = await running(everythingOfPods)
     const other = '    - {name: no, match: {actions: ["k8s:delete"]}, effect: deny}\n'
     change(everythingOfPods, everythingOfPods + other)
-    assert.ok(guard)
-    const { host, port } = guard.address
+    const { host, port } = pods.gateway.address
     for (;;) {
       const url = `http://${host}:${port}/api/v1/namespaces/prod/pods/web`
       const { status } = await fetch(url, { method: 'DELETE' })
@@ -106,9 +91,9 @@ describe('a stream of a pod whose policy becomes another one', function () {
   })
 
   it('ends where a port is connected to that is not allowed any more', async () => {
-    guard = await pods.guard(onlyPort('8080'))
+    const { address } = await pods.start(onlyPort('8080'))
     const path = '/api/v1/namespaces/prod/pods/web/portforward'
-    const url = `http://127.0.0.1:${guard.address.port}${path}`
+    const url = `http://127.0.0.1:${address.port}${path}`
     const tunnel = await Tunnel.open(url, 'SPDY/3.1+portforward.k8s.io')
     const client = new SpdyClient()
     const opening = Buffer.concat([await client.opens(1, ofPort('8080', 'data')), data(1, 'before')])
