@@ -13,7 +13,7 @@ export async function showRecordings(directory: string): Promise<void> {
   await using store = await DirectoryStore.open(join(directory, 'recordings'))
   console.log(style('bold', '\nThe session is recorded, as the agent saw it, encrypted and signed:'))
   for await (const { id, bytes } of store.list())
-    for (let turn = 0; turn < 100; turn++) {
+    for (let turn = 0; turn < 1_500; turn++) {
       await using source = await store.open(id)
       const verified = source && (await verifyRecording(source, id, [signer]))
       // its end is written in the background

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { type Address, Standalone } from '@firebreak/sidecar'
 import { type Postgres, startPostgres } from '../../tools/postgres.ts'
 import { style } from '../output.ts'
+import { stopSignal } from '../serving.ts'
 import { showRecordings } from './recordings.ts'
 import { connect, type Step, showAudit, steps, takeStep } from './steps.ts'
 
@@ -64,12 +65,11 @@ async function guarded(
     return 1
   }
   if (noWait) return 0
+  const stopped = stopSignal()
   console.log(
     `\nTry it yourself (Ctrl-C ends it):\n\n  ${style('bold', `psql -h ${address.host} -p ${address.port} -U reader orders`)}\n`,
   )
-  await new Promise<void>((resolve) => {
-    for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.once(signal, () => resolve())
-  })
+  await stopped
   return 0
 }
 

@@ -83,17 +83,19 @@ export async function connect(
 export async function takeStep(agent: pg.Client, step: Step, requests: string): Promise<boolean> {
   console.log(style('bold', step.title))
   console.log(`  ${style('cyan', step.sql)}`)
-  const approved = step.approval === undefined ? undefined : approveNext(requests, step.approval)
-  const result = await attempt(agent, step.sql)
+  const answered = new AbortController()
+  const approved =
+    step.approval === undefined ? undefined : approveNext(requests, step.approval, answered.signal)
+  const result = await attempt(agent, step.sql).finally(() => answered.abort())
   await approved
   const holds = step.holds(result)
   console.log(holds ? '' : style('red', '  ^ this is not what should have happened\n'))
   return holds
 }
 
-/** What the person does who is asked. @param requests the directory of the approval requests. */
-async function approveNext(requests: string, reason: string): Promise<void> {
-  for (let turn = 0; turn < 500; turn++) {
+/** What the person does who is asked. @param requests the directory of the approval requests. @param answered nobody waits any more. */
+async function approveNext(requests: string, reason: string, answered: AbortSignal): Promise<void> {
+  while (!answered.aborted) {
     await delay(20)
     const [request] = (await listRequests(requests)).filter(({ status }) => status?.state === 'Pending')
     if (!request) continue
@@ -139,11 +141,12 @@ interface AuditLine {
 /** The trail is written in the background; it has everything once the last command is in it. */
 export async function showAudit(path: string): Promise<void> {
   let lines: AuditLine[] = []
-  for (let turn = 0; turn < 100; turn++) {
+  for (let turn = 0; turn < 1_500; turn++) {
     const text = await readFile(path, 'utf8')
     lines = text
       .split('\n')
-      .filter((line) => line !== '')
+      // the last one may be half there
+      .slice(0, -1)
       .map((line) => JSON.parse(line) as AuditLine)
     if (lines.filter((line) => line.event === 'command').length >= steps.length) break
     await new Promise((resolve) => setTimeout(resolve, 20))
