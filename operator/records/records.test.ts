@@ -328,7 +328,7 @@ describe('records of pods', function () {
     await client.query("SELECT 'what is kept'")
     // within a second or so, and long before the session ends
     const search = ['sessions', 'search', '"what is kept"', '--key', join(directory, 'reader.txt')]
-    await eventually(() => firebreak(...search).out, /SELECT 'what is kept'/)
+    await eventually(() => firebreak(...search).out, /SELECT 'what is kept'/, 180)
     const ofCommand = /"event":"command".*what is kept/
     await eventually(async () => String(Object.values(await sinks()).every(has(ofCommand))), /true/)
     await sidecar.end('SIGKILL')
