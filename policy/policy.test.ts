@@ -140,7 +140,9 @@ const severity = { allow: 0, hold: 1, deny: 2 }
 const masked = (decision: Decision): readonly boolean[] =>
   decision.effect === 'deny' ? [] : decision.masks.map((mask) => mask !== undefined)
 
-describe('policy', () => {
+describe('policy', function () {
+  this.timeout(180_000)
+
   it('never allows more for another deny rule', () => {
     fc.assert(
       fc.property(ruleLists, ruleOf('deny'), commands, (rules, deny, parts) => {
