@@ -36,7 +36,7 @@ export class Collector implements AsyncDisposable {
     let log = ''
     child.stderr.setEncoding('utf8').on('data', (text: string) => (log = (log + text).slice(-4_000)))
     for (let turn = 0; !(await accepts(port)); turn++) {
-      if (turn > 200 || child.exitCode !== null) {
+      if (turn > 2_400 || child.exitCode !== null) {
         await collector[Symbol.asyncDispose]()
         throw new Error(`the collector did not start: ${log}`)
       }

@@ -93,7 +93,7 @@ export class ObjectStore implements AsyncDisposable {
     let log = ''
     child.stderr.setEncoding('utf8').on('data', (text: string) => (log = (log + text).slice(-4_000)))
     for (let turn = 0; !(await accepts(this.#port, this.#host)); turn++) {
-      if (turn > 200 || child.exitCode !== null) throw new Error(`the object store did not start: ${log}`)
+      if (turn > 2_400 || child.exitCode !== null) throw new Error(`the object store did not start: ${log}`)
       await delay(50)
     }
   }
