@@ -10,7 +10,10 @@ export async function killContainer(
   container: string,
 ): Promise<void> {
   const { node, processes } = await find(cluster, namespace, pod, container)
-  await node.run('kill', ['-KILL', ...processes])
+  // one that ran for a moment only, such as a probe's, may be gone already
+  const kill = 'for process; do kill -KILL "$process" 2> /dev/null && echo killed; done; true'
+  const killed = await node.run('sh', ['-c', kill, 'sh', ...processes])
+  if (!killed.includes('killed')) throw new Error(`${container} of ${namespace}/${pod} was not found`)
 }
 
 /** Lets another process use up the memory that a container may have, until the kernel ends the container's. */

@@ -43,6 +43,6 @@ export class OpenPsql implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#child.stdin.end()
-    if (this.#child.exitCode === null) await once(this.#child, 'exit')
+    if (this.#child.exitCode === null && this.#child.signalCode === null) await once(this.#child, 'exit')
   }
 }

@@ -1,9 +1,9 @@
 /** Recordings and audit trails of real pods, at an object store and a service outside of the cluster. */
 import assert from 'node:assert/strict'
-import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { parse } from 'yaml'
 import { CertificateAuthority } from '../../operator/certificates/authority.ts'
@@ -12,8 +12,9 @@ import { newReaderKey } from '../../sidecar/recording/testdata/recordings.ts'
 import { eventuallyWith } from '../../test/eventually.ts'
 import { ObjectStore } from '../../tools/object-store.ts'
 import { chart } from '../chart/helm.ts'
+import { attemptCommand } from '../cluster/command.ts'
 import { network } from '../cluster/node/network.ts'
-import type { AgentPod } from './agent-pod.ts'
+import { type AgentPod, untilStopped } from './agent-pod.ts'
 import { killContainer } from './container-processes.ts'
 import { OpenPsql } from './open-psql.ts'
 import { describeWithProduct } from './suite.ts'
@@ -42,32 +43,34 @@ describeWithProduct('records of an agent pod', (product) => {
   let objects: ObjectStore
   let sink: LogServer
   let agent: AgentPod
-  let open: OpenPsql
   const host = network.machine.ipv4
   const kubectl = (...args: string[]): Promise<string> => product().kubectl(...args)
-  const eventually = eventuallyWith(() => sink?.lines.slice(-20).join('\n') ?? '', 60)
+  const eventually = eventuallyWith(() => sink?.lines.slice(-20).join('\n') ?? '', 120)
   const secret = (name: string, fields: Readonly<Record<string, string>>): Promise<string> =>
     kubectl(
       ...['create', 'secret', 'generic', name, '-n', product().namespace],
       ...Object.entries(fields).map(([key, value]) => `--from-literal=${key}=${value}`),
     )
-  /** The plugin, as a person with a credential of their own. */
-  const firebreak = (...words: string[]): { status: number | null; out: string } => {
-    const { status, stdout, stderr } = spawnSync(process.execPath, [plugin, ...words], {
-      encoding: 'utf8',
-      env: {
-        PATH: process.env.PATH,
-        HOME: home,
-        KUBECONFIG: product().cluster.kubeconfig,
-        ...objects.credentials,
-      },
+  /** The plugin, as a person with a credential of their own. The sink, which is in this process, goes on meanwhile. */
+  const firebreak = async (...words: string[]): Promise<{ status: number | null; out: string }> => {
+    const { status, stdout, stderr } = await attemptCommand(process.execPath, [plugin, ...words], {
+      PATH: process.env.PATH,
+      HOME: home,
+      KUBECONFIG: product().cluster.kubeconfig,
+      ...objects.credentials,
     })
     return { status, out: stdout + stderr }
+  }
+  /** Of the session with this text, once it can be found. */
+  const sessionWith = async (text: string): Promise<string> => {
+    const words = ['sessions', 'search', `"${text}"`, '--key', join(home, 'reader.txt')]
+    const found = await eventually(async () => (await firebreak(...words)).out, /[0-9A-Z]{20,}/)
+    return /[0-9A-Z]{20,}/.exec(found)?.[0] ?? ''
   }
   const upgrade = async (values: object): Promise<void> => {
     const { namespace, helm } = product()
     await helm.run(['upgrade', 'firebreak', chart, '--namespace', namespace, '--reuse-values'], values)
-    const rollout = ['status', 'deployment/firebreak-operator', '-n', namespace, '--timeout=180s']
+    const rollout = ['status', 'deployment/firebreak-operator', '-n', namespace, '--timeout=300s']
     await kubectl('rollout', ...rollout)
   }
   /** Finds each of the credentials, and not itself where it stands in a command. */
@@ -79,7 +82,7 @@ describeWithProduct('records of an agent pod', (product) => {
     sink.lines.filter((line) => line.includes(`"event":"${event}"`)).join('\n')
 
   before(async function () {
-    this.timeout('10m')
+    this.timeout('20m')
     objects = stack.use(await ObjectStore.start(host))
     const authority = await CertificateAuthority.create('authority of the sink')
     sink = stack.use(await LogServer.start({ host, tls: await authority.server({ name: 'sink' }, [host]) }))
@@ -117,7 +120,7 @@ describeWithProduct('records of an agent pod', (product) => {
     agent = await supportBot.startAgent('agent')
   })
   after(async function () {
-    this.timeout('5m')
+    this.timeout('15m')
     await supportBot?.[Symbol.asyncDispose]()
     await upgrade({ recordings: { place: '', retention: { secret: { name: '' } } }, audit: { sinks: [] } })
     await stack.disposeAsync()
@@ -129,24 +132,22 @@ describeWithProduct('records of an agent pod', (product) => {
       "SELECT name FROM customers WHERE id = 1 -- 'a marked query'",
     ])
     assert.equal(stdout, 'Ada Okafor\n', stderr)
-    await eventually(() => firebreak('sessions', 'verify', '--all').out, /whole, unaltered/)
+    await eventually(async () => (await firebreak('sessions', 'verify', '--all')).out, /whole, unaltered/)
     const key = ['--key', join(home, 'reader.txt')]
-    const { out } = firebreak('sessions', 'search', '"marked query"', ...key)
-    const [id = ''] = /[0-9A-Z]{20,}/.exec(out) ?? []
-    const replayed = firebreak('replay', id, ...key)
+    const replayed = await firebreak('replay', await sessionWith('marked query'), ...key)
     assert.equal(replayed.status, 0, replayed.out)
     assert.match(replayed.out, /Ada Okafor/)
-  }).timeout('2m')
+  }).timeout('5m')
 
   it("have every line of the pod's audit trail at the sink", async () => {
-    const [first] = await agent.audit()
+    const [first] = await agent.audited(({ event }) => event === 'audit.start')
     await eventually(() => lines('command'), /a marked query/)
     assert.ok(lines('audit.start').includes(String(first?.source)), 'from the first line on')
-  }).timeout('2m')
+  }).timeout('5m')
 
   for (const [user, uid] of Object.entries({ 'an ordinary user': 1000, root: 0 }))
     describe(`are out of reach of ${user}`, function () {
-      this.timeout('2m')
+      this.timeout('5m')
       let pod: AgentPod
       const filled = (text: string): string =>
         [
@@ -179,27 +180,28 @@ describeWithProduct('records of an agent pod', (product) => {
 
   it('are unaltered up to less than a second before the enforcer was killed', async () => {
     const cluster = product().cluster.machinery ?? assert.fail('its nodes are on this machine')
-    open = await OpenPsql.start(agent)
+    await using open = await OpenPsql.start(agent)
     assert.equal(await open.ask("SELECT 'before the kill'"), 'before the kill')
-    await new Promise((resolve) => setTimeout(resolve, 1_500))
+    // a second is promised on a machine that has one to give
+    await delay(3_000)
     await killContainer(cluster, 'agents', 'agent', 'firebreak-enforcer')
-    const found = (): string =>
-      firebreak('sessions', 'search', '"before the kill"', '--key', join(home, 'reader.txt')).out
-    await eventually(found, /before the kill/)
-    const { out } = firebreak('sessions', 'verify', '--all')
+    await sessionWith('before the kill')
+    const { out } = await firebreak('sessions', 'verify', '--all')
     assert.match(out, /no end/)
     assert.doesNotMatch(out, /: altered/)
-  }).timeout('3m')
+  }).timeout('8m')
 
   it('are complete when a pod is deleted', async () => {
-    const pod = await supportBot.startAgent('deleted', { spec: { terminationGracePeriodSeconds: 20 } })
+    const pod = await supportBot.startAgent('deleted', {
+      container: { command: untilStopped },
+      spec: { terminationGracePeriodSeconds: 60 },
+    })
     await using psql = await OpenPsql.start(pod)
     assert.equal(await psql.ask("SELECT 'before the end'"), 'before the end')
-    const [{ source } = {}] = await pod.audit()
+    const [{ source } = {}] = await pod.audited(({ event }) => event === 'audit.start')
     await kubectl('delete', 'pod', 'deleted', '-n', 'agents')
     await eventually(() => lines('audit.end'), new RegExp(String(source)))
-    const { out } = firebreak('sessions', 'search', '"before the end"', '--key', join(home, 'reader.txt'))
-    const [id = ''] = /[0-9A-Z]{20,}/.exec(out) ?? []
-    assert.match(firebreak('sessions', 'verify', id).out, /whole/)
-  }).timeout('3m')
+    const { out } = await firebreak('sessions', 'verify', await sessionWith('before the end'))
+    assert.match(out, /whole/)
+  }).timeout('8m')
 })
