@@ -61,6 +61,13 @@ export class Standalone implements AsyncDisposable {
    * a listener or the audit file can't be opened.
    */
   static async start(options: StandaloneOptions): Promise<Standalone> {
+    // watched before it is read: what is written while this begins is read once it has begun
+    let changed = false
+    let whenChanged = (): void => {
+      changed = true
+    }
+    using watching = new DisposableStack()
+    const watch = watching.use(watchDirectory(options.directory, () => whenChanged()))
     const { configuration, problems } = loadConfiguration(options.directory)
     if (!configuration) throw new ConfigurationError(problems)
     refuseUnknownNames(options, configuration)
@@ -72,7 +79,8 @@ export class Standalone implements AsyncDisposable {
     })
     const metrics = options.metrics && (await measure(runtime))
     await followTraces(runtime, options.traces, {}, options.onEvent)
-    const standalone = new Standalone(options, runtime)
+    const standalone = new Standalone(options, runtime, watch)
+    watching.move()
     options.onEvent({ kind: 'applied', revision: configuration.snapshot.revision, problems })
     audit.notice('configuration.applied', { revision: configuration.snapshot.revision })
     try {
@@ -90,10 +98,12 @@ export class Standalone implements AsyncDisposable {
       await standalone[Symbol.asyncDispose]()
       throw error
     }
+    whenChanged = () => standalone.#reload()
+    if (changed) standalone.#reload()
     return standalone
   }
 
-  private constructor(options: StandaloneOptions, runtime: Runtime) {
+  private constructor(options: StandaloneOptions, runtime: Runtime, watch: Disposable) {
     this.#options = options
     this.#runtime = runtime
     this.#notifier =
@@ -105,7 +115,7 @@ export class Standalone implements AsyncDisposable {
       })
     runtime.signals.notify = (signal) => this.#notifier?.signal(signal)
     runtime.signals.problem = (message) => options.onEvent({ kind: 'signalsFailed', message })
-    this.#watch = watchDirectory(options.directory, () => this.#reload())
+    this.#watch = watch
     const base = options.stateDirectory ?? options.directory
     runtime.recordings = placeOfRecordings(runtime, options.onEvent, {
       assignment: {
