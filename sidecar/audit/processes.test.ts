@@ -229,6 +229,8 @@ describe('audit trail of a process', function () {
     await writing.until((now) => now.made > made + 100)
     const second = await writing.stop()
     assertLines(numbersIn(contents()), 0, second.made)
+    // what comes last is in memory alone until then
+    assert.equal(contents().match(/"event":"audit\.end"/g)?.length, 2)
     assert.equal(existsSync(`${path}.spool`), false)
   })
 
