@@ -1,15 +1,11 @@
 /** What becomes of a patch while something else changes: the policy, the object, people's minds. */
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
-import { createServer, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
-import { buffer } from 'node:stream/consumers'
 import { decideRequest, listRequests } from '@firebreak/sidecar/approvals/desk.ts'
 import { eventuallyWith } from '../../../test/eventually.ts'
-import { kubernetesManifests } from '../../../test/kubernetes-shop.ts'
-import { Guard } from '../../../test/shop.ts'
+import { answers, deployment, image, PatchedApi, patchedPath, says } from '../../../test/patched-api.ts'
+import type { Guard } from '../../../test/shop.ts'
 
 const all = `    - {name: all, match: {actions: ["k8s:*"]}, effect: allow}
 `
@@ -18,89 +14,27 @@ const work = `    - {name: work, match: {actions: ["k8s:get", "k8s:patch"], obje
 const ask = `    - {name: ask, match: {actions: ["k8s:patch"], objects: [prod.deployments]}, effect: requireApproval, approval: {expiresAfter: 5m}}
 `
 
-interface Reached {
-  readonly url: string
-  readonly body: string
-}
-
-type Respond = (response: ServerResponse, reached: Reached) => void
-
-const deployment = (resourceVersion: string, container: object = {}): object => ({
-  apiVersion: 'apps/v1',
-  kind: 'Deployment',
-  metadata: { name: 'web', namespace: 'prod', resourceVersion },
-  spec: { template: { spec: { containers: [{ name: 'c', image: 'i', ...container }] } } },
-})
-const answers =
-  (status: number, body: object): Respond =>
-  (response) =>
-    response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
-const says = (code: number, message: string): Respond =>
-  answers(code, { kind: 'Status', apiVersion: 'v1', status: 'Failure', message, code })
-
-const image = '{"spec":{"template":{"spec":{"containers":[{"name":"c","image":"i"}]}}}}'
-const path = '/apis/apps/v1/namespaces/prod/deployments/web'
 const strategic = 'application/strategic-merge-patch+json'
 
 const eventually = eventuallyWith(() => 'what waits for people')
 
 describe('a patch while something changes', function () {
   this.timeout(60_000)
-  const reached: Reached[] = []
-  let tried: Respond
-  let done: Respond
-  const server = createServer((request, response) => {
-    void buffer(request).then((bytes) => {
-      const seen = { url: request.url ?? '', body: bytes.toString() }
-      if (seen.url.includes('watch=1')) {
-        response.writeHead(200, { 'content-type': 'application/json' }).flushHeaders()
-        return
-      }
-      reached.push(seen)
-      if (seen.url.includes('dryRun=All')) tried(response, seen)
-      else done(response, seen)
-    })
-  })
-  let guard: Guard | undefined
-
-  before(async () => {
-    server.listen(0, '127.0.0.1')
-    await once(server, 'listening')
-  })
-  after(() => {
-    server.closeAllConnections()
-    server.close()
-  })
-  beforeEach(() => {
-    reached.length = 0
-    tried = answers(200, deployment('7'))
-    done = answers(200, deployment('8'))
-  })
-  afterEach(async () => {
-    await guard?.[Symbol.asyncDispose]()
-    guard = undefined
-  })
-
-  async function guarded(rules: string): Promise<Guard> {
-    const { port } = server.address() as AddressInfo
-    const manifests = kubernetesManifests({ address: `127.0.0.1:${port}`, rules })
-    guard = await Guard.start({ 'firebreak.yaml': manifests }, 'canary-token')
-    return guard
-  }
+  const api = new PatchedApi()
+  const guarded = (rules: string): Promise<Guard> => api.guard({ rules })
 
   async function send(
     { address: { port } }: Guard,
     body: string | Buffer,
     type = strategic,
-    of = path,
+    path = patchedPath,
     method = 'PATCH',
   ): Promise<{ readonly status: number; readonly text: string }> {
     const headers = { 'content-type': type }
-    const answer = await fetch(`http://127.0.0.1:${port}${of}`, { method, headers, body })
+    const answer = await fetch(`http://127.0.0.1:${port}${path}`, { method, headers, body })
     return { status: answer.status, text: await answer.text() }
   }
-  const sent = (): readonly string[] =>
-    reached.filter(({ url }) => !url.includes('dryRun')).map(({ body }) => body)
+  const sent = (): readonly string[] => api.sent.map(({ body }) => body)
 
   it('is not sent under another policy by which it would have been tried', async () => {
     const kept = '    - {name: kept, match: {actions: ["k8s:delete"]}, effect: deny}\n'
@@ -109,8 +43,8 @@ describe('a patch while something changes', function () {
     const watches = await Promise.all(Array.from({ length: 128 }, () => fetch(url)))
     const waiting = send(policy, image)
     // what comes later is decided: so it was, and waits for a connection
-    assert.equal((await send(policy, '', strategic, path, 'DELETE')).status, 403)
-    assert.deepEqual(reached, [])
+    assert.equal((await send(policy, '', strategic, patchedPath, 'DELETE')).status, 403)
+    assert.deepEqual(api.reached, [])
     const manifests = join(policy.directory, 'firebreak.yaml')
     // watches are not allowed any more, and make room
     writeFileSync(manifests, readFileSync(manifests, 'utf8').replace(all, work))
@@ -118,12 +52,12 @@ describe('a patch while something changes', function () {
     await Promise.allSettled(watches.map((watch) => watch.text()))
     assert.equal(status, 403, text)
     assert.match(text, /the policy has changed meanwhile; ask again/)
-    assert.deepEqual(reached, [])
+    assert.deepEqual(api.reached, [])
   })
 
   it('is answered by the API server once people agree, and not before', async () => {
     const policy = await guarded(work + ask)
-    tried = says(422, 'canary-value is immutable')
+    api.tried = says(422, 'canary-value is immutable')
     const waiting = send(policy, image)
     const approvals = join(policy.directory, 'approvals')
     const undecided = async (): Promise<string> => {
@@ -138,7 +72,7 @@ describe('a patch while something changes', function () {
     const { status, text } = await waiting
     assert.equal(status, 422, text)
     assert.match(text, /canary-value is immutable/)
-    assert.deepEqual([reached.length, sent()], [2, []])
+    assert.deepEqual([api.reached.length, sent()], [2, []])
     const refused = send(policy, image)
     await decide('Denied')
     const told = await refused
@@ -149,12 +83,17 @@ describe('a patch while something changes', function () {
   const changing = (times: number, status: number, later: object = {}): void => {
     let version = 7
     let left = times
-    tried = (response, seen) =>
-      answers(200, deployment(String(version), version > 7 ? later : {}))(response, seen)
-    done = (response, seen) => {
+    api.tried = (response, seen) =>
+      answers(200, deployment({ version: String(version), container: version > 7 ? later : {} }))(
+        response,
+        seen,
+      )
+    api.done = (response, seen) => {
       if (left-- > 0) version++
       const isBound = seen.body.includes(`"${version}"`)
-      const respond = isBound ? answers(200, deployment(String(version + 1))) : says(status, 'canary: stale')
+      const respond = isBound
+        ? answers(200, deployment({ version: String(version + 1) }))
+        : says(status, 'canary: stale')
       respond(response, seen)
     }
   }
@@ -173,7 +112,7 @@ describe('a patch while something changes', function () {
       const answer = await send(policy, patch, type)
       assert.equal(answer.status, 200, answer.text)
       assert.deepEqual(
-        reached.map(({ body }) => body),
+        api.reached.map(({ body }) => body),
         [patch, at(7), patch, at(8), patch, at(9)],
       )
       const lines = await policy.audited(1)
@@ -203,15 +142,15 @@ describe('a patch while something changes', function () {
   }
 
   it('is answered as the API server does where that is about something else', async () => {
-    done = says(409, 'the quota is being updated')
+    api.done = says(409, 'the quota is being updated')
     const { status, text } = await send(await guarded(work), image)
-    assert.deepEqual([status, reached.length], [409, 3])
+    assert.deepEqual([status, api.reached.length], [409, 3])
     assert.match(text, /the quota is being updated/)
   })
 
   it('is answered by what the API server says of it by then', async () => {
-    done = (response, seen) => {
-      tried = says(404, 'web not found')
+    api.done = (response, seen) => {
+      api.tried = says(404, 'web not found')
       says(409, 'stale')(response, seen)
     }
     const { status, text } = await send(await guarded(work), image)
@@ -222,8 +161,8 @@ describe('a patch while something changes', function () {
   it('is not sent again under another policy', async () => {
     const policy = await guarded(work)
     const manifests = join(policy.directory, 'firebreak.yaml')
-    done = (response, seen) => {
-      tried = () =>
+    api.done = (response, seen) => {
+      api.tried = () =>
         writeFileSync(
           manifests,
           readFileSync(manifests, 'utf8').replace(work, work.replace('"k8s:patch"', '"k8s:list"')),
@@ -237,24 +176,25 @@ describe('a patch while something changes', function () {
   })
 
   it('that makes its object changes none that somebody else has made', async () => {
-    tried = answers(201, deployment(''))
-    done = answers(201, deployment('1'))
+    api.tried = answers(201, deployment({ version: '' }))
+    api.done = answers(201, deployment({ version: '1' }))
     const applied =
       '{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"web"},"spec":{"template":{"spec":{"containers":[]}}}}'
     const creating = await guarded(work.replace('"k8s:patch"', '"k8s:patch", "k8s:create"'))
-    const apply = () => send(creating, applied, 'application/apply-patch+yaml', `${path}?fieldManager=x`)
+    const apply = () =>
+      send(creating, applied, 'application/apply-patch+yaml', `${patchedPath}?fieldManager=x`)
     const at = (version: string): string =>
       applied.replace('"metadata":{', `"metadata":{"resourceVersion":"${version}",`)
     const none = at('9223372036854775807')
     assert.equal((await apply()).status, 201)
     assert.deepEqual(sent(), [none])
-    reached.length = 0
-    done = (response, seen) => {
-      tried = answers(200, deployment('7'))
-      const respond = seen.body === none ? says(409, 'stale') : answers(200, deployment('8'))
+    api.reached.length = 0
+    api.done = (response, seen) => {
+      api.tried = answers(200, deployment({ version: '7' }))
+      const respond = seen.body === none ? says(409, 'stale') : answers(200, deployment({ version: '8' }))
       respond(response, seen)
     }
-    tried = answers(201, deployment(''))
+    api.tried = answers(201, deployment({ version: '' }))
     assert.equal((await apply()).status, 200)
     assert.deepEqual(sent(), [none, at('7')])
   })

@@ -1,95 +1,41 @@
 /** What an API server is asked before a patch, and what becomes of the patch by whatever it answers. */
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
-import { buffer } from 'node:stream/consumers'
 import { setTimeout as delay } from 'node:timers/promises'
-import { kubernetesManifests } from '../../../test/kubernetes-shop.ts'
-import { Guard } from '../../../test/shop.ts'
+import {
+  answers,
+  deployment,
+  image,
+  PatchedApi,
+  patchedPath,
+  type Respond,
+  says,
+} from '../../../test/patched-api.ts'
+import type { Guard } from '../../../test/shop.ts'
 
 const allow = `    - {name: work, match: {actions: ["k8s:get", "k8s:patch"], objects: [prod.deployments]}, effect: allow}
 `
 const hide = `    - {name: hide, match: {tags: [confidential]}, effect: mask, mask: {strategy: redact}}
 `
 
-interface Reached {
-  readonly url: string
-  readonly headers: IncomingMessage['headers']
-  readonly body: string
-}
-
-type Respond = (response: ServerResponse) => void
-
-const deployment = (container: object, more: object = {}): object => ({
-  apiVersion: 'apps/v1',
-  kind: 'Deployment',
-  metadata: { name: 'web', namespace: 'prod', resourceVersion: '7' },
-  spec: { template: { spec: { containers: [{ name: 'c', image: 'i', ...container }], ...more } } },
-})
-const privileged = deployment({ securityContext: { privileged: true } })
-const answers =
-  (status: number, body: object | string, type = 'application/json'): Respond =>
-  (response) =>
-    response
-      .writeHead(status, { 'content-type': type })
-      .end(typeof body === 'string' ? body : JSON.stringify(body))
-const says = (code: number, message: string): Respond =>
-  answers(code, { kind: 'Status', apiVersion: 'v1', status: 'Failure', message, code })
-
-const image = '{"spec":{"template":{"spec":{"containers":[{"name":"c","image":"i"}]}}}}'
+const privileged = deployment({ container: { securityContext: { privileged: true } } })
 const command = '{"spec":{"template":{"spec":{"containers":[{"name":"c","command":["sh"]}]}}}}'
 const bound = (patch: string): string => `{"metadata":{"resourceVersion":"7"},${patch.slice(1)}`
 const label = '{"metadata":{"labels":{"a":"b"}}}'
 
 describe('a patch that is tried before it is decided', function () {
   this.timeout(60_000)
-  const reached: Reached[] = []
-  let tried: Respond = answers(200, deployment({}))
-  const server = createServer((request, response) => {
-    void buffer(request).then((body) => {
-      const { url = '', headers } = request
-      reached.push({ url, headers, body: body.toString() })
-      if (url.includes('dryRun=All')) tried(response)
-      else answers(200, deployment({}))(response)
-    })
-  })
-  let guard: Guard | undefined
+  const api = new PatchedApi()
 
-  before(async () => {
-    server.listen(0, '127.0.0.1')
-    await once(server, 'listening')
-  })
-  after(() => {
-    server.closeAllConnections()
-    server.close()
-  })
-  beforeEach(() => {
-    reached.length = 0
-  })
-  afterEach(async () => {
-    await guard?.[Symbol.asyncDispose]()
-    guard = undefined
-  })
-
-  async function guarded(
+  const guarded = (
     rules: string,
     limits = '',
     credential = '{env: {password: SHOP_PASSWORD}}',
-  ): Promise<Guard> {
-    const { port } = server.address() as AddressInfo
-    const manifests = kubernetesManifests({
-      address: `127.0.0.1:${port}`,
-      credential,
-      resource:
-        '  classification: [{tags: [confidential], fields: ["*.deployments.*.spec.template.spec.serviceAccountName"]}]\n',
-      policy: limits,
-      rules,
-    })
-    guard = await Guard.start({ 'firebreak.yaml': manifests, token: 'canary-token' }, 'canary-token')
-    return guard
+  ): Promise<Guard> => {
+    const resource =
+      '  classification: [{tags: [confidential], fields: ["*.deployments.*.spec.template.spec.serviceAccountName"]}]\n'
+    return api.guard({ credential, resource, policy: limits, rules })
   }
 
   async function patch(
@@ -97,7 +43,7 @@ describe('a patch that is tried before it is decided', function () {
     body: string,
     signal: AbortSignal | null = null,
   ): Promise<{ readonly status: number; readonly text: string }> {
-    const url = `http://127.0.0.1:${port}/apis/apps/v1/namespaces/prod/deployments/web?fieldManager=x&fieldValidation=Strict`
+    const url = `http://127.0.0.1:${port}${patchedPath}?fieldManager=x&fieldValidation=Strict`
     const headers = {
       'content-type': 'application/strategic-merge-patch+json',
       accept: 'application/json;as=Table;g=meta.k8s.io;v=v1, application/vnd.kubernetes.protobuf',
@@ -105,25 +51,24 @@ describe('a patch that is tried before it is decided', function () {
     const answer = await fetch(url, { method: 'PATCH', headers, body, signal })
     return { status: answer.status, text: await answer.text() }
   }
-  const sent = (): readonly Reached[] => reached.filter(({ url }) => !url.includes('dryRun'))
 
   it('is asked about as it was sent, as the role, for an object in JSON', async () => {
-    tried = answers(200, deployment({}))
+    api.tried = answers(200, deployment())
     assert.equal((await patch(await guarded(allow), image)).status, 200)
-    const [first, second] = reached
-    assert.ok(first && second && reached.length === 2)
+    const [first, second] = api.reached
+    assert.ok(first && second && api.reached.length === 2)
     assert.match(first.url, /\/deployments\/web\?fieldManager=x&fieldValidation=Strict&dryRun=All$/)
     assert.match(second.url, /\/deployments\/web\?fieldManager=x&fieldValidation=Strict$/)
     assert.equal(first.headers.accept, 'application/json')
     assert.deepEqual([first.body, second.body], [image, bound(image)])
-    for (const { headers } of reached) {
+    for (const { headers } of api.reached) {
       assert.equal(headers['content-type'], 'application/strategic-merge-patch+json')
       assert.equal(headers.authorization, 'Bearer canary-token')
     }
   })
 
   it('is not asked about where nothing could come of it', async () => {
-    tried = answers(500, '')
+    api.tried = answers(500, '')
     const policy = await guarded(`    - {name: all, match: {actions: ["k8s:*"]}, effect: allow}
     - {name: no, match: {actions: ["k8s:exec"]}, effect: deny}
     - {name: late, match: {actions: ["k8s:*"], condition: "command.k8s.dryRun"}, effect: deny}
@@ -134,7 +79,7 @@ describe('a patch that is tried before it is decided', function () {
     assert.equal((await patch(narrow, label)).status, 200)
     assert.equal((await patch(narrow, '{"spec":{"template":{"spec":{"hostPID":true}}}}')).status, 403)
     assert.deepEqual(
-      reached.map(({ body }) => body),
+      api.reached.map(({ body }) => body),
       [image, label, label],
     )
   })
@@ -154,7 +99,7 @@ describe('a patch that is tried before it is decided', function () {
       /nothing was done: the target answered 503/,
     ],
     ['unknown, since the answer is no JSON', answers(200, 'x'), 403, /answered a dry run with no JSON/],
-    ['unknown, since the answer says to be none', answers(200, deployment({}), 'text/plain'), 403, /no JSON/],
+    ['unknown, since the answer says to be none', answers(200, deployment(), 'text/plain'), 403, /no JSON/],
     [
       'unknown, since the answer has a name twice',
       answers(200, '{"metadata":{"name":"web"},"spec":{},"spec":{}}'),
@@ -196,63 +141,65 @@ describe('a patch that is tried before it is decided', function () {
   ]
   for (const [name, respond, status, message] of refusals)
     it(`is not sent where the object is ${name}`, async () => {
-      tried = respond
-      const answer = await patch(await guarded(allow), image)
-      assert.deepEqual([answer.status, sent()], [status, []], answer.text)
+      api.tried = respond
+      const policy = await guarded(allow)
+      const answer = await patch(policy, image)
+      assert.deepEqual([answer.status, api.sent], [status, []], answer.text)
       assert.match(answer.text, message)
-      const lines = await guard?.audited(1)
-      assert.equal(lines?.length, 1)
+      const lines = await policy.audited(1)
+      assert.equal(lines.length, 1)
       assert.ok(lines[0]?.error !== undefined)
     })
 
   it('is not sent where the API server takes longer than policy lets it, or the client goes', async () => {
-    tried = () => {}
-    const slow = await patch(await guarded(allow, '  limits: {commandDuration: 1s}\n'), image)
+    api.tried = () => {}
+    const policy = await guarded(allow, '  limits: {commandDuration: 1s}\n')
+    const slow = await patch(policy, image)
     assert.equal(slow.status, 502)
     assert.match(slow.text, /there is no answer within 1 s/)
-    assert.ok(guard)
     const gone = new AbortController()
-    tried = () => gone.abort()
-    await assert.rejects(patch(guard, image, gone.signal))
+    api.tried = () => gone.abort()
+    await assert.rejects(patch(policy, image, gone.signal))
     await delay(1_200)
-    assert.deepEqual(sent(), [])
-    assert.equal((await guard.audited(2)).length, 2)
+    assert.deepEqual(api.sent, [])
+    assert.equal((await policy.audited(2)).length, 2)
   })
 
   it('is tried again where the role has another credential meanwhile', async () => {
     const rotated = await guarded(allow, '', '{file: {path: token}}')
-    tried = answers(200, deployment({}))
+    api.tried = answers(200, deployment())
     assert.equal((await patch(rotated, image)).status, 200)
-    reached.length = 0
+    api.reached.length = 0
     writeFileSync(join(rotated.directory, 'token'), 'canary-renewed')
-    tried = (response) =>
-      response.req.headers.authorization === 'Bearer canary-renewed'
-        ? answers(200, deployment({}))(response)
-        : says(401, 'Unauthorized')(response)
+    api.tried = (response, seen) => {
+      const isRenewed = seen.headers.authorization === 'Bearer canary-renewed'
+      const respond = isRenewed ? answers(200, deployment()) : says(401, 'Unauthorized')
+      respond(response, seen)
+    }
     assert.equal((await patch(rotated, image)).status, 200)
-    assert.ok(sent().every(({ headers }) => headers.authorization === 'Bearer canary-renewed'))
-    tried = says(401, 'Unauthorized')
+    assert.ok(api.sent.every(({ headers }) => headers.authorization === 'Bearer canary-renewed'))
+    api.tried = says(401, 'Unauthorized')
     const { status, text } = await patch(rotated, image)
-    assert.deepEqual([status, sent().length], [401, 1], text)
+    assert.deepEqual([status, api.sent.length], [401, 1], text)
   })
 
   it('counts once, and its trial is not free', async () => {
-    tried = answers(200, deployment({}))
+    api.tried = answers(200, deployment())
     const limited = await guarded(allow, '  limits: {commandsPerMinute: 2}\n')
     assert.equal((await patch(limited, image)).status, 200)
-    tried = answers(200, privileged)
+    api.tried = answers(200, privileged)
     assert.equal((await patch(limited, image)).status, 403)
     assert.equal((await patch(limited, image)).status, 429)
-    assert.equal(reached.length, 3)
+    assert.equal(api.reached.length, 3)
   })
 
   it('runs no image that a condition does not allow, though it sets none', async () => {
     const ours = `    - {name: ours, match: {actions: ["k8s:patch"], condition: "command.k8s.images.all(image, image.startsWith('ours/'))"}, effect: allow}
 `
     const policy = await guarded(ours)
-    tried = answers(200, deployment({ image: 'theirs/i' }))
+    api.tried = answers(200, deployment({ container: { image: 'theirs/i' } }))
     assert.equal((await patch(policy, command)).status, 403)
-    tried = answers(200, deployment({ image: 'ours/i' }))
+    api.tried = answers(200, deployment({ container: { image: 'ours/i' } }))
     assert.equal((await patch(policy, command)).status, 200)
   })
 
@@ -260,7 +207,7 @@ describe('a patch that is tried before it is decided', function () {
     const all = `    - {name: all, match: {actions: ["k8s:*"]}, effect: allow}
     - {name: loud, match: {actions: ["k8s:privileged"]}, effect: alert}
 `
-    tried = answers(200, privileged)
+    api.tried = answers(200, privileged)
     const policy = await guarded(all)
     assert.equal((await patch(policy, image)).status, 200)
     const [line] = await policy.audited(1)
@@ -273,12 +220,12 @@ describe('a patch that is tried before it is decided', function () {
     for (const respond of [
       says(422, 'Invalid value: "canary-account"'),
       says(400, 'admission webhook "canary-account" does not support dry run'),
-      answers(200, deployment({}, { serviceAccountName: 'canary-account' })),
+      answers(200, deployment({ pod: { serviceAccountName: 'canary-account' } })),
     ]) {
-      tried = respond
+      api.tried = respond
       const { status, text } = await patch(policy, image)
       assert.ok(status >= 400 && !text.includes('canary'), text)
     }
-    assert.deepEqual(sent(), [])
+    assert.deepEqual(api.sent, [])
   })
 })
