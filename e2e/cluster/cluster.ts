@@ -105,9 +105,9 @@ export async function startCluster({
     for (const node of nodes) await node.ready()
     const cluster = clusterOf(controlPlane, nodes, outlivesParent)
     await untilRegistered(cluster)
-    await cluster.kubectl.run(['wait', 'node', '--all', '--for=condition=Ready', '--timeout=120s'])
+    await cluster.kubectl.run(['wait', 'node', '--all', '--for=condition=Ready', '--timeout=300s'])
     const dns = ['deployment/coredns', '--namespace=kube-system']
-    await cluster.kubectl.run(['rollout', 'status', ...dns, '--timeout=120s'])
+    await cluster.kubectl.run(['rollout', 'status', ...dns, '--timeout=300s'])
     return cluster
   } catch (error) {
     await stopCluster()
@@ -202,9 +202,13 @@ function clusterOf(
   }
 }
 
+/** For kubelets on a busy machine, in milliseconds. */
+const registrationPatience = 180_000
+
 /** Kubelets make their node's object themselves. */
 async function untilRegistered({ kubectl, nodes }: Cluster): Promise<void> {
-  for (let attempt = 0; attempt < 300; attempt++) {
+  const until = performance.now() + registrationPatience
+  while (performance.now() < until) {
     const registered = (await kubectl.run(['get', 'nodes', '--output=name'])).match(/^node\//gm) ?? []
     if (registered.length === nodes.length) return
     const ended = nodes.find(({ running }) => !running)

@@ -23,6 +23,9 @@ export interface ProcessRecord {
   readonly started: string
 }
 
+/** A node ends with all that runs on it, which the kernel takes its time for on a busy machine. In milliseconds. */
+const killPatience = 60_000
+
 export class ComponentProcess {
   readonly name: string
   readonly log: string
@@ -65,7 +68,8 @@ export class ComponentProcess {
   /** Ends it at once. */
   async kill(): Promise<void> {
     this.signal('SIGKILL')
-    if (!(await this.#ended(5000))) throw new Error(`${this.name} (process ${this.pid}) can't be ended`)
+    if (!(await this.#ended(killPatience)))
+      throw new Error(`${this.name} (process ${this.pid}) can't be ended`)
   }
 
   /** Starts it again, as it was started. */

@@ -45,7 +45,7 @@ export function makeControlGroups(node: string): void {
 export async function removeControlGroups(node: string): Promise<void> {
   for (const group of controlGroups(node)) {
     for (let attempt = 0; existsSync(group) && !removeTree(group); attempt++) {
-      if (attempt === 100) throw new Error(`The control group ${group} is still in use`)
+      if (attempt === 1200) throw new Error(`The control group ${group} is still in use`)
       await delay(50)
     }
   }

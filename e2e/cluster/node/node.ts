@@ -12,6 +12,9 @@ import { makeControlGroups } from './machine.ts'
 import { type NodeAddresses, nodeAddresses } from './network.ts'
 import type { NodePrograms } from './programs.ts'
 
+/** For a container runtime on a busy machine, in milliseconds. */
+const startPatience = 120_000
+
 export interface NodeRecord {
   readonly specification: NodeSpecification
   readonly process: ProcessRecord
@@ -67,14 +70,16 @@ export class ClusterNode {
 
   /** Resolves when its container runtime answers. */
   async ready(): Promise<void> {
-    for (let attempt = 0; ; attempt++) {
+    const until = performance.now() + startPatience
+    for (;;) {
       if (!this.running) throw new Error(`${this.name} ended:\n${this.logTail()}`)
       const failure = await this.#ctr(['version']).then(
         () => undefined,
         (error: Error) => error,
       )
       if (failure === undefined) return
-      if (attempt === 300) throw new Error(`${this.name}'s containerd doesn't answer: ${failure.message}`)
+      if (performance.now() > until)
+        throw new Error(`${this.name}'s containerd doesn't answer: ${failure.message}`)
       await delay(100)
     }
   }
