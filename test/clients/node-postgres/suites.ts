@@ -11,16 +11,16 @@ export type Results = Readonly<Record<string, string | undefined>>
 export interface Suite {
   readonly name: string
   readonly directory: string
-  /** @returns the results of all tests of one file. */
-  run(file: string, server: Address): Promise<Results>
+  /** @param patience how many times as much time those of its tests get that measure it. @returns the results of all tests of one file. */
+  run(file: string, server: Address, patience: number): Promise<Results>
   readonly files: readonly string[]
 }
 
 const today = fileURLToPath(new URL('today.cjs', import.meta.url))
-const patience = fileURLToPath(new URL('patience.cjs', import.meta.url))
+const slower = fileURLToPath(new URL('patience.cjs', import.meta.url))
 
-/** Has a test that counts after 100 ms what ten new connections have done. */
-const hurried = 'test/events.js'
+/** They expect connections within 100 ms or less, by Node's clock alone. */
+const hurried: readonly string[] = ['test/connection-timeout.js', 'test/events.js', 'test/idle-timeout.js']
 
 /**
  * The driver's own suite, from the last version that shipped it: each file is a program that ends well or not.
@@ -59,13 +59,13 @@ export function mochaSuite(nodeModules: string, name: string): Suite {
     name,
     directory,
     files: filesBelow(join(directory, 'test'), '.js').map((file) => relative(directory, file)),
-    async run(file, server) {
+    async run(file, server, patience) {
       const mocha = join(nodeModules, 'mocha', 'bin', 'mocha.js')
-      const required = file === hurried ? ['--require', patience] : []
+      const required = patience > 1 && hurried.includes(file) ? ['--require', slower] : []
       // their own bound of two seconds is for a machine that does nothing else
       const bound = ['--timeout', '60000']
       const words = [...required, mocha, '--exit', '--reporter', 'json', ...bound, file]
-      const { output } = await node(words, directory, server)
+      const { output } = await node(words, directory, server, '', patience)
       const start = output.indexOf('{\n  "stats"')
       if (start < 0) return { [file]: `no report: ${output.slice(0, 1_000)}` }
       const { tests } = JSON.parse(output.slice(start)) as MochaReport
@@ -93,6 +93,7 @@ function node(
   directory: string,
   { host, port }: Address,
   programs = '',
+  patience = 1,
 ): Promise<{ code: number | null; output: string }> {
   const child = spawn(process.execPath, ['--no-deprecation', ...words], {
     cwd: directory,
@@ -102,6 +103,7 @@ function node(
       PGPORT: String(port),
       PGUSER: 'postgres',
       PGDATABASE: 'postgres',
+      PATIENCE: String(patience),
     },
     timeout: 240_000,
     killSignal: 'SIGKILL',
