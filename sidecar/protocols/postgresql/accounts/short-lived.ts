@@ -11,6 +11,8 @@ const prefix = 'firebreak_'
 const accountNames = '^firebreak_[0-9a-z]{26}$'
 /** How long a backend may take to go before it is ended. In milliseconds, as the others. */
 const backendLeavesWithin = 2_000
+/** And how long after that. */
+const backendEndsWithin = 5_000
 const dropTimeout = 20_000
 
 export interface ShortLivedAccount {
@@ -111,15 +113,17 @@ async function drop(connection: ControlConnection, username: string, heir: strin
 /** Temporary objects go with the backend, and they have to be gone before their owner can. */
 async function backendGone(connection: ControlConnection, username: string): Promise<void> {
   const backends = `FROM pg_catalog.pg_stat_activity WHERE usename = ${literal(username)}`
-  const gone = async (): Promise<boolean> =>
-    (await connection.value(`SELECT pg_catalog.count(*)::text ${backends}`)) === '0'
-  for (let waited = 0; waited < backendLeavesWithin; waited += 50) {
-    if (await gone()) return
-    await delay(50)
+  const goneWithin = async (milliseconds: number): Promise<boolean> => {
+    for (let waited = 0; waited < milliseconds; waited += 50) {
+      if ((await connection.value(`SELECT pg_catalog.count(*)::text ${backends}`)) === '0') return true
+      await delay(50)
+    }
+    return false
   }
+  if (await goneWithin(backendLeavesWithin)) return
   await connection.value(`SELECT pg_catalog.count(pg_catalog.pg_terminate_backend(pid))::text ${backends}`)
-  await delay(500)
-  if (!(await gone())) throw new Error(`the session of ${username} on the server does not end`)
+  if (!(await goneWithin(backendEndsWithin)))
+    throw new Error(`the session of ${username} on the server does not end`)
 }
 
 /** As {@link makeAccount} does each time: for a gateway that has just started. */
