@@ -27,7 +27,7 @@ interface Case {
 const cases = parse(readFileSync(new URL('testdata/cases.yaml', import.meta.url), 'utf8')) as Case[]
 
 describe('analysis of SQL', function () {
-  this.timeout(30_000)
+  this.timeout(120_000)
   let shop: Shop
   let cache: CatalogueCache
   let context: SessionContext
@@ -41,7 +41,7 @@ describe('analysis of SQL', function () {
       async () => ({ ok: true, value: { username: user, password } }),
       'shop',
     )
-    const acquired = await cache.acquire(AbortSignal.timeout(10_000))
+    const acquired = await cache.acquire(AbortSignal.timeout(60_000))
     assert.ok(acquired.ok)
     context = newSession(acquired.value, 'postgres', ['public'])
   })

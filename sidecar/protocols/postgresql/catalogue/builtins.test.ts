@@ -4,7 +4,7 @@ import { builtinEffect, isRefusedBuiltin, systemRelation } from './builtins.ts'
 import { CatalogueCache } from './cache.ts'
 
 describe('builtin functions', function () {
-  this.timeout(30_000)
+  this.timeout(120_000)
   let shop: Shop
   let cache: CatalogueCache
 
@@ -17,7 +17,7 @@ describe('builtin functions', function () {
       async () => ({ ok: true, value: { username: user, password } }),
       'shop',
     )
-    const acquired = await cache.acquire(AbortSignal.timeout(10_000))
+    const acquired = await cache.acquire(AbortSignal.timeout(60_000))
     assert.ok(acquired.ok)
   })
 

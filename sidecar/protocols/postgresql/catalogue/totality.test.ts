@@ -82,7 +82,7 @@ function calls({ name, kind, types }: Signature, requirements: readonly Requirem
 const mixed = new Set(['any', 'anyelement', 'anynonarray'])
 
 describe('functions that are said never to fail', function () {
-  this.timeout(60_000)
+  this.timeout(120_000)
   let shop: Shop
   let client: pg.Client
   let all: Signature[]

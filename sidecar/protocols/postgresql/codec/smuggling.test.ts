@@ -20,7 +20,7 @@ function copyData(payload: Buffer): Buffer {
 }
 
 describe('frames cut into pieces', function () {
-  this.timeout(60_000)
+  this.timeout(120_000)
   let shop: Shop
   let guard: Guard
 

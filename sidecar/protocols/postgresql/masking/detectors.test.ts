@@ -14,7 +14,7 @@ const definitions = `
   INSERT INTO letters VALUES (2, 'nothing, "here"', '{"a":1}', '{}', NULL, ROW('Ben', NULL), '<a/>')`
 
 describe('detectors of values in PostgreSQL', function () {
-  this.timeout(30_000)
+  this.timeout(120_000)
   let shop: Shop
   let guard: Guard
 

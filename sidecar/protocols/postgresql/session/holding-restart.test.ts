@@ -1,10 +1,9 @@
 /** Commands that are held when the runner is killed or stopped. */
 import assert from 'node:assert/strict'
-import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { ApprovalRequest } from '@firebreak/crds'
+import { GatewayProcess } from '../../../../test/gateway-process.ts'
 import { manifests } from '../../../../test/policies.ts'
 import { Guard, Shop } from '../../../../test/shop.ts'
 import { decideRequest, listRequests } from '../../../approvals/desk.ts'
@@ -15,7 +14,7 @@ const rules = `    - {name: anything, match: {actions: ["sql:*"]}, effect: allow
 `
 
 describe('held commands and the end of the runner', function () {
-  this.timeout(120_000)
+  this.timeout(180_000)
   let shop: Shop
 
   before(async () => {
@@ -24,34 +23,13 @@ describe('held commands and the end of the runner', function () {
   })
   after(() => shop[Symbol.asyncDispose]())
 
-  /** `firebreak run` as a process of its own. */
-  async function run(guard: Guard): Promise<{ child: ChildProcess; port: number }> {
-    const main = new URL('../../../../cli/main.ts', import.meta.url).pathname
-    const child = spawn(
-      process.execPath,
-      [
-        main,
-        'run',
-        '--config',
-        guard.directory,
-        '--audit',
-        join(guard.directory, 'own.jsonl'),
-        '--listen',
-        'shop=127.0.0.1:0',
-        '--state',
-        join(guard.directory, 'own'),
-      ],
-      { stdio: ['ignore', 'ignore', 'pipe'] },
-    )
-    let messages = ''
-    child.stderr.setEncoding('utf8').on('data', (text: string) => (messages += text))
-    for (let turn = 0; turn < 2_000; turn++) {
-      const port = /on 127\.0\.0\.1:(\d+)/.exec(messages)?.[1]
-      if (port) return { child, port: Number(port) }
-      await delay(10)
-    }
-    return assert.fail(`it never listened: ${messages}`)
-  }
+  const run = (guard: Guard): Promise<GatewayProcess> =>
+    GatewayProcess.start(guard.directory, [
+      '--audit',
+      join(guard.directory, 'own.jsonl'),
+      '--state',
+      join(guard.directory, 'own'),
+    ])
 
   it('are neither lost by a SIGKILL nor run twice', async () => {
     await using guard = await Guard.start(
@@ -73,36 +51,37 @@ describe('held commands and the end of the runner', function () {
       }
       return assert.fail('there never was a request')
     }
-    const first = await run(guard)
-    const agent = await shop.connect({ host: '127.0.0.1', port: first.port }, 'shop')
+    await using first = await run(guard)
+    const agent = await shop.connect(first.address, 'shop')
     const deleting = assert.rejects(agent.query('DELETE FROM carts WHERE id = 1 RETURNING id'))
     const request = await only()
-    first.child.kill('SIGKILL')
+    await first.end('SIGKILL')
     await deleting
     // decided while nothing runs
     assert.equal(
       (await decideRequest(directory, request.metadata.name, { decision: 'Approved' })).kind,
       'unread',
     )
-    const second = await run(guard)
-    const again = await shop.connect({ host: '127.0.0.1', port: second.port }, 'shop')
+    await using second = await run(guard)
+    const again = await shop.connect(second.address, 'shop')
     assert.equal((await again.query('DELETE FROM carts WHERE id = 1 RETURNING id')).rowCount, 1)
     const repeated = assert.rejects(again.query('DELETE FROM carts WHERE id = 1 RETURNING id'))
     const next = await only()
     assert.notEqual(next.metadata.name, request.metadata.name)
-    second.child.kill('SIGKILL')
+    await second.end('SIGKILL')
     await repeated
-    const third = await run(guard)
-    const last = await shop.connect({ host: '127.0.0.1', port: third.port }, 'shop')
+    await using third = await run(guard)
+    const last = await shop.connect(third.address, 'shop')
+    const told = new Promise<string>((resolve) =>
+      last.on('notice', ({ message }) => resolve(String(message))),
+    )
     const waiting = assert.rejects(
       last.query('DELETE FROM carts WHERE id = 1 RETURNING id'),
       /gateway is shutting down/,
     )
-    await delay(500)
-    assert.equal((await only()).metadata.name, next.metadata.name, 'it joins the request that it finds')
-    third.child.kill('SIGTERM')
+    assert.ok((await told).includes(next.metadata.name), 'it joins the request that it finds')
+    await third.end('SIGTERM')
     await waiting
-    await once(third.child, 'exit')
     assert.equal((await only()).status?.state, 'Pending', 'an ordered end loses none either')
   })
 })

@@ -7,8 +7,10 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { ApprovalRequest } from '@firebreak/crds'
 import type pg from 'pg'
+import { ManualClock } from '../../../../test/manual-clock.ts'
 import { manifests } from '../../../../test/policies.ts'
 import { errorIn, RawClient } from '../../../../test/raw-client.ts'
+import { reconfigure } from '../../../../test/reconfigure.ts'
 import { Guard, Shop } from '../../../../test/shop.ts'
 import { findClient } from '../../../../tools/clients.ts'
 import { decideRequest, listRequests } from '../../../approvals/desk.ts'
@@ -23,7 +25,7 @@ const rules = (more = ''): string => `    - {name: anything, match: {actions: ["
 `
 
 describe('held commands in PostgreSQL sessions', function () {
-  this.timeout(120_000)
+  this.timeout(180_000)
   let shop: Shop
   let guard: Guard
 
@@ -102,9 +104,6 @@ describe('held commands in PostgreSQL sessions', function () {
     return undefined
   }
 
-  const audited = async (text: RegExp): Promise<readonly Readonly<Record<string, unknown>>[]> =>
-    (await guard.audited()).filter((line) => text.test(String(line.text)))
-
   it('wait in a live psql, which is told so, and run once when they are approved', async () => {
     const psql = await findClient('psql')
     const { host, port } = guard.address
@@ -137,12 +136,12 @@ describe('held commands in PostgreSQL sessions', function () {
       /^NOTICE: {2}held for approval as approvalrequest\/tester-\w{5} \(approvers: any approver, expires in 15m\)\nDROP TABLE\n$/,
     )
     assert.ok(!(await exists('carts')))
-    const lines = await audited(/DROP/)
+    const lines = await guard.audited(1, /DROP/)
     assert.equal(lines.length, 1)
     assert.equal(lines[0]?.decision, 'hold')
     assert.equal(lines[0]?.approval, request.metadata.name)
     assert.equal(lines[0]?.error, undefined)
-    const events = (await guard.auditLines()).filter(({ request: name }) => name === request.metadata.name)
+    const events = await guard.auditLines(({ request: name }) => name === request.metadata.name, 3)
     assert.deepEqual(
       events.map(({ event }) => event),
       ['approval.requested', 'approval.decided', 'approval.used'],
@@ -200,7 +199,7 @@ describe('held commands in PostgreSQL sessions', function () {
     await once(child, 'close')
     assert.match(output, /ERROR: {2}canceled while it was held for approval/)
     assert.equal(await stateOf(request.metadata.name), 'Withdrawn')
-    const [line] = await audited(/DROP/)
+    const [line] = await guard.audited(1, /DROP/)
     assert.deepEqual(line?.error, { code: '57014', message: 'canceled while it was held for approval' })
     assert.ok(await exists('carts'))
   })
@@ -215,7 +214,7 @@ describe('held commands in PostgreSQL sessions', function () {
       const request = await theRequest()
       leave(raw)
       assert.equal(await stateOf(request.metadata.name), 'Withdrawn')
-      const [line] = await audited(/DROP/)
+      const [line] = await guard.audited(1, /DROP/)
       assert.equal(line?.approval, request.metadata.name)
       assert.equal((line?.error as { code: string } | undefined)?.code, '08006')
       assert.ok(await exists('carts'))
@@ -250,7 +249,7 @@ describe('held commands in PostgreSQL sessions', function () {
     await running
     assert.equal(await rowsIn('carts'), 0)
     assert.equal(await rowsIn('orders'), 4)
-    const lines = await audited(/^(INSERT INTO orders|DELETE FROM carts|DROP TABLE staff)/)
+    const lines = await guard.audited(3, /^(INSERT INTO orders|DELETE FROM carts|DROP TABLE staff)/)
     assert.deepEqual(
       lines.map(({ decision, approval }) => [decision, approval]),
       [
@@ -282,7 +281,7 @@ describe('held commands in PostgreSQL sessions', function () {
     await decide(two, 'Denied', 'no')
     await second
     assert.equal(await rowsIn('carts'), 2)
-    const lines = await audited(/DELETE FROM carts/)
+    const lines = await guard.audited(2, /DELETE FROM carts/)
     assert.deepEqual(
       lines.map(({ parameters, approval }) => [parameters, approval]),
       [
@@ -408,9 +407,8 @@ describe('held commands in PostgreSQL sessions', function () {
   })
 
   it('hold FunctionCall as well', async () => {
-    const path = join(guard.directory, 'firebreak.yaml')
-    writeFileSync(path, readFileSync(path, 'utf8').replace(/.*no-truncate.*\n/, ''))
-    await delay(500)
+    const manifest = readFileSync(join(guard.directory, 'firebreak.yaml'), 'utf8')
+    await reconfigure(guard, manifest.replace(/.*no-truncate.*\n/, ''))
     const { client: raw } = await RawClient.open(guard.address, { user: 'agent', database: 'shop' })
     using session = raw
     const { rows } = await shop.admin('shop', "SELECT 'customer_count'::regproc::oid AS oid")
@@ -451,7 +449,16 @@ describe('held commands in PostgreSQL sessions', function () {
     const denied = assert.rejects(agent.query('DELETE FROM kept WHERE id = 1'), /that is another table/)
     const first = await theRequest()
     await shop.admin('shop', 'CREATE OR REPLACE VIEW kept AS SELECT id FROM customers')
-    await delay(6_000)
+    // what others define is looked for every few seconds
+    const reader = await client()
+    for (let read = 1; ; read++) {
+      await reader.query('SELECT id FROM kept')
+      const line = (await guard.audited(read, /^SELECT id FROM kept$/)).at(-1)
+      if (JSON.stringify(line?.objects).includes('public.customers')) break
+      assert.ok(read < 200, 'the gateway never saw what the view is now')
+      await delay(200)
+    }
+    await reader.end()
     await decide(first, 'Approved')
     const second = await theRequest()
     assert.notEqual(second.metadata.name, first.metadata.name)
@@ -476,16 +483,18 @@ describe('held commands in PostgreSQL sessions', function () {
   })
 
   it('are no idleness', async () => {
+    const clock = new ManualClock()
     await using brief = await Guard.start(
       {
         'firebreak.yaml': manifests({
           address: `127.0.0.1:${shop.postgres.port}`,
           database: 'shop',
           rules: rules(),
-          session: '{maxDuration: 1h, idleTimeout: 1s}',
+          session: '{maxDuration: 1h, idleTimeout: 1m}',
         }),
       },
       shop.postgres.password,
+      { clock },
     )
     const own = guard
     guard = brief
@@ -493,7 +502,9 @@ describe('held commands in PostgreSQL sessions', function () {
       const agent = await client(brief)
       const dropping = agent.query('DROP TABLE carts')
       const request = await theRequest()
-      await delay(3_500)
+      clock.pass(5 * 60_000)
+      // once a second the gateway looks at the clock
+      await delay(2_500)
       await decide(request, 'Approved')
       await dropping
       assert.ok(!(await exists('carts')))
@@ -533,7 +544,7 @@ describe('held commands in PostgreSQL sessions', function () {
       assert.equal(errorIn(await raw.until('Z')), undefined)
       raw[Symbol.dispose]()
     }
-    assert.equal(new Set((await audited(/DELETE/)).map(({ approval }) => approval)).size, 200)
+    assert.equal(new Set((await guard.audited(200, /DELETE/)).map(({ approval }) => approval)).size, 200)
     await Promise.all(clients.map((agent) => agent.end()))
   })
 })

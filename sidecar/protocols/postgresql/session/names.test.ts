@@ -96,7 +96,7 @@ const confusions: readonly { readonly name: string; readonly groups: readonly (r
 ]
 
 describe('A name means the same at the gateway and at the server when', function () {
-  this.timeout(30_000)
+  this.timeout(120_000)
   let shop: Shop
   let guard: Guard
 
