@@ -31,8 +31,8 @@ export async function auditLinesIn(path: string, meant: Meant, least: number): P
   }
 }
 
-/** All lines that are written so far; the last one may be half there. */
-export function linesOf(text: string): readonly AuditLine[] {
+/** The last one may be half there. */
+function linesOf(text: string): readonly AuditLine[] {
   return text
     .split('\n')
     .slice(0, -1)

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { type Address, Standalone, type StandaloneOptions } from '@firebreak/sidecar'
 import pg from 'pg'
 import { type Postgres, startPostgres } from '../tools/postgres.ts'
-import { type AuditLine, anyEvent, auditLinesIn, type Meant } from './audit-trail.ts'
+import { type AuditLine, auditLinesIn, type Meant } from './audit-trail.ts'
 
 export const attacksDirectory = new URL('../attacks/', import.meta.url)
 
@@ -139,12 +139,12 @@ export class Guard implements AsyncDisposable {
   }
 
   /** The audit lines of commands, once there are at least so many. @param text as that of those that are meant. */
-  async audited(least = 0, text = /(?:)/): Promise<readonly AuditLine[]> {
+  async audited(least: number, text = /(?:)/): Promise<readonly AuditLine[]> {
     return await this.auditLines((line) => line.event === 'command' && text.test(String(line.text)), least)
   }
 
   /** The audit lines that are meant, once there are at least so many, and no more of any kind come. */
-  async auditLines(meant: Meant = anyEvent, least = meant === anyEvent ? 0 : 1): Promise<readonly AuditLine[]> {
+  async auditLines(meant: Meant, least = 1): Promise<readonly AuditLine[]> {
     return await auditLinesIn(join(this.directory, 'audit.jsonl'), meant, least)
   }
 
