@@ -17,7 +17,7 @@ describeWithProduct('kubectl firebreak verify', (product) => {
   let supportBot: SupportBot
   let plugin: KubectlPlugin
   let verifier: string
-  const eventually = eventuallyWith(() => '', 60)
+  const eventually = eventuallyWith(() => '', 120)
   const kubectl = (...args: string[]): Promise<string> => product().kubectl(...args)
   const verify = (...words: string[]): Promise<Said> =>
     plugin.run(verifier, ['firebreak', 'verify', '-n', supportBot.namespace, ...words])
@@ -37,7 +37,7 @@ describeWithProduct('kubectl firebreak verify', (product) => {
     kubectl('get', 'pods', '-n', supportBot.namespace, '-l', 'firebreak.dev/verify', '-o', 'name')
 
   before(async function () {
-    this.timeout('5m')
+    this.timeout('15m')
     supportBot = await SupportBot.deploy(product())
     plugin = new KubectlPlugin(product().cluster.kubectl.program)
     verifier = (await product().cluster.user({ name: 'vera' })).kubeconfig
@@ -45,7 +45,7 @@ describeWithProduct('kubectl firebreak verify', (product) => {
     await kubectl(...binding, '-n', supportBot.namespace)
   })
   after(async function () {
-    this.timeout('5m')
+    this.timeout('10m')
     plugin?.[Symbol.dispose]()
     await supportBot?.[Symbol.asyncDispose]()
   })
@@ -67,7 +67,7 @@ describeWithProduct('kubectl firebreak verify', (product) => {
     assert.match(verified.message, /^tried by vera at \d/)
     assert.match(await condition('Ready'), /"status":"True"/)
     await eventually(probePods, /^$/)
-  }).timeout('5m')
+  }).timeout('10m')
 
   it('is read by programs, also when somebody may not look into the namespace of the database', async () => {
     const { status, out, err } = await verify('-o', 'json')
@@ -81,7 +81,7 @@ describeWithProduct('kubectl firebreak verify', (product) => {
       'support-bot GuardedAccess proven',
       'support-bot Injection proven',
     ])
-  }).timeout('5m')
+  }).timeout('10m')
 
   it("says loudly that a network plugin ignores NetworkPolicies, and what it thereby isn't", async function () {
     const { machinery } = product().cluster
@@ -100,13 +100,17 @@ describeWithProduct('kubectl firebreak verify', (product) => {
     )
     assert.match(await condition('Verified'), /"status":"False"/)
     await eventually(probePods, /^$/)
-  }).timeout('5m')
+  }).timeout('10m')
 
   it('says who is in the way where access does not work', async () => {
     const resource = ['protectedresource', 'orders-db', '-n', supportBot.namespace, '--type=merge', '-p']
     const role = (secret: string): string =>
       JSON.stringify({ spec: { roles: [{ name: 'reader', credential: { secret: { name: secret } } }] } })
     await kubectl('patch', ...resource, role('orders-maintainer'))
+    const generations = 'jsonpath={.metadata.generation} {.status.observedGeneration}'
+    const seen = (): Promise<string> =>
+      kubectl('get', 'protectedresource', 'orders-db', '-n', supportBot.namespace, '-o', generations)
+    await eventually(seen, /^(\d+) \1$/)
     try {
       const { status, out } = await verify()
       assert.equal(status, 1)
@@ -115,7 +119,7 @@ describeWithProduct('kubectl firebreak verify', (product) => {
     } finally {
       await kubectl('patch', ...resource, role('orders-reader'))
     }
-  }).timeout('5m')
+  }).timeout('10m')
 
   it('deletes its pods when somebody interrupts it', async () => {
     const running = plugin.start(verifier, ['firebreak', 'verify', '-n', supportBot.namespace])
@@ -123,12 +127,13 @@ describeWithProduct('kubectl firebreak verify', (product) => {
     running.stderr?.setEncoding('utf8').on('data', (text: string) => {
       said += text
     })
-    const ended = once(running, 'exit')
+    // what it says may come after it has ended
+    const ended = once(running, 'close')
     await eventually(() => said, /starting a pod without a sidecar/)
     assert.match(await probePods(), /greeter/)
     running.kill('SIGINT')
     assert.deepEqual(await ended, [130, null], said)
     assert.match(said, /Interrupted: nothing is proven/)
     await eventually(probePods, /^$/)
-  }).timeout('3m')
+  }).timeout('8m')
 })
