@@ -11,6 +11,7 @@ for kind, ports in ((socket.SOCK_STREAM, (53, 443, 853, 5432, 9999)), (socket.SO
         if kind == socket.SOCK_STREAM:
             listener.listen()
         selector.register(listener, selectors.EVENT_READ, (kind, port))
+print("listening", flush=True)
 while True:
     for key, _ in selector.select():
         kind, port = key.data
