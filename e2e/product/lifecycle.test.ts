@@ -7,11 +7,11 @@ describeWithProduct('the chart, on a cluster with nodes', (product) => {
   const kubectl = (...args: string[]): Promise<string> => product().kubectl(...args)
 
   before(async function () {
-    this.timeout('5m')
+    this.timeout('15m')
     supportBot = await SupportBot.deploy(product())
   })
   after(async function () {
-    this.timeout('5m')
+    this.timeout('10m')
     await supportBot?.[Symbol.asyncDispose]()
     await endSharedProduct()
   })
@@ -23,7 +23,7 @@ describeWithProduct('the chart, on a cluster with nodes', (product) => {
     const replicas = (await kubectl('get', ...pods)).trim().split('\n')
     assert.equal(replicas.length, 2)
     assert.ok(replicas.includes(`pod/${await kubectl('get', ...lease)}`))
-  }).timeout('1m')
+  }).timeout('2m')
 
   it('is uninstalled by its own Job, and leaves nothing in the way', async () => {
     await using agent = await supportBot.startAgent('before')
@@ -39,5 +39,5 @@ describeWithProduct('the chart, on a cluster with nodes', (product) => {
     // who runs goes on, contained as before
     assert.match((await agent.psql(['SELECT ssn FROM customers WHERE id = 1'])).stdout, /^\*+1120\n$/)
     assert.match((await agent.psql(['DROP TABLE orders'])).stderr, /denied by policy/)
-  }).timeout('5m')
+  }).timeout('10m')
 })

@@ -31,6 +31,6 @@ export async function endSharedProduct(): Promise<void> {
 
 // mocha's root suite: after all files
 after(async function () {
-  this.timeout('5m')
+  this.timeout('10m')
   await endSharedProduct()
 })
