@@ -1,5 +1,6 @@
 /** What is on the machine that a cluster with nodes makes or changes there. */
 import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { runCommand } from '../cluster/command.ts'
 import { isClusterInterface } from '../cluster/node/network.ts'
 import { findNodePrograms } from '../cluster/node/programs.ts'
@@ -29,9 +30,7 @@ export async function traces(): Promise<Traces> {
     interfaces: links.map(({ ifname }) => ifname).filter(isClusterInterface),
     routes: linesOf(routes.join('')).filter((line) => /10\.24[45]\.|10\.96\.|fd00:10:/.test(line)),
     rules: await runCommand('nft', ['list', 'tables'], { environment }),
-    controlGroups: readdirSync('/sys/fs/cgroup', { recursive: true, encoding: 'utf8' }).filter((name) =>
-      name.includes('firebreak-test'),
-    ),
+    controlGroups: directoriesIn('/sys/fs/cgroup').filter((name) => name.includes('firebreak-test')),
     kernelSettings: await runCommand('sysctl', settings),
   }
 }
@@ -47,6 +46,18 @@ function commandLines(): string[] {
         return []
       }
     })
+}
+
+/** All that are below it. Pods that end take theirs away meanwhile. */
+function directoriesIn(parent: string): string[] {
+  try {
+    return readdirSync(parent, { withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .map(({ name }) => join(parent, name))
+      .flatMap((directory) => [directory, ...directoriesIn(directory)])
+  } catch {
+    return []
+  }
 }
 
 function linesOf(text: string): string[] {
