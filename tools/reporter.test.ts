@@ -13,7 +13,7 @@ describe('the reporter', function () {
   const directory = mkdtempSync(join(tmpdir(), 'firebreak-reporter-'))
   after(() => rmSync(directory, { recursive: true }))
 
-  it('counts in its last line', () => {
+  it('says at once what fails, and counts in its last line', () => {
     const file = join(directory, 'some.cjs')
     writeFileSync(file, "it('a', () => {})\nit('b', () => {})\nit('c', () => { throw new Error('no') })\n")
     const { stdout, status } = spawnSync(
@@ -23,6 +23,7 @@ describe('the reporter', function () {
         encoding: 'utf8',
       },
     )
+    assert.match(stdout, /\n {2}failed: c\n[\s\S]*1 failing/)
     assert.equal(stdout.trimEnd().split('\n').at(-1), '2 passed, 1 failed')
     assert.equal(status, 1)
   })

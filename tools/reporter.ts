@@ -14,7 +14,11 @@ export default class CountingReporter extends Mocha.reporters.Dot {
   constructor(runner: Mocha.Runner, options: Mocha.MochaOptions) {
     super(runner, options)
     const failed = new Set<string>()
-    runner.on('fail', ({ file, parent }: Mocha.Runnable) => failed.add(file ?? parent?.file ?? ''))
+    runner.on('fail', (test: Mocha.Runnable) => {
+      failed.add(test.file ?? test.parent?.file ?? '')
+      // the rest is said at the end, which may be an hour away
+      console.log(`\n  failed: ${test.fullTitle()}`)
+    })
     runner.once('end', () => {
       const { passes, failures, pending } = this.stats
       console.log(`${passes} passed, ${failures} failed${pending > 0 ? `, ${pending} skipped` : ''}`)
