@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { Readable } from 'node:stream'
+import { buffer } from 'node:stream/consumers'
 import fc from 'fast-check'
 import { endOf, runLines } from './testdata/trail.ts'
-import { type AuditTrail, verifyTrail } from './verify.ts'
+import { type AuditTrail, inOrderOfTime, verifyTrail } from './verify.ts'
 
 async function verify(...files: readonly (readonly string[])[]): Promise<AuditTrail> {
   return await verifyTrail(
@@ -41,6 +45,27 @@ describe('firebreak audit verify', () => {
         [1, 5, true, endOf(second)?.hash],
       ],
     )
+  })
+
+  it('takes files that begin within one millisecond as they follow each other', async () => {
+    const time = '2026-01-02T03:04:05.678Z'
+    const lines = [...first, ...second].map((line) => line.replace(/"time":"[^"]+"/, `"time":"${time}"`))
+    const directory = mkdtempSync(join(tmpdir(), 'firebreak-verify-'))
+    try {
+      const names = [0, 3, 5, first.length].map((begin, index, begins) => {
+        const name = join(directory, `${9 - index}.jsonl`)
+        writeFileSync(name, lines.slice(begin, begins[index + 1]).join(''))
+        return name
+      })
+      const inOrder = await inOrderOfTime(names.toReversed())
+      assert.deepEqual(
+        inOrder.map(({ name }) => name),
+        names,
+      )
+      for (const { stream } of inOrder) await buffer(stream)
+    } finally {
+      rmSync(directory, { recursive: true })
+    }
   })
 
   const cases: readonly [string, readonly (readonly string[])[], string | undefined][] = [
