@@ -21,6 +21,7 @@ import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { again } from './again.ts'
 import { cacheDirectory, isRoot } from './cache.ts'
 
 export interface PostgresOptions {
@@ -47,13 +48,9 @@ const unprivileged = 65534
 const password = 'postgres-password'
 
 export async function startPostgres(options: PostgresOptions = {}): Promise<Postgres> {
-  for (let left = 5; ; left--) {
-    try {
-      return await startOn(await freePort(), options)
-    } catch (error) {
-      if (left === 0 || !(error instanceof Error && portIsTaken.test(error.message))) throw error
-    }
-  }
+  const onAnotherPort = async (): Promise<Postgres> => startOn(await freePort(), options)
+  const isWorthIt = (error: unknown): boolean => error instanceof Error && portIsTaken.test(error.message)
+  return await again(onAnotherPort, isWorthIt, [0, 0, 0, 0, 0])
 }
 
 /** In the log of a server whose port somebody else was faster to take. */
