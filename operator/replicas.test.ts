@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import type { ControlPlane } from '../e2e/index.ts'
 import { startApiServer } from '../test/api-server.ts'
 import { eventuallyWith } from '../test/eventually.ts'
+import { makeInjectedPod } from '../test/injected-pod.ts'
 import { Service } from '../test/service.ts'
 import { SidecarProcess } from '../test/sidecar-process.ts'
 import { freePort } from '../tools/postgres.ts'
@@ -73,21 +74,12 @@ describe('two replicas of the operator', function () {
       ...['get', 'agentidentity', 'support-bot', '-n', 'agents'],
       ...['-o', 'jsonpath={.status.revision} {.status.containedPods}/{.status.pods}'],
     )
-  const pod = (name: string): string =>
-    JSON.stringify({
-      apiVersion: 'v1',
-      kind: 'Pod',
-      metadata: { name, namespace: 'agents', labels: { app: 'support-bot' } },
-      spec: { serviceAccountName: 'bot', containers: [{ name: 'agent', image: 'x' }] },
-    })
-  /** The sidecars of a pod; one that another replica let pass before it knew the agent is made anew. */
-  const injected = async (name: string): Promise<string> => {
-    const sidecars = await kubectl(
-      ...['get', 'pod', name, '-n', 'agents', '-o', 'jsonpath={.spec.initContainers[*].name}'],
-    )
-    if (sidecars === '') await cluster.kubectl.run(['replace', '--force', '-f', '-'], { input: pod(name) })
-    return sidecars
-  }
+  const pod = (name: string) => ({
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name, namespace: 'agents', labels: { app: 'support-bot' } },
+    spec: { serviceAccountName: 'bot', containers: [{ name: 'agent', image: 'x' }] },
+  })
   /** No longer ready, as Kubernetes notices: before a replica is stopped, and some time after it was killed. */
   const leaves = (name: string): void => {
     webhooks.endpoints.delete(webhookPorts.get(name) ?? 0)
@@ -101,7 +93,7 @@ describe('two replicas of the operator', function () {
       while (going) {
         const { status, stdout, stderr } = await cluster.kubectl.attempt(
           ['create', '--dry-run=server', '-o', 'jsonpath={.spec.initContainers[*].name}', '-f', '-'],
-          { input: pod('tried') },
+          { input: JSON.stringify(pod('tried')) },
         )
         answers.push(status === 0 ? stdout : stderr)
       }
@@ -155,8 +147,7 @@ describe('two replicas of the operator', function () {
       /firebreak\.dev\/agents=true/,
     )
     for (const name of pods) {
-      await cluster.kubectl.apply(pod(name))
-      await eventually(() => injected(name), /^firebreak-enforcer /)
+      await makeInjectedPod(cluster.kubectl, eventually, pod(name))
       const uid = await kubectl('get', 'pod', name, '-n', 'agents', '-o', 'jsonpath={.metadata.uid}')
       const token = await kubectl(
         ...['create', 'token', 'bot', '-n', 'agents', '--audience=firebreak-control'],

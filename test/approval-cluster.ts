@@ -10,6 +10,7 @@ import { ReplicaProcess, type ReplicaSettings } from '../operator/testdata/repli
 import { freePort } from '../tools/postgres.ts'
 import { type ApiServer, startApiServer } from './api-server.ts'
 import { type Eventually, eventuallyWith } from './eventually.ts'
+import { makeInjectedPod } from './injected-pod.ts'
 import { Service } from './service.ts'
 import { Shop } from './shop.ts'
 import { SidecarProcess } from './sidecar-process.ts'
@@ -265,16 +266,8 @@ export class ApprovalCluster implements AsyncDisposable {
       metadata: { name, namespace, labels: { app } },
       spec: { serviceAccountName: 'bot', containers: [{ name: 'agent', image: 'x' }] },
     }
-    await this.apply(JSON.stringify(pod))
-    if (app !== 'support-bot') return
-    // a replica that has just begun to serve may not know the agent yet, and lets its pod pass as anybody's
-    const label = ['get', 'pod', name, '-n', namespace, '-o', 'jsonpath={.metadata.labels}']
-    await this.eventually(async () => {
-      const labels = await this.kubectl(...label)
-      if (!labels.includes('firebreak.dev/agent'))
-        await this.cluster.kubectl.run(['replace', '--force', '-f', '-'], { input: JSON.stringify(pod) })
-      return labels
-    }, /firebreak\.dev\/agent/)
+    if (app === 'support-bot') await makeInjectedPod(this.cluster.kubectl, this.eventually, pod)
+    else await this.apply(JSON.stringify(pod))
   }
 
   /** Makes a pod of an agent and starts its sidecar. @returns once its configuration is in force. */
