@@ -21,11 +21,28 @@ export function eventuallyWith(log: () => string, patience = 40): Eventually {
   }
 }
 
-/** @throws Error when it takes longer than anything does on a busy machine. */
-export async function untilTrue(what: () => boolean): Promise<void> {
-  const until = performance.now() + 60_000
-  while (!what()) {
-    if (performance.now() > until) throw new Error(`it never came about that ${what}`)
+/**
+ * Asks again and again until there is something. What takes a moment takes much longer on a busy machine.
+ *
+ * @returns that. @param otherwise what is said when there is nothing for so many seconds.
+ */
+export async function until<T>(
+  what: () => T | undefined | false | Promise<T | undefined | false>,
+  otherwise: string | (() => string) = 'it never happened',
+  seconds = 30,
+): Promise<T> {
+  for (const end = performance.now() + seconds * 1000; ; ) {
+    const found = await what()
+    if (found !== undefined && found !== false) return found
+    if (performance.now() > end) throw new Error(typeof otherwise === 'string' ? otherwise : otherwise())
     await delay(10)
   }
+}
+
+/** @throws Error when it takes longer than anything does on a busy machine. */
+export async function untilTrue(
+  what: () => boolean | Promise<boolean>,
+  otherwise: string | (() => string) = `it never came about that ${what}`,
+): Promise<void> {
+  await until(what, otherwise, 60)
 }

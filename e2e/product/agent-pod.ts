@@ -1,6 +1,7 @@
 /** An ordinary pod of an agent, seen from where its program is. */
 import { setTimeout as delay } from 'node:timers/promises'
 import { layout } from '../../operator/injection/layout.ts'
+import type { AuditLine } from '../../test/audit-trail.ts'
 import type { Output } from '../cluster/command.ts'
 import { toolsImage } from '../cluster/images/standard.ts'
 import type { Kubectl, RunOptions } from '../cluster/kubectl.ts'
@@ -32,8 +33,6 @@ export function agentPod(namespace: string, name: string, options: PodOptions = 
     },
   }
 }
-
-export type AuditLine = Readonly<Record<string, unknown>>
 
 /** What is written stands in a container's log a moment later, which is longer on a busy machine. In milliseconds. */
 const patience = 60_000

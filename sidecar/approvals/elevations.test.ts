@@ -8,12 +8,13 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { ApprovalRequest } from '@firebreak/crds'
 import type pg from 'pg'
+import { until } from '../../test/eventually.ts'
 import { manifests } from '../../test/policies.ts'
 import { reconfigure } from '../../test/reconfigure.ts'
 import { Guard, Shop } from '../../test/shop.ts'
 import type { AccessRequest } from './access.ts'
 import { decideRequest, listRequests } from './desk.ts'
-import { SettableClock, until } from './testdata/station.ts'
+import { SettableClock } from './testdata/station.ts'
 
 const rules = `    - {name: read, match: {actions: ["sql:select"]}, effect: allow}
     - {name: update-carts, match: {actions: ["sql:update"], objects: [public.carts]}, effect: allow}

@@ -13,9 +13,10 @@ import { userInfo } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import fc from 'fast-check'
+import { until } from '../../test/eventually.ts'
 import { decideRequest } from './desk.ts'
 import { canonical, formatRequest, parseRequest } from './request-file.ts'
-import { Agent, Ask, Desk, until } from './testdata/station.ts'
+import { Agent, Ask, Desk } from './testdata/station.ts'
 
 const me = userInfo().username
 

@@ -6,12 +6,12 @@ import { createServer, type IncomingHttpHeaders, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import type { ApprovalRequest } from '@firebreak/crds'
+import { until } from '../../test/eventually.ts'
 import { manifests } from '../../test/policies.ts'
 import { Guard, Shop } from '../../test/shop.ts'
 import { decideRequest } from './desk.ts'
 import type { ApprovalEvent } from './events.ts'
 import { Notifier, type NotifierOptions } from './notifier.ts'
-import { until } from './testdata/station.ts'
 
 const secret = 'a secret of the webhook'
 

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
 import { userInfo } from 'node:os'
+import { until } from '../../test/eventually.ts'
 import type { HeldParameter } from '../session.ts'
 import { decideRequest } from './desk.ts'
 import { formatRequest } from './request-file.ts'
-import { Agent, Ask, Desk, drop, holding, Memory, until } from './testdata/station.ts'
+import { Agent, Ask, Desk, drop, holding, Memory } from './testdata/station.ts'
 
 const me = userInfo().username
 

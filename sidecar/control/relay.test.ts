@@ -18,6 +18,7 @@ import {
   typeUrls,
 } from '@firebreak/xds'
 import { envoyResources } from '../../operator/xds/envoy.ts'
+import { untilTrue } from '../../test/eventually.ts'
 import { envoy as findEnvoy } from '../../tools/clients.ts'
 import { readProxyHeader } from '../containment/capture/proxy-protocol.ts'
 import { Relay } from './relay.ts'
@@ -54,13 +55,7 @@ describe('Envoy behind the relay', function () {
     await until(() => answers.size === sent)
     return answers
   }
-  const until = async (what: () => boolean | Promise<boolean>): Promise<void> => {
-    const end = performance.now() + 60_000
-    while (!(await what())) {
-      assert.ok(performance.now() < end, log)
-      await new Promise((resolve) => setTimeout(resolve, 20))
-    }
-  }
+  const until = (what: () => boolean | Promise<boolean>): Promise<void> => untilTrue(what, () => log)
   const admin = (path: string): Promise<string> =>
     new Promise((resolve, reject) => {
       const asked = request({ socketPath: join(directory, places.adminSocket), path }, (response) => {

@@ -3,9 +3,9 @@ import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import type { ApprovalRequest } from '@firebreak/crds'
 import { Agents, orchestratorToken } from '../../test/agents.ts'
+import { until } from '../../test/eventually.ts'
 import { Shop } from '../../test/shop.ts'
 import { decideRequest, listRequests } from '../approvals/desk.ts'
-import { until } from '../approvals/testdata/station.ts'
 
 describe('held commands of delegations', function () {
   this.timeout(120_000)

@@ -5,9 +5,9 @@ import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { get } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { untilTrue } from '../../test/eventually.ts'
 import { alertsFile, missingFrom, queriesAbout } from '../../test/monitoring.ts'
 import { manifests } from '../../test/policies.ts'
 import { Guard, Shop } from '../../test/shop.ts'
@@ -82,11 +82,11 @@ describe('metrics', function () {
 
   /** Reads again until it is so: what is told of a command is told a moment after its answer. */
   async function shows(sample: string, wanted: number): Promise<void> {
-    for (const until = performance.now() + 60_000; ; await delay(20)) {
+    const isSo = async (): Promise<boolean> => {
       exposition = (await read(metrics, '/metrics')).body
-      if (value(sample) === wanted) return
-      assert.ok(performance.now() < until, `${sample} is ${value(sample)}`)
+      return value(sample) === wanted
     }
+    await untilTrue(isSo, () => `${sample} is ${value(sample)}`)
   }
 
   it('count commands by what was decided, and what came of them', () => {

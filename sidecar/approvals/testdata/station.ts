@@ -2,9 +2,9 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
 import type { ApprovalRequest } from '@firebreak/crds'
 import type { Command, Decision, Subject } from '@firebreak/policy'
+import { until } from '../../../test/eventually.ts'
 import type { Clock } from '../../clock.ts'
 import type { HeldCommand, HoldOutcome } from '../../session.ts'
 import { FileStore } from '../file-store.ts'
@@ -129,21 +129,6 @@ export class Memory implements ApprovalStore {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {}
-}
-
-/** In milliseconds: what takes a moment takes much longer on a busy machine. */
-const patience = 30_000
-
-export async function until<T>(
-  what: () => T | undefined | false | Promise<T | undefined | false>,
-  message = 'it never happened',
-): Promise<T> {
-  for (const end = performance.now() + patience; ; ) {
-    const found = await what()
-    if (found !== undefined && found !== false) return found
-    if (performance.now() > end) throw new Error(message)
-    await delay(10)
-  }
 }
 
 const rule = { policy: 'agents/guard', rule: 'ask' } as const

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
+import { untilTrue } from '../../../test/eventually.ts'
 import { Collector } from '../../../tools/collector.ts'
 import { Audit } from '../audit.ts'
 import type { Notices } from '../lines.ts'
@@ -70,14 +71,14 @@ describe('audit trail by OTLP', function () {
       server.requests.flatMap(({ body }) => (JSON.parse(body) as Exported).resourceLogs)
     // a collector may pass on side by side what it got one after the other
     const seqOf = ({ body }: LogRecord): number => (JSON.parse(body.stringValue) as { seq: number }).seq
+    const recordsSoFar = (): readonly LogRecord[] =>
+      resources().flatMap(({ scopeLogs }) => scopeLogs.flatMap(({ logRecords }) => logRecords))
     async function recordsOnce(count: number): Promise<readonly LogRecord[]> {
-      for (const until = performance.now() + 60_000; ; await delay(50)) {
-        const records = resources().flatMap(({ scopeLogs }) =>
-          scopeLogs.flatMap(({ logRecords }) => logRecords),
-        )
-        if (records.length >= count) return records.toSorted((a, b) => seqOf(a) - seqOf(b))
-        assert.ok(performance.now() < until, `only ${records.length} of ${count} came`)
-      }
+      await untilTrue(
+        () => recordsSoFar().length >= count,
+        () => `only ${recordsSoFar().length} of ${count} came`,
+      )
+      return recordsSoFar().toSorted((a, b) => seqOf(a) - seqOf(b))
     }
     // with those of the run's beginning, of the command and of the session; what it ends with has 3 s to get there
     await recordsOnce(events.length + 4)
@@ -118,8 +119,7 @@ describe('audit trail by OTLP', function () {
     await using server = await LogServer.start()
     server.answerBody = '{"partialSuccess":{"rejectedLogRecords":"1","errorMessage":"too old"}}'
     const { audit, path } = await open(server.url, 'rejecting')
-    for (const until = performance.now() + 60_000; server.requests.length < 2; await delay(20))
-      assert.ok(performance.now() < until, 'nothing was said of what is rejected')
+    await untilTrue(() => server.requests.length >= 2, 'nothing was said of what is rejected')
     await delay(500)
     assert.equal(server.requests.length, 2, 'the line that says so is rejected too, and that is that')
     server.answerBody = '{}'

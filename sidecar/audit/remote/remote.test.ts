@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
 import pg from 'pg'
+import { untilTrue } from '../../../test/eventually.ts'
 import { type Postgres, startPostgres } from '../../../tools/postgres.ts'
 import { Audit } from '../audit.ts'
 import type { AuditTarget } from '../target.ts'
@@ -40,12 +41,6 @@ function numbersOfCommands(lines: readonly string[]): number {
 function assertAll(lines: readonly string[], to: number): void {
   const there = numbers(lines)
   for (let number = 1; number <= to; number++) assert.ok(there.has(number), `${number} is missing`)
-}
-
-/** @param otherwise what is wrong when it never is so. */
-async function until(isSo: () => boolean | Promise<boolean>, otherwise: string): Promise<void> {
-  for (const until = performance.now() + 60_000; !(await isSo()); await delay(20))
-    assert.ok(performance.now() < until, otherwise)
 }
 
 describe('audit trail elsewhere', function () {
@@ -234,7 +229,7 @@ describe('audit trail elsewhere', function () {
     }
     assert.equal(audit.blocks('block'), true)
     server.answer = 200
-    await until(() => !audit.blocks('block'), 'the spool stayed full')
+    await untilTrue(() => !audit.blocks('block'), 'the spool stayed full')
     assert.equal(await audit.close(), 0)
     const here = readFileSync(path, 'utf8').split('\n').slice(0, -1)
     assert.equal(numbersOfCommands(here), 30_000, 'the file has them all')
@@ -294,7 +289,7 @@ describe('audit trail elsewhere', function () {
       const here = await beside(target, async (audit) => {
         for (const kilobytes of [1, 60, 70, 20, 25, 80])
           audit.command(who, long(kilobytes), { text: 'full', onFailure: 'block' })
-        await until(
+        await untilTrue(
           () =>
             countTold(besides()) === 3 && server.requests.some(({ body }) => body.includes('audit.dropped')),
           'nothing was said of what is missing',
@@ -333,7 +328,7 @@ describe('audit trail elsewhere', function () {
     const here = await beside(overHttp(server), async (audit) => {
       for (let count = 0; count < 5; count++)
         audit.command(who, long(1), { text: 'full', onFailure: 'block' })
-      await until(
+      await untilTrue(
         () => countTold(besides()) === 6 && alone('audit.dropped') === told(besides()).length,
         'nothing was said of what is missing',
       )
@@ -349,7 +344,7 @@ describe('audit trail elsewhere', function () {
     const here = await beside(overHttp(server, 50_000), async (audit) => {
       for (const kilobytes of [1, 60, 2])
         audit.command(who, long(kilobytes), { text: 'full', onFailure: 'block' })
-      await until(() => told(server.lines).length > 0, 'nothing was said of what is missing')
+      await untilTrue(() => told(server.lines).length > 0, 'nothing was said of what is missing')
       assert.equal(audit.blocks('block'), false)
     })
     assert.deepEqual(
@@ -390,7 +385,7 @@ describe('audit trail elsewhere', function () {
 
     /** The first lines have come. */
     const there = async (): Promise<void> => {
-      await until(async () => {
+      await untilTrue(async () => {
         const { rows } = await admin.query("SELECT to_regclass('firebreak_audit') AS table")
         return rows[0]?.table !== null && (await lines()).length > 0
       }, 'no line ever came')
